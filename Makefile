@@ -1,0 +1,65 @@
+# smsflow: a PostgreSQL extension, its receiver smsflowd, and their tests.
+#
+#   make deps        packages that build, demo and tests need (Debian, apt)
+#   make             build extension and smsflowd
+#   make install     install the extension into the server of pg_config
+#   make demo        a store that plays one day; make demo-stop removes it
+#   make check       everything a developer trusts
+#   make installcheck  the regression tests alone, against an installed build
+#   make bench       measurements, see test/bench/README.md
+
+EXTENSION = smsflow
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" smsflow.control)
+
+# Install order, top to bottom: types, tables, then what can be re-run.
+SQL_TABLES = src/preamble.sql \
+	src/types/types.tables.sql src/types/phone.tables.sql src/types/consent.tables.sql \
+	src/contact/contact.tables.sql src/gateway/gateway.tables.sql src/message/message.tables.sql \
+	src/segment/segment.tables.sql src/campaign/campaign.tables.sql src/sequence/sequence.tables.sql \
+	src/callback/callback.tables.sql src/metrics/metrics.tables.sql src/ops/ops.tables.sql
+SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
+	src/message/message.sql src/contact/contact.sql src/gateway/gateway.sql src/gateway/profiles.sql \
+	src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql \
+	src/callback/callback.sql src/metrics/metrics.sql src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/dump.sql
+
+CORE = $(sort $(wildcard src/core/*.c))
+ROOMS = types contact message segment campaign sequence gateway callback ops worker
+SOURCES = src/init.c src/guc.c $(CORE) $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c)))
+
+MODULE_big = smsflow
+OBJS = $(SOURCES:.c=.o)
+DATA_built = smsflow--$(EXTVERSION).sql
+EXTRA_CLEAN = smsflow--*.sql smsflowd build src/core/generated tmp_regress tmp_isolation output_iso \
+	$(wildcard src/smsflowd/*.o)
+
+PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
+SHLIB_LINK = -lcurl
+
+REGRESS = phone consent text contact gateway message segment campaign sequence callback metrics ops
+REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
+ISOLATION = claim optout_claim purchase_claim enqueue_sweep rollback
+ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifneq ($(PGXS),)
+include $(PGXS)
+endif
+
+# Tables that core is compiled with, made from the facts in src/core/data.
+CORE_TABLES = $(addprefix src/core/generated/,phone_plans.inc phone_codes.inc phone_areas.inc \
+	gsm_septets.inc gsm_lookalikes.inc fold_letters.inc keywords.inc)
+src/core/generated/phone_plans.inc src/core/generated/phone_codes.inc: src/core/data/regions.csv
+src/core/generated/phone_areas.inc: src/core/data/nanp_tz.csv
+src/core/generated/gsm_septets.inc: src/core/data/gsm7.csv
+src/core/generated/gsm_lookalikes.inc: src/core/data/smart_map.csv
+src/core/generated/fold_letters.inc: src/core/data/fold.csv
+src/core/generated/keywords.inc: src/core/data/fold.csv src/core/data/keywords.csv
+$(CORE_TABLES): src/core/data/tables.awk
+	@mkdir -p $(@D)
+	LC_ALL=C awk -v table=$(basename $(@F)) -f src/core/data/tables.awk $(filter %.csv,$^) > $@.tmp && mv $@.tmp $@
+src/core/phone_plan.o src/core/phone.o src/core/gsm.o src/core/fold.o src/core/keyword.o: $(CORE_TABLES)
+
+smsflow--$(EXTVERSION).sql: $(SQL_TABLES) $(SQL_CODE) smsflow.control
+	sed -e 's/^CREATE OR REPLACE /CREATE /' $(SQL_TABLES) $(SQL_CODE) > $@

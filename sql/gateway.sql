@@ -1,0 +1,124 @@
+-- Gateways, senders and secrets.
+\set VERBOSITY sqlstate
+-- The key that arm() makes.
+INSERT INTO smsflow.secret (name, value) VALUES ('callback_key', 'regress') ON CONFLICT DO NOTHING;
+
+-- A gateway: what limits it goes to columns, the rest stays an option.
+SELECT smsflow.add_gateway('gt_kannel', 'kannel', 'https://kannel.example.com:13013', '{"username": "shop", "rate": 30, "timeout": 5.5}') > 0 AS added;
+SELECT profile, base_url, options, rate, burst, max_in_flight, timeout, enabled FROM smsflow.gateway WHERE name = 'gt_kannel';
+SELECT smsflow.add_gateway('gt_json', 'generic_json', 'https://sms.example.com/v1/messages') > 0 AS added;
+
+-- What cannot be a gateway.
+SELECT smsflow.add_gateway('gt_kannel', 'generic_json', 'https://sms.example.com');
+SELECT smsflow.add_gateway('Bad Name', 'generic_json', 'https://sms.example.com');
+SELECT smsflow.add_gateway('callback_key', 'generic_json', 'https://sms.example.com');
+SELECT smsflow.add_gateway('gt_x', 'carrier_pigeon', 'https://sms.example.com');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', NULL);
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'sms.example.com');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'ftp://sms.example.com');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com/?key=1');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com/ x');
+SELECT smsflow.add_gateway('gt_x', 'kannel', 'https://sms.example.com');
+CREATE FUNCTION pg_temp.takes_http() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM smsflow.add_gateway('gt_http', 'generic_json', 'http://127.0.0.1:8080');
+	RETURN true;
+EXCEPTION WHEN SQLSTATE 'SF007' THEN
+	RETURN false;
+END $$;
+SELECT pg_temp.takes_http() = current_setting('smsflow.allow_insecure_gateway')::boolean AS http_as_configured;
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '{"rate": 0}');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '{"rate": "fast"}');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '{"max_in_flight": 513}');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '[]');
+SELECT count(*) AS left_behind FROM smsflow.gateway WHERE name = 'gt_x';
+
+-- Secrets are refused where anybody could read them, and never repeated.
+\set VERBOSITY terse
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://shop:hunter2@sms.example.com');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '{"password": "hunter2"}');
+SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '{"my_API-Key": "hunter2"}');
+SELECT smsflow.add_gateway('gt_x', 'kannel', 'https://sms.example.com');
+SELECT smsflow.add_gateway('gt_x', 'carrier_pigeon', 'https://sms.example.com');
+\set VERBOSITY sqlstate
+
+-- Changing one.
+SELECT smsflow.set_gateway('gt_kannel', enabled => false, options => '{"username": "store", "burst": 7, "smsc": "main"}');
+SELECT options, rate, burst, enabled FROM smsflow.gateway WHERE name = 'gt_kannel';
+SELECT smsflow.set_gateway('gt_kannel', options => '{"smsc": null}');
+SELECT options FROM smsflow.gateway WHERE name = 'gt_kannel';
+SELECT smsflow.set_gateway('gt_kannel', options => '{"username": null}');
+SELECT smsflow.set_gateway('gt_kannel', options => '{"token": "x"}');
+SELECT smsflow.set_gateway('gt_kannel', base_url => 'https://kannel.example.com/?x');
+SELECT smsflow.set_gateway('gt_none', true);
+
+-- A sender: its address tells its kind, and it has its queues at once.
+SELECT smsflow.add_sender('+14155550100', 'gt_json', pool => 'gt_pool', rate => 0.5, daily_limit => 2000) > 0 AS added;
+SELECT smsflow.add_sender('+18005550100', 'gt_json', pool => 'gt_pool') > 0 AS added;
+SELECT smsflow.add_sender('72345', 'gt_json', pool => 'gt_pool', registration => 'CSCA 1') > 0 AS added;
+SELECT smsflow.add_sender('My Shop', 'gt_json', pool => 'gt_pool') > 0 AS added;
+SELECT s.address, s.kind, s.rate, s.burst, s.daily_limit, s.registration, s.options,
+	(SELECT array_agg(q.lane ORDER BY q.lane) FROM smsflow.queue q WHERE q.sender_id = s.sender_id AND q.source = 'direct') AS lanes
+	FROM smsflow.sender s WHERE s.pool = 'gt_pool' ORDER BY s.address COLLATE "C";
+SELECT smsflow.add_sender('+14155550100', 'gt_json');
+SELECT smsflow.add_sender('4155550100', 'gt_json');
+SELECT smsflow.add_sender('My very long shop', 'gt_json');
+SELECT smsflow.add_sender('   ', 'gt_json');
+SELECT smsflow.add_sender(NULL, 'gt_json');
+SELECT smsflow.add_sender('+14155550101', 'gt_none');
+SELECT smsflow.add_sender('+14155550101', 'gt_json', kind => 'satellite');
+SELECT smsflow.add_sender('+14155550101', 'gt_json', rate => 0);
+SELECT smsflow.add_sender('+14155550101', 'gt_json', daily_limit => -1);
+SELECT smsflow.add_sender('+14155550101', 'gt_json', options => '{"secret": "x"}');
+
+SELECT smsflow.set_sender('+14155550100', 'gt_json', enabled => false, rate => 2, daily_limit => 0, options => '{"campaign": "C1"}');
+SELECT rate, burst, daily_limit, pool, enabled, options FROM smsflow.sender WHERE address = '+14155550100' AND pool = 'gt_pool';
+SELECT smsflow.set_sender('+14155550199', 'gt_json', enabled => false);
+SELECT smsflow.set_sender('+14155550100', 'gt_json', burst => 0);
+
+-- The secret of a gateway.
+SELECT smsflow.secret_problem('gt_json') IS NOT NULL AS missing;
+\set VERBOSITY terse
+SELECT smsflow.set_secret('gt_json', 'hunter2');
+SELECT smsflow.set_secret('gt_json', 'hunter3');
+\set VERBOSITY sqlstate
+SELECT smsflow.secret_problem('gt_json');
+SELECT value FROM smsflow.secret WHERE name = 'gt_json';
+SELECT smsflow.secret_problem('gt_none');
+SELECT smsflow.set_secret('../postgresql.conf', 'x');
+SELECT smsflow.set_secret('callback_key', 'x');
+SELECT smsflow.set_secret('gt_json', '');
+SELECT smsflow.problem_of_secret('../gt_json');
+-- A profile that sends no secret needs none.
+INSERT INTO smsflow.gateway_profile (profile, method, query) VALUES ('gt_open', 'GET', 'to={{to}}&text={{body}}');
+SELECT smsflow.add_gateway('gt_open', 'gt_open', 'https://modem.example.com') > 0 AS added;
+SELECT smsflow.secret_problem('gt_open');
+
+-- URLs that gateways call are signed by a key that no role can read back.
+SELECT smsflow.callback_mac('/in/a') ~ '^[0-9a-f]{32}$' AS mac, smsflow.callback_mac('/in/a') = smsflow.callback_mac('/in/a') AS same,
+	smsflow.callback_mac('/in/a') = smsflow.callback_mac('/in/b') AS other_path;
+SELECT smsflow.callback_url('gt_none', 1, 1);
+SELECT smsflow.inbound_url('gt_none');
+BEGIN;
+DELETE FROM smsflow.secret WHERE name = 'callback_key';
+SELECT smsflow.callback_mac('/in/a');
+ROLLBACK;
+
+-- Every template of a profile that smsflow brings is well formed.
+SELECT p.profile, count(smsflow.check_template(x.template)::text) AS templates FROM smsflow.gateway_profile p
+	CROSS JOIN LATERAL (VALUES (p.path), (p.query), (p.headers::text), (p.body)) AS x (template)
+	WHERE p.builtin AND x.template <> '' GROUP BY 1 ORDER BY 1;
+SELECT p.profile, k AS unknown_status FROM smsflow.gateway_profile p CROSS JOIN LATERAL jsonb_each_text(p.report_status) AS s (k, v)
+	WHERE v NOT IN ('accepted', 'delivered', 'undelivered', 'expired', 'rejected', 'unknown');
+
+-- Nobody is let in by default.
+CREATE ROLE smsflow_gt_nobody;
+GRANT USAGE ON SCHEMA smsflow TO smsflow_gt_nobody;
+SET ROLE smsflow_gt_nobody;
+SELECT smsflow.add_gateway('gt_y', 'generic_json', 'https://sms.example.com');
+SELECT smsflow.set_secret('gt_json', 'x');
+SELECT smsflow.callback_mac('/in/a');
+SELECT value FROM smsflow.secret;
+RESET ROLE;
+REVOKE USAGE ON SCHEMA smsflow FROM smsflow_gt_nobody;
+DROP ROLE smsflow_gt_nobody;

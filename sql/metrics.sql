@@ -1,0 +1,135 @@
+-- Figures: exact whether folded or not, equal to a recount, credit given once.
+\set VERBOSITY sqlstate
+-- A database of its own: the recount looks at every message there is.
+SELECT current_database() AS home \gset
+CREATE DATABASE regress_smsflow_metrics;
+\c regress_smsflow_metrics
+CREATE EXTENSION smsflow;
+SET datestyle = 'ISO';
+SET timezone = 'UTC';
+
+SELECT smsflow.subscribe('+14155552671') AS ann, smsflow.subscribe('+14155552672') AS bob, smsflow.subscribe('+14155552673') AS cid \gset
+INSERT INTO smsflow.gateway_profile (profile, method) VALUES ('metrics_test', 'GET');
+INSERT INTO smsflow.gateway (name, profile, base_url) VALUES ('metrics-test', 'metrics_test', 'http://127.0.0.1:1') RETURNING gateway_id \gset
+INSERT INTO smsflow.sender (address, gateway_id) VALUES ('+14155550177', :gateway_id) RETURNING sender_id \gset
+INSERT INTO smsflow.segment (name, predicate) VALUES ('metrics all', 'true') RETURNING segment_id \gset
+INSERT INTO smsflow.campaign (name, segment_id, body, purpose, status) VALUES ('spring', :segment_id, 'Hello', 'promotional', 'running') RETURNING campaign_id \gset
+INSERT INTO smsflow.campaign (name, segment_id, body, purpose) VALUES ('not yet', :segment_id, 'Hello', 'promotional');
+INSERT INTO smsflow.queue (lane, sender_id, source) VALUES (4, :sender_id, 'campaign:' || :campaign_id) RETURNING queue_id \gset
+
+-- A message as a campaign appends it, and the deltas of any change of status.
+CREATE FUNCTION pg_temp.append(contact bigint, campaign integer, sequence integer, step smallint, queue integer, refusal text)
+	RETURNS bigint LANGUAGE sql AS $$
+	INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, sequence_id, step, purpose, parts, unicode, refusal, body)
+	SELECT now() + interval '1 day', contact_id, phone, $5, brand_id, $2, $3, $4, 'promotional', 2, false, $6, 'Hello'
+	FROM smsflow.contact WHERE contact_id = $1 RETURNING message_id $$;
+CREATE FUNCTION pg_temp.count(message bigint, measure text, value numeric, at timestamptz DEFAULT NULL, currency text DEFAULT '')
+	RETURNS void LANGUAGE sql AS $$
+	INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value, first_at, last_at, currency)
+	SELECT date_trunc('hour', coalesce($4, now()), 'UTC'), brand_id, coalesce(campaign_id, 0), coalesce(sequence_id, 0), 0, coalesce(step, 0), purpose, $2, $3, $4, $4, $5
+	FROM smsflow.outbox WHERE message_id = $1 $$;
+CREATE FUNCTION pg_temp.send(message bigint, at timestamptz) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id, cursor_id, low_id, oldest_open, generation, claimed_at)
+	SELECT queue_id, 'new', message_id - 1, message_id, '-infinity', 0, '-infinity', 0, message_id, message_id, 0, 1, $2 FROM smsflow.outbox WHERE message_id = $1;
+	INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, wire, outcome)
+	SELECT o.message_id, o.contact_id, $2, $2, 1, q.sender_id, 1, 'yes', 'accepted'
+	FROM smsflow.outbox o JOIN smsflow.queue q USING (queue_id) WHERE message_id = $1;
+	SELECT pg_temp.count($1, 'queued', -1), pg_temp.count($1, 'accepted', 1), pg_temp.count($1, 'sent', 1, $2) $$;
+CREATE VIEW pg_temp.figures AS
+	SELECT campaign, recipients, suppressed AS suppr, queued, sent, accepted, delivered, parts, replies, opt_outs, orders, revenue, cost, currency
+	FROM smsflow_bi.campaign_totals WHERE campaign IN ('spring', 'not yet') ORDER BY campaign;
+
+-- A campaign has its row before its first message.
+SELECT to_jsonb(t) - 'campaign_id' AS figures FROM smsflow_bi.campaign_totals t WHERE campaign = 'not yet';
+
+-- Three people, one of them refused.
+SELECT pg_temp.append(:ann, :campaign_id, NULL, NULL, :queue_id, NULL) AS to_ann \gset
+SELECT pg_temp.append(:bob, :campaign_id, NULL, NULL, :queue_id, NULL) AS to_bob \gset
+SELECT pg_temp.append(:cid, :campaign_id, NULL, NULL, 0, 'opted_out') AS to_cid \gset
+SELECT count(*) FROM (VALUES (:to_ann, 'queued'), (:to_bob, 'queued'), (:to_cid, 'suppressed')) AS m (id, status),
+	LATERAL (SELECT pg_temp.count(id, 'recipients', 1), pg_temp.count(id, status, 1), pg_temp.count(id, 'parts', CASE WHEN status = 'queued' THEN 2 ELSE 0 END)) x;
+SELECT * FROM pg_temp.figures;
+
+-- Folding changes nothing that can be seen, and folds each delta once.
+CREATE TEMP TABLE before AS SELECT * FROM smsflow_bi.campaign_totals;
+SELECT smsflow.fold_metrics() > 0 AS folded, smsflow.fold_metrics() AS left_over;
+SELECT count(*) AS changed FROM (TABLE before EXCEPT TABLE smsflow_bi.campaign_totals) x;
+
+-- Sending, and a report with its cost.
+SELECT pg_temp.send(:to_ann, '2026-03-01 10:00+00'), pg_temp.send(:to_bob, '2026-03-01 11:30+00');
+INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status, cost, currency)
+	VALUES (:to_ann, 1, '2026-03-01 10:00:05+00', '2026-03-01 10:00:05+00', 1, 'delivered', 0.0075, 'USD');
+SELECT pg_temp.count(:to_ann, 'accepted', -1), pg_temp.count(:to_ann, 'delivered', 1, '2026-03-01 10:00:05+00'), pg_temp.count(:to_ann, 'cost', 0.0075, NULL, 'USD');
+SELECT * FROM pg_temp.figures;
+SELECT delivery_rate, click_rate, first_sent_at, last_sent_at FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
+SELECT hour, sent, delivered FROM smsflow_bi.campaign_hourly WHERE campaign = 'spring' AND sent > 0 ORDER BY hour;
+
+-- An order within 12 hours is credited, once; before the message or later it is not.
+INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount, currency) VALUES
+	(:ann, 'order', 'A-1', '2026-03-01 09:59+00', 1, 'USD'),
+	(:ann, 'order', 'A-2', '2026-03-01 21:59+00', 40, 'USD'),
+	(:ann, 'order', 'A-2', '2026-03-01 21:59+00', 40, 'USD'),
+	(:ann, 'order', 'A-3', '2026-03-01 22:01+00', 1, 'USD'),
+	(:ann, 'cart', 'A-4', '2026-03-01 10:30+00', 1, 'USD'),
+	(:bob, 'order', NULL, '2026-03-01 12:00+00', 2.5, 'USD'),
+	(:bob, 'order', '', '2026-03-01 12:05+00', NULL, NULL),
+	(:cid, 'order', 'C-1', '2026-03-01 12:00+00', 9, 'USD');
+SELECT smsflow.attribute_orders(array_agg(event_id)) FROM smsflow.event WHERE contact_id IN (:ann, :bob, :cid);
+SELECT smsflow.attribute_orders(array_agg(event_id)) FROM smsflow.event WHERE contact_id IN (:ann, :bob, :cid);
+SELECT smsflow.attribute_orders('{}');
+SELECT orders, revenue, currency, conversion_rate, revenue_per_message FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
+
+-- Money of several currencies is not added up.
+BEGIN;
+INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount, currency) VALUES (:bob, 'order', 'B-9', '2026-03-01 12:00+00', 7, 'EUR') RETURNING event_id \gset
+SELECT smsflow.attribute_orders(ARRAY[:event_id]);
+SELECT orders, revenue, currency, revenue_per_message, cost, cost_currency FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
+SELECT currency, revenue, cost FROM smsflow_bi.campaign_money WHERE campaign = 'spring' ORDER BY currency;
+SELECT violations, sample FROM smsflow.check() WHERE invariant LIKE 'I8 %';
+ROLLBACK;
+
+-- A later message of a sequence takes the credit; one that is not marketing does not.
+BEGIN;
+INSERT INTO smsflow.sequence (name, on_event, purpose) VALUES ('cart reminder', 'cart', 'cart') RETURNING sequence_id \gset
+INSERT INTO smsflow.sequence_step (sequence_id, step, after, body) VALUES (:sequence_id, 1, '1 hour', 'Still there?'), (:sequence_id, 2, '1 day', 'Last call');
+SELECT pg_temp.append(:bob, NULL, :sequence_id, 1::smallint, :queue_id, NULL) AS reminder \gset
+SELECT pg_temp.append(:bob, NULL, NULL, NULL, :queue_id, NULL) AS direct \gset
+SELECT pg_temp.count(m, 'recipients', 1), pg_temp.count(m, 'queued', 1), pg_temp.count(m, 'parts', 2) FROM unnest(ARRAY[:reminder, :direct]::bigint[]) m;
+SELECT pg_temp.send(:reminder, '2026-03-01 13:00+00'), pg_temp.send(:direct, '2026-03-01 13:10+00');
+INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount, currency) VALUES (:bob, 'order', 'B-10', '2026-03-01 14:00+00', 60, 'USD') RETURNING event_id \gset
+SELECT smsflow.attribute_orders(ARRAY[:event_id]);
+SELECT orders FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
+SELECT sequence, step, purpose, status, recipients, sent, orders, revenue, conversion_rate FROM smsflow_bi.sequence_totals ORDER BY step;
+SELECT violations, sample FROM smsflow.check() WHERE invariant LIKE 'I8 %';
+ROLLBACK;
+
+-- Replies all count; a person opts out of a message once.
+SELECT pg_temp.append(:cid, :campaign_id, NULL, NULL, :queue_id, NULL) AS again \gset
+SELECT pg_temp.count(:again, 'recipients', 1), pg_temp.count(:again, 'queued', 1), pg_temp.count(:again, 'parts', 2);
+SELECT pg_temp.send(:again, clock_timestamp() - interval '23 hours');
+SELECT smsflow.attribute_reply(:cid), smsflow.attribute_reply(:cid);
+SELECT smsflow.attribute_opt_out(:cid), smsflow.attribute_opt_out(:cid);
+SELECT smsflow.attribute_opt_out(:ann);
+SELECT replies, opt_outs, opt_out_rate FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
+
+-- A recount from the messages gives the same, and says so when it does not.
+SELECT violations, sample FROM smsflow.check() WHERE invariant LIKE 'I8 %' OR invariant LIKE 'credit %';
+SELECT t.recipients = r.recipients AND t.suppressed = r.suppressed AND t.queued = r.queued AND t.sent = r.sent
+	AND t.delivered = r.delivered AND t.accepted = r.accepted AND t.parts = r.parts AND t.replies = r.replies
+	AND t.opt_outs = r.opt_outs AND t.orders = r.orders AND t.revenue = r.revenue AND t.cost = r.cost AS same
+FROM smsflow_bi.campaign_totals t JOIN smsflow.campaign_recount r USING (campaign_id) WHERE t.campaign = 'spring';
+SELECT pg_temp.count(:to_bob, 'delivered', 1);
+SELECT violations, regexp_replace(sample, 'campaign \d+', 'campaign N') AS sample FROM smsflow.check() WHERE invariant LIKE 'I8 %';
+SELECT pg_temp.count(:to_bob, 'delivered', -1);
+
+-- Every row adds up: what was made is what became of it.
+SELECT count(*) AS wrong FROM smsflow_bi.campaign_totals WHERE recipients <>
+	suppressed + queued + accepted + delivered + undelivered + rejected + expired + in_doubt + unknown + cancelled;
+
+-- A BI tool needs nothing but base types and finds the meaning of every column.
+SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+JOIN pg_type t ON t.oid = a.atttypid
+WHERE c.relnamespace = 'smsflow_bi'::regnamespace
+	AND (col_description(c.oid, a.attnum) IS NULL OR t.typnamespace <> 'pg_catalog'::regnamespace);
+\c :home
+DROP DATABASE regress_smsflow_metrics;

@@ -1,0 +1,309 @@
+-- Delivery reports and replies.
+
+CREATE OR REPLACE FUNCTION smsflow.receive_callbacks(gateways text[], methods text[], paths text[], queries text[], headers jsonb[], bodies bytea[])
+	RETURNS TABLE (ordinal integer, status integer, content_type text, body text)
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'smsflow_pg_receive_callbacks';
+COMMENT ON FUNCTION smsflow.receive_callbacks(text[], text[], text[], text[], jsonb[], bytea[]) IS 'Takes callbacks of gateways, one per array element, and says how to answer each: 200 kept, 400 cannot be read, 403 not one of our URLs, 404 no such gateway or path, 405 neither GET nor POST. Path and query as on the wire, header names in small letters. Answer the gateway after the commit. Errors: SF007';
+REVOKE ALL ON FUNCTION smsflow.receive_callbacks(text[], text[], text[], text[], jsonb[], bytea[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.receive_callback(gateway text, method text, path text, query text, headers jsonb, body bytea,
+		OUT status integer, OUT content_type text, OUT body text)
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'smsflow_pg_receive_callback';
+COMMENT ON FUNCTION smsflow.receive_callback(text, text, text, text, jsonb, bytea) IS 'receive_callbacks() for one callback';
+REVOKE ALL ON FUNCTION smsflow.receive_callback(text, text, text, text, jsonb, bytea) FROM PUBLIC;
+
+-- Replies. ---------------------------------------------------------------------
+
+-- The brand is that of the newest message to this number: one number may be a
+-- customer of several.
+CREATE OR REPLACE FUNCTION smsflow.store_reply(gateway_id integer, phone text, address text, body text, provider_id text)
+	RETURNS TABLE (inbound_id bigint, action text)
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	WITH person AS (
+		SELECT c.brand_id, c.contact_id
+		FROM smsflow.brand b
+		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) store_reply.phone::smsflow.phone
+		ORDER BY (SELECT max(a.finished_at) FROM smsflow.attempt a WHERE a.contact_id = c.contact_id) DESC NULLS LAST, c.brand_id
+		LIMIT 1)
+	INSERT INTO smsflow.inbound AS i (gateway_id, brand_id, contact_id, phone, address, body, action, rule, provider_id)
+		SELECT store_reply.gateway_id, COALESCE(p.brand_id, 1), p.contact_id, store_reply.phone::smsflow.phone,
+			store_reply.address, COALESCE(store_reply.body, ''), r.action, r.rule, store_reply.provider_id
+		FROM smsflow.classify_reply(COALESCE(store_reply.body, '')) r LEFT JOIN person p ON true
+		ON CONFLICT DO NOTHING RETURNING i.inbound_id, i.action
+$$;
+COMMENT ON FUNCTION smsflow.store_reply(integer, text, text, text, text) IS 'Keeps a reply, and classifies it; no row when the gateway has sent it before';
+REVOKE ALL ON FUNCTION smsflow.store_reply(integer, text, text, text, text) FROM PUBLIC;
+
+-- A store with one brand never named it: {{brand|...}} then takes its default.
+CREATE OR REPLACE FUNCTION smsflow.answer(inbound_id bigint, body text, purpose text, dedup_key text) RETURNS bigint
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.send(i.phone::text, answer.body, answer.purpose, dedup_key => answer.dedup_key, brand => b.name,
+		vars => CASE b.name WHEN 'default' THEN jsonb '{"brand": null}' ELSE '{}' END,
+		pool => (SELECT s.pool FROM smsflow.sender s WHERE s.enabled AND s.gateway_id = i.gateway_id
+			AND ltrim(s.address, '+') = ltrim(i.address, '+') LIMIT 1))
+	FROM smsflow.inbound i JOIN smsflow.brand b USING (brand_id)
+	WHERE i.inbound_id = answer.inbound_id
+$$;
+COMMENT ON FUNCTION smsflow.answer(bigint, text, text, text) IS 'Sends to who wrote this, from the pool of the number it was sent to; returns the message id';
+REVOKE ALL ON FUNCTION smsflow.answer(bigint, text, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.reply(inbound_id bigint, body text) RETURNS bigint
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'smsflow_pg_reply';
+COMMENT ON FUNCTION smsflow.reply(bigint, text) IS 'Answers a customer''s message with purpose conversational; returns the message id. Errors: SF004 no such inbound message, and those of send()';
+REVOKE ALL ON FUNCTION smsflow.reply(bigint, text) FROM PUBLIC;
+
+-- An answer that cannot be rendered would keep the STOP it answers from being
+-- recorded, so it is refused when it is written.
+CREATE OR REPLACE FUNCTION smsflow.check_auto_reply() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	r record;
+BEGIN
+	SELECT * INTO r FROM smsflow.render_message(new.body, '{"brand": "name"}');
+	IF r.missing IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF003', MESSAGE = format('template variable "%s" may have no value', r.missing),
+			DETAIL = 'Automatic answers also go to people about whom nothing is known.',
+			HINT = format('Write a default: {{%s|text}}.', r.missing);
+	END IF;
+	IF r.parts NOT BETWEEN 1 AND 5 THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('automatic answer of %s parts', r.parts),
+			DETAIL = 'It has 1 to 5 parts.', HINT = 'smsflow.message_parts() counts the parts of a text.';
+	END IF;
+	RETURN new;
+END $$;
+COMMENT ON FUNCTION smsflow.check_auto_reply() IS 'Trigger: refuses an automatic answer that could fail when it is needed. Errors: SF003, SF007';
+REVOKE ALL ON FUNCTION smsflow.check_auto_reply() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER check_auto_reply BEFORE INSERT OR UPDATE ON smsflow.auto_reply
+	FOR EACH ROW EXECUTE FUNCTION smsflow.check_auto_reply();
+
+-- Answers of one kind to one person are sent once an hour at most: two machines
+-- that answer each other must not go on for ever.
+CREATE OR REPLACE FUNCTION smsflow.answer_automatically(inbound_id bigint, action text) RETURNS bigint
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.answer(i.inbound_id, r.body, 'compliance', concat_ws(':', 'smsflow', answer_automatically.action,
+		COALESCE('contact ' || i.contact_id, 'inbound ' || i.inbound_id), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24')))
+	FROM smsflow.inbound i
+	LEFT JOIN smsflow.contact c USING (contact_id)
+	CROSS JOIN LATERAL (SELECT a.body FROM smsflow.auto_reply a
+		WHERE a.action = answer_automatically.action AND a.language IN ('', c.language, split_part(c.language, '-', 1))
+		ORDER BY length(a.language) DESC LIMIT 1) r
+	WHERE i.inbound_id = answer_automatically.inbound_id
+$$;
+COMMENT ON FUNCTION smsflow.answer_automatically(bigint, text) IS 'Sends the text of smsflow.auto_reply in the person''s language; NULL when there is none';
+REVOKE ALL ON FUNCTION smsflow.answer_automatically(bigint, text) FROM PUBLIC;
+
+-- What a reply does, one function per action of classify_reply(). The caller is
+-- the receiver, in the transaction that it commits before it answers.
+
+CREATE OR REPLACE FUNCTION smsflow.revoke_by_reply(inbound_id bigint, purposes text[]) RETURNS boolean
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.record_opt_out(i.phone::text, revoke_by_reply.purposes, 'keyword', i.body,
+		jsonb_build_object('inbound_id', i.inbound_id), NULL, b.name)
+	FROM smsflow.inbound i JOIN smsflow.brand b USING (brand_id) WHERE i.inbound_id = revoke_by_reply.inbound_id
+$$;
+COMMENT ON FUNCTION smsflow.revoke_by_reply(bigint, text[]) IS 'Ends consent by a person''s own words; true if something that was permitted no longer is';
+REVOKE ALL ON FUNCTION smsflow.revoke_by_reply(bigint, text[]) FROM PUBLIC;
+
+-- A number that said STOP is a contact from then on.
+CREATE OR REPLACE FUNCTION smsflow.credit_opt_out(inbound_id bigint) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE smsflow.inbound i SET contact_id = c.contact_id FROM smsflow.contact c
+		WHERE i.inbound_id = credit_opt_out.inbound_id AND i.contact_id IS NULL
+			AND c.brand_id = i.brand_id AND c.phone OPERATOR(smsflow.=) i.phone;
+	SELECT smsflow.attribute_opt_out(i.contact_id) FROM smsflow.inbound i WHERE i.inbound_id = credit_opt_out.inbound_id;
+$$;
+COMMENT ON FUNCTION smsflow.credit_opt_out(bigint) IS 'Counts an opt-out by reply for the message it answers';
+REVOKE ALL ON FUNCTION smsflow.credit_opt_out(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.credit_reply(inbound_id bigint) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.attribute_reply(i.contact_id) FROM smsflow.inbound i
+		WHERE i.inbound_id = credit_reply.inbound_id AND i.contact_id IS NOT NULL
+$$;
+COMMENT ON FUNCTION smsflow.credit_reply(bigint) IS 'Counts a reply for the message it answers';
+REVOKE ALL ON FUNCTION smsflow.credit_reply(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.obey_opt_out(inbound_id bigint) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	WITH done AS MATERIALIZED (SELECT smsflow.revoke_by_reply(inbound_id, smsflow.stop_purposes()) AS ended)
+	SELECT smsflow.answer_automatically(inbound_id, 'opt_out') FROM done WHERE ended;
+	SELECT smsflow.credit_opt_out(inbound_id);
+$$;
+COMMENT ON FUNCTION smsflow.obey_opt_out(bigint) IS 'STOP: ends every purpose that a STOP ends, and confirms it once (47 CFR 64.1200(a)(12))';
+REVOKE ALL ON FUNCTION smsflow.obey_opt_out(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.obey_review(inbound_id bigint) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.revoke_by_reply(inbound_id, '{cart,promotional}');
+	SELECT smsflow.credit_opt_out(inbound_id);
+$$;
+COMMENT ON FUNCTION smsflow.obey_review(bigint) IS 'Words that may mean STOP: marketing ends at once, a person decides about the rest; listed in smsflow.inbound by its action';
+REVOKE ALL ON FUNCTION smsflow.obey_review(bigint) FROM PUBLIC;
+
+-- START gives back what the person once agreed to and has since ended, no more.
+CREATE OR REPLACE FUNCTION smsflow.restorable_purposes(contact_id bigint) RETURNS text[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT array_agg(x.purpose::text ORDER BY x.purpose)
+	FROM (SELECT DISTINCT ON (p.purpose) p.purpose, e.kind FROM smsflow.consent_event e CROSS JOIN LATERAL unnest(e.purposes) AS p (purpose)
+		WHERE e.contact_id = restorable_purposes.contact_id ORDER BY p.purpose, e.consent_event_id DESC) x
+	WHERE x.kind = 'revoke' AND EXISTS (SELECT FROM smsflow.consent_event g
+		WHERE g.contact_id = restorable_purposes.contact_id AND g.kind = 'grant' AND x.purpose = ANY (g.purposes));
+END;
+COMMENT ON FUNCTION smsflow.restorable_purposes(bigint) IS 'Purposes a contact agreed to and has ended since; NULL for none';
+REVOKE ALL ON FUNCTION smsflow.restorable_purposes(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.obey_opt_in(inbound_id bigint) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	WITH restored AS MATERIALIZED (
+		SELECT smsflow.subscribe(i.phone::text, p.purposes, 'keyword', level => 'express', brand => b.name,
+			evidence => jsonb_build_object('inbound_id', i.inbound_id, 'words', i.body))
+		FROM smsflow.inbound i JOIN smsflow.brand b USING (brand_id)
+		CROSS JOIN LATERAL (SELECT smsflow.restorable_purposes(i.contact_id) AS purposes) p
+		WHERE i.inbound_id = obey_opt_in.inbound_id AND p.purposes IS NOT NULL)
+	SELECT smsflow.answer_automatically(inbound_id, 'opt_in') FROM restored;
+	SELECT smsflow.credit_reply(inbound_id);
+$$;
+COMMENT ON FUNCTION smsflow.obey_opt_in(bigint) IS 'START: what the person once agreed to and has ended since holds again, at level express';
+REVOKE ALL ON FUNCTION smsflow.obey_opt_in(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.obey_confirm(inbound_id bigint) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.confirm_opt_in(i.phone::text, b.name) FROM smsflow.inbound i JOIN smsflow.brand b USING (brand_id)
+		WHERE i.inbound_id = obey_confirm.inbound_id;
+	SELECT smsflow.credit_reply(inbound_id);
+$$;
+COMMENT ON FUNCTION smsflow.obey_confirm(bigint) IS 'YES: confirms what the person agreed to';
+REVOKE ALL ON FUNCTION smsflow.obey_confirm(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.obey_help(inbound_id bigint) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.answer_automatically(inbound_id, 'help');
+	SELECT smsflow.credit_reply(inbound_id);
+$$;
+COMMENT ON FUNCTION smsflow.obey_help(bigint) IS 'HELP: says who writes and how to end it';
+REVOKE ALL ON FUNCTION smsflow.obey_help(bigint) FROM PUBLIC;
+
+-- Delivery reports. --------------------------------------------------------------
+
+-- Money comes as a text, and some gateways give a debit as a negative number.
+-- Instants count only as seconds since 1970: nothing a gateway writes may fail here.
+CREATE OR REPLACE VIEW smsflow.callback_reading AS
+SELECT c.callback_id, c.message_id, c.attempt, c.received_at, f.word,
+	CASE WHEN s.status = 'undelivered' AND e.class = 'expired' THEN 'expired' ELSE s.status END::smsflow.message_status AS status,
+	CASE WHEN s.status IN ('undelivered', 'rejected') THEN COALESCE(e.class, 'unknown') ELSE e.class END AS class,
+	f.code, f.provider_id,
+	CASE WHEN f.cost ~ '^-?[0-9]{1,9}(\.[0-9]{1,9})?$' THEN abs(f.cost::numeric) END AS cost,
+	CASE WHEN f.currency ~ '^[A-Za-z]{3}$' THEN upper(f.currency) END AS currency,
+	CASE WHEN f.at ~ '^[0-9]{9,10}$' THEN LEAST(to_timestamp(f.at::double precision), c.received_at) ELSE c.received_at END AS occurred_at
+FROM smsflow.callback c
+JOIN smsflow.gateway g USING (gateway_id)
+JOIN smsflow.gateway_profile p USING (profile)
+CROSS JOIN LATERAL (SELECT c.fields #>> string_to_array(p.report ->> 'code', '.') AS code) raw
+CROSS JOIN LATERAL (SELECT c.fields #>> string_to_array(p.report ->> 'status', '.') AS word,
+	left(NULLIF(COALESCE(substring(raw.code FROM p.report ->> 'code_pattern'), raw.code), ''), 200) AS code,
+	left(NULLIF(c.fields #>> string_to_array(p.report ->> 'provider_id', '.'), ''), 200) AS provider_id,
+	c.fields #>> string_to_array(p.report ->> 'cost', '.') AS cost,
+	c.fields #>> string_to_array(p.report ->> 'currency', '.') AS currency,
+	c.fields #>> string_to_array(p.report ->> 'at', '.') AS at) f
+CROSS JOIN LATERAL (SELECT COALESCE(p.report_status ->> f.word, p.report_status ->> lower(f.word)) AS mapped) m
+CROSS JOIN LATERAL (SELECT CASE WHEN m.mapped IN ('accepted', 'delivered', 'undelivered', 'expired', 'rejected', 'unknown')
+	THEN m.mapped END AS status) s
+LEFT JOIN LATERAL (SELECT x.class FROM smsflow.error_code x
+	WHERE s.status IN ('undelivered', 'expired', 'rejected', 'unknown') AND x.profile = p.profile
+		AND (x.code = f.code OR (x.code LIKE 'text:%' AND starts_with(f.code, substr(x.code, 6))))
+	ORDER BY x.code = f.code DESC, length(x.code) DESC LIMIT 1) e ON true;
+COMMENT ON VIEW smsflow.callback_reading IS 'Delivery reports of the inbox, read by the profile of their gateway';
+COMMENT ON COLUMN smsflow.callback_reading.word IS 'Status in the gateway''s own words';
+COMMENT ON COLUMN smsflow.callback_reading.status IS 'NULL when the profile does not know the word';
+
+-- A profile may name the same cost in every report of a message: it counts once.
+CREATE OR REPLACE FUNCTION smsflow.count_reports(callback_ids bigint[], message_ids bigint[], statuses smsflow.message_status[], sent boolean[])
+	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, currency, value)
+	SELECT (SELECT date_trunc('hour', clock_timestamp(), 'UTC')), m.brand_id, m.campaign_id, m.sequence_id, m.sender_id, m.step, m.purpose,
+		x.measure, x.currency, sum(x.value)
+	FROM (SELECT n.brand_id, COALESCE(n.campaign_id, 0) AS campaign_id, COALESCE(n.sequence_id, 0) AS sequence_id,
+			COALESCE(n.sender_id, 0) AS sender_id, COALESCE(n.step, 0::smallint) AS step, n.purpose,
+			old.status AS old_status, n.status, n.sent AND NOT old.sent AS first, cost.currency, count(*) AS messages, sum(cost.more) AS cost
+		FROM unnest(count_reports.message_ids, count_reports.statuses, count_reports.sent) AS old (message_id, status, sent)
+		JOIN smsflow.message_fold(count_reports.message_ids) AS n USING (message_id)
+		CROSS JOIN LATERAL (
+			SELECT COALESCE(max(r.currency), '') AS currency,
+				max(r.cost) - COALESCE(max(r.cost) FILTER (WHERE r.callback_id <> ALL (count_reports.callback_ids)), 0) AS more
+			FROM smsflow.report r WHERE r.message_id = old.message_id) AS cost
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10) AS m
+	CROSS JOIN LATERAL (VALUES
+		(smsflow.status_measure(m.old_status), '', -m.messages),
+		(smsflow.status_measure(m.status), '', m.messages),
+		('sent', '', CASE WHEN m.first THEN m.messages END),
+		('cost', m.currency, m.cost)) AS x (measure, currency, value)
+	GROUP BY 2, 3, 4, 5, 6, 7, 8, 9 HAVING sum(x.value) <> 0
+$$;
+COMMENT ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) IS 'Appends what these reports changed in the counters, given status and sent of their messages before';
+REVOKE ALL ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.learn_from_reports(callback_ids bigint[], message_ids bigint[])
+	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	UPDATE smsflow.contact c SET reachability = seen.reachability, updated_at = clock_timestamp()
+	FROM (SELECT DISTINCT ON (o.contact_id) o.contact_id,
+			CASE WHEN r.status = 'delivered' THEN 'reachable' ELSE 'unreachable' END AS reachability
+		FROM smsflow.report r JOIN smsflow.outbox o ON o.message_id = r.message_id
+		WHERE r.message_id = ANY (learn_from_reports.message_ids) AND r.callback_id = ANY (learn_from_reports.callback_ids)
+			AND (r.status = 'delivered' OR (r.class = 'undeliverable' AND (SELECT true FROM smsflow.report d
+				WHERE d.message_id = r.message_id AND d.status = 'delivered' LIMIT 1) IS NULL))
+		ORDER BY o.contact_id, r.received_at DESC, r.callback_id DESC) AS seen
+	WHERE c.contact_id = seen.contact_id AND c.reachability <> seen.reachability;
+
+	SELECT CASE WHEN smsflow.record_opt_out(blocked.phone, smsflow.stop_purposes(), 'carrier', NULL,
+			jsonb_build_object('message_id', blocked.message_id, 'code', blocked.code), NULL, blocked.brand)
+		THEN smsflow.attribute_opt_out(blocked.contact_id) END
+	FROM (SELECT DISTINCT ON (o.brand_id, o.recipient) o.recipient::text AS phone, o.message_id, o.contact_id, r.code, b.name AS brand
+		FROM smsflow.report r JOIN smsflow.outbox o ON o.message_id = r.message_id JOIN smsflow.brand b ON b.brand_id = o.brand_id
+		WHERE r.message_id = ANY (learn_from_reports.message_ids) AND r.callback_id = ANY (learn_from_reports.callback_ids)
+			AND r.class = 'opted_out'
+		ORDER BY o.brand_id, o.recipient, o.message_id) AS blocked;
+$$;
+COMMENT ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) IS 'Keeps what new reports say about people: reachable or not, and opted out at their carrier';
+REVOKE ALL ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) FROM PUBLIC;
+
+-- Known messages come with their status and whether they were sent, as they are
+-- before these reports. The correlated look-ups keep the plan on indexes.
+CREATE OR REPLACE FUNCTION smsflow.apply_reports(callback_ids bigint[], message_ids bigint[], statuses smsflow.message_status[], sent boolean[])
+	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status, class, code, provider_id, cost, currency)
+	SELECT DISTINCT ON (r.message_id, r.attempt, r.status, r.code)
+		r.message_id, r.callback_id, r.received_at, r.occurred_at, r.attempt, r.status, r.class, r.code, r.provider_id, r.cost, r.currency
+	FROM smsflow.callback_reading r
+	WHERE r.callback_id = ANY (apply_reports.callback_ids) AND r.status IS NOT NULL
+		AND r.message_id = ANY (apply_reports.message_ids)
+		AND (SELECT true FROM smsflow.report x WHERE x.message_id = r.message_id AND x.attempt = r.attempt AND x.status = r.status
+			AND x.code IS NOT DISTINCT FROM r.code LIMIT 1) IS NULL
+	ORDER BY r.message_id, r.attempt, r.status, r.code, r.callback_id;
+
+	INSERT INTO smsflow.callback_problem (callback_id, problem)
+	SELECT r.callback_id, CASE WHEN r.message_id <> ALL (COALESCE(apply_reports.message_ids, '{}')) THEN 'message does not exist'
+		WHEN r.word IS NULL THEN 'no status where the profile looks for it'
+		ELSE format('status "%s" is not in report_status of the profile', left(r.word, 80)) END
+	FROM smsflow.callback_reading r
+	WHERE r.callback_id = ANY (apply_reports.callback_ids)
+		AND (r.status IS NULL OR r.message_id <> ALL (COALESCE(apply_reports.message_ids, '{}')))
+	ON CONFLICT DO NOTHING;
+
+	SELECT smsflow.count_reports(callback_ids, message_ids, statuses, sent);
+	SELECT smsflow.learn_from_reports(callback_ids, message_ids);
+$$;
+COMMENT ON FUNCTION smsflow.apply_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) IS 'Second half of apply_callbacks()';
+REVOKE ALL ON FUNCTION smsflow.apply_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.apply_callbacks(callback_ids bigint[]) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.apply_reports(apply_callbacks.callback_ids, array_agg(f.message_id), array_agg(f.status), array_agg(f.sent))
+	FROM smsflow.message_fold(ARRAY(SELECT DISTINCT c.message_id FROM smsflow.callback c
+		WHERE c.callback_id = ANY (apply_callbacks.callback_ids))) f
+$$;
+COMMENT ON FUNCTION smsflow.apply_callbacks(bigint[]) IS 'Applies delivery reports from the inbox: appends them as smsflow.report, moves the counters, learns who is unreachable or opted out. A repeat changes nothing; one that cannot be read or has no message is set aside in callback_problem';
+REVOKE ALL ON FUNCTION smsflow.apply_callbacks(bigint[]) FROM PUBLIC;

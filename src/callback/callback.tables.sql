@@ -1,0 +1,60 @@
+-- What gateways send to us.
+
+CREATE SEQUENCE smsflow.callback_id_seq;
+CREATE FUNCTION smsflow.next_callback_id() RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_next_callback_id';
+COMMENT ON FUNCTION smsflow.next_callback_id() IS 'Next callback id; forces a transaction id first, as next_message_id() does';
+REVOKE ALL ON FUNCTION smsflow.next_callback_id() FROM PUBLIC;
+
+CREATE TABLE smsflow.callback (
+	callback_id	bigint NOT NULL DEFAULT smsflow.next_callback_id() PRIMARY KEY,
+	xid			xid8 NOT NULL DEFAULT pg_current_xact_id(),
+	received_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	gateway_id	integer NOT NULL,
+	message_id	bigint NOT NULL,
+	attempt		smallint NOT NULL,
+	fields		jsonb NOT NULL
+);
+COMMENT ON TABLE smsflow.callback IS 'Inbox of delivery reports whose token was genuine, drained by the worker';
+COMMENT ON COLUMN smsflow.callback.fields IS 'Query, form or JSON fields as received';
+
+CREATE TABLE smsflow.callback_problem (
+	callback_id	bigint PRIMARY KEY,
+	problem		text NOT NULL,
+	at			timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE smsflow.callback_problem IS 'Callback that could not be applied, set aside with the reason';
+
+CREATE TABLE smsflow.inbound (
+	inbound_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	gateway_id	integer NOT NULL,
+	brand_id	integer NOT NULL DEFAULT 1,
+	contact_id	bigint,
+	phone		smsflow.phone NOT NULL,
+	address		text,
+	body		text NOT NULL,
+	action		text NOT NULL,
+	rule		text,
+	provider_id	text,
+	received_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	UNIQUE (gateway_id, provider_id)
+);
+CREATE INDEX inbound_contact ON smsflow.inbound (contact_id, inbound_id);
+COMMENT ON TABLE smsflow.inbound IS 'Message from a customer';
+COMMENT ON COLUMN smsflow.inbound.address IS 'Our number it was sent to';
+COMMENT ON COLUMN smsflow.inbound.action IS 'opt_out, review, opt_in, confirm, help or none';
+
+CREATE TABLE smsflow.auto_reply (
+	action		text NOT NULL CHECK (action IN ('opt_out', 'opt_in', 'help')),
+	language	text NOT NULL DEFAULT '',
+	body		text NOT NULL,
+	builtin		boolean NOT NULL DEFAULT false,
+	PRIMARY KEY (action, language)
+);
+COMMENT ON TABLE smsflow.auto_reply IS 'Answer that a reply gets at once, as a message of purpose compliance';
+COMMENT ON COLUMN smsflow.auto_reply.language IS 'Language of the contact; empty: used where no language fits';
+COMMENT ON COLUMN smsflow.auto_reply.body IS 'Text with {{variables}}; all but {{brand}} need a default, and the brand too where the store has only the one without a name';
+INSERT INTO smsflow.auto_reply (action, language, body, builtin) VALUES
+	('opt_out', '', '{{brand|Our shop}}: You are unsubscribed and will get no more messages. Reply START to subscribe again.', true),
+	('opt_in', '', '{{brand|Our shop}}: You are subscribed again. Msg & data rates may apply. Reply HELP for help, STOP to end.', true),
+	('help', '', '{{brand|Our shop}}: Text messages from our shop. Msg frequency varies. Msg & data rates may apply. Reply STOP to end.', true);

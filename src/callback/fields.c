@@ -1,0 +1,300 @@
+/*
+ * fields.c - see fields.h. Everything here reads what strangers sent, though
+ * only after their token has proved to be ours: nothing but the request itself
+ * may fail because of it.
+ */
+#include "callback/fields.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/formatting.h"
+#include "utils/resowner.h"
+
+#include "compat.h"
+
+typedef struct Pair
+{
+	const char *name;			/* decoded */
+	const char *raw;			/* value, still encoded */
+	size_t		raw_len;
+} Pair;
+
+typedef struct Pairs
+{
+	int			count;
+	Pair	   *pair;
+} Pairs;
+
+/* In the server's encoding, or NULL when the bytes are not UTF-8. */
+static char *
+from_utf8(const char *bytes, size_t len)
+{
+	char	   *text;
+
+	if (!pg_verify_mbstr(PG_UTF8, bytes, (int) len, true))
+		return NULL;
+	text = pg_any_to_server(bytes, (int) len, PG_UTF8);
+	return text == bytes ? pnstrdup(bytes, len) : text;
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Decodes %XX and +; a % that begins no escape stands for itself. */
+static size_t
+unescape_octets(const char *raw, size_t len, unsigned char *out)
+{
+	size_t		used = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		if (raw[i] == '%' && i + 2 < len && hex_digit(raw[i + 1]) >= 0 && hex_digit(raw[i + 2]) >= 0)
+		{
+			out[used++] = (unsigned char) (hex_digit(raw[i + 1]) << 4 | hex_digit(raw[i + 2]));
+			i += 2;
+		}
+		else
+			out[used++] = (unsigned char) (raw[i] == '+' ? ' ' : raw[i]);
+	}
+	return used;
+}
+
+/*
+ * What is not UTF-8 is read as ISO 8859-1, and zero bytes are dropped: a
+ * receipt quotes the octets of the message in whatever alphabet it was sent,
+ * and its status must not be lost for that.
+ */
+static char *
+decoded(const char *raw, size_t len)
+{
+	unsigned char *octets = palloc(len + 1);
+	size_t		used = unescape_octets(raw, len, octets);
+	size_t		kept = 0;
+	char	   *text;
+
+	for (size_t i = 0; i < used; i++)
+		if (octets[i] != '\0')
+			octets[kept++] = octets[i];
+	octets[kept] = '\0';
+	text = from_utf8((char *) octets, kept);
+	return text ? text : pg_any_to_server((char *) octets, (int) kept, PG_LATIN1);
+}
+
+/*
+ * Kannel hands on a reply outside the GSM alphabet as the octets it came in.
+ * A malformed surrogate becomes U+FFFD: a reply that cannot be read in full
+ * may still be a STOP.
+ */
+static size_t
+put_utf16(const unsigned char *octets, size_t at, size_t len, unsigned char *out, int *size)
+{
+	pg_wchar	c = (pg_wchar) (octets[at] << 8 | octets[at + 1]);
+	size_t		used = 2;
+
+	if (c >= 0xD800 && c < 0xDC00 && at + 3 < len && (octets[at + 2] & 0xFC) == 0xDC)
+	{
+		c = 0x10000 + ((c & 0x3FF) << 10) + (pg_wchar) ((octets[at + 2] & 3) << 8 | octets[at + 3]);
+		used = 4;
+	}
+	else if ((c >= 0xD800 && c < 0xE000) || c == 0)
+		c = 0xFFFD;
+	unicode_to_utf8(c, out);
+	*size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	return used;
+}
+
+static char *
+decoded_utf16(const char *raw, size_t len)
+{
+	unsigned char *octets = palloc(len + 1);
+	size_t		used = unescape_octets(raw, len, octets);
+	unsigned char *text = palloc(used * 2 + 1);
+	size_t		length = 0;
+	int			size;
+
+	for (size_t at = 0; at + 1 < used;)
+	{
+		at += put_utf16(octets, at, used, text + length, &size);
+		length += (size_t) size;
+	}
+	return from_utf8((char *) text, length);
+}
+
+/* Splits at &; a field without a name is left out. */
+static void
+split(const char *text, size_t len, Pairs *pairs)
+{
+	const char *end = text + len;
+	int			most = 1;
+
+	for (size_t i = 0; i < len; i++)
+		most += text[i] == '&';
+	pairs->count = 0;
+	pairs->pair = palloc(most * sizeof(Pair));
+	while (text < end)
+	{
+		const char *stop = memchr(text, '&', end - text);
+		const char *equals;
+		Pair	   *pair = &pairs->pair[pairs->count];
+
+		if (stop == NULL)
+			stop = end;
+		equals = memchr(text, '=', stop - text);
+		if (equals == NULL)
+			equals = stop;
+		pair->name = decoded(text, equals - text);
+		pair->raw = equals < stop ? equals + 1 : stop;
+		pair->raw_len = stop - pair->raw;
+		pairs->count += pair->name[0] != '\0';
+		text = stop + 1;
+	}
+}
+
+/* Whether the text field of these pairs is in UTF-16, as another field says. */
+static bool
+is_utf16(const Pairs *pairs, const SmsflowTextField *text)
+{
+	static const char *const names[] = {"UTF-16BE", "UTF-16", "UCS-2", "UCS2"};
+
+	if (text == NULL || text->name == NULL || text->charset_name == NULL)
+		return false;
+	for (int i = 0; i < pairs->count; i++)
+		if (strcmp(pairs->pair[i].name, text->charset_name) == 0)
+			for (int n = 0; n < (int) lengthof(names); n++)
+				if (pairs->pair[i].raw_len == strlen(names[n]) &&
+					pg_strncasecmp(pairs->pair[i].raw, names[n], strlen(names[n])) == 0)
+					return true;
+	return false;
+}
+
+static JsonbValue
+string_value(const char *text)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = (int) strlen(text);
+	return value;
+}
+
+static Jsonb *
+fields_of_form(const char *form, size_t len, const SmsflowTextField *text)
+{
+	JsonbParseState *state = NULL;
+	Pairs		pairs;
+	bool		utf16;
+
+	split(form, len, &pairs);
+	utf16 = is_utf16(&pairs, text);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < pairs.count; i++)
+	{
+		const Pair *pair = &pairs.pair[i];
+		bool		wide = utf16 && strcmp(pair->name, text->name) == 0;
+		char	   *content = wide ? decoded_utf16(pair->raw, pair->raw_len) : decoded(pair->raw, pair->raw_len);
+		JsonbValue	name = string_value(pair->name);
+		JsonbValue	value = string_value(content);
+
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Raises again what was not caused by the text, such as a cancelled statement. */
+static void
+insist_on_data_error(ErrorData *error)
+{
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		ReThrowError(error);
+	FreeErrorData(error);
+}
+
+/* PostgreSQL 15 has no way to ask whether a text is jsonb but to try. */
+static Jsonb *
+fields_of_json(const char *body, size_t len)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *text = from_utf8(body, len);
+	Jsonb	   *volatile fields = NULL;
+
+	if (text == NULL)
+		return NULL;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		fields = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		insist_on_data_error(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return fields && JB_ROOT_IS_OBJECT(fields) ? fields : NULL;
+}
+
+static char *
+content_type(Jsonb *headers)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = NULL;
+
+	if (headers && JB_ROOT_IS_OBJECT(headers))
+		value = getKeyJsonValueFromContainer(&headers->root, "content-type", strlen("content-type"), &buffer);
+	if (value == NULL || value->type != jbvString)
+		return NULL;
+	return asc_tolower(value->val.string.val, value->val.string.len);
+}
+
+/* A body without a type is taken for what it looks like. */
+static Jsonb *
+fields_of_body(Jsonb *headers, const char *body, size_t len, const SmsflowTextField *text)
+{
+	char	   *type = content_type(headers);
+	size_t		start = 0;
+
+	while (start < len && strchr(" \t\r\n", body[start]) != NULL)
+		start++;
+	if (type ? strstr(type, "json") != NULL : start < len && body[start] == '{')
+		return fields_of_json(body, len);
+	if (type && strncmp(type, "application/x-www-form-urlencoded", 33) != 0)
+		return NULL;
+	return fields_of_form(body, len, text);
+}
+
+Jsonb *
+smsflow_fields(const char *query, Jsonb *headers, const char *body, size_t body_len, const SmsflowTextField *text)
+{
+	Jsonb	   *of_query = fields_of_form(query, strlen(query), text);
+	Jsonb	   *of_body;
+
+	if (body_len == 0)
+		return of_query;
+	of_body = body_len <= SMSFLOW_MAX_CALLBACK_BODY ? fields_of_body(headers, body, body_len, text) : NULL;
+	if (of_body == NULL || JB_ROOT_COUNT(of_query) == 0)
+		return of_body;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(of_query), JsonbPGetDatum(of_body)));
+}

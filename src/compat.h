@@ -1,0 +1,51 @@
+/*
+ * compat.h - the differences between the supported PostgreSQL releases, 15 to 18.
+ *
+ * This is the only file that tests PG_VERSION_NUM.  Each shim names the upstream commit that made it necessary.
+ */
+#ifndef SMSFLOW_COMPAT_H
+#define SMSFLOW_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "smsflow needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+/* VARDATA_ANY() and its like moved out of postgres.h (d952373a987b). */
+#include "varatt.h"
+#endif
+
+/*
+ * smsflow_ereturn(escontext, result, errcode(...), ...) reports an error of an input function.  Where the server has
+ * soft errors (16, d9f7f5d32f20) it saves the error in escontext, if that takes it, and returns result; otherwise it raises.
+ */
+#if PG_VERSION_NUM >= 160000
+#define smsflow_ereturn(escontext, result, ...) ereturn(escontext, result, __VA_ARGS__)
+#else
+#define smsflow_ereturn(escontext, result, ...) \
+	do \
+	{ \
+		(void) (escontext); \
+		ereport(ERROR, __VA_ARGS__); \
+		return result; \
+	} while (0)
+#endif
+
+/* The module says its name and version to pg_get_loaded_modules() (18, 9324c8c58065). */
+#if PG_VERSION_NUM >= 180000
+#define SMSFLOW_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "smsflow", .version = SMSFLOW_VERSION)
+#else
+#define SMSFLOW_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* A wait event set belongs to a resource owner, NULL for none, instead of a context (17, 50c67c2019ab). */
+#if PG_VERSION_NUM >= 170000
+#define smsflow_create_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#define smsflow_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+#endif /* SMSFLOW_COMPAT_H */

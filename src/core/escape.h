@@ -1,0 +1,29 @@
+/*
+ * escape.h - writing a value into a URL, a form, a JSON string or a header so
+ * that it stays a value, whatever a customer typed.
+ *
+ * Pure C11. Output goes to a buffer of given size; the return value is the
+ * length needed, and nothing past the buffer is written.
+ */
+#ifndef SMSFLOW_ESCAPE_H
+#define SMSFLOW_ESCAPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* RFC 3986: everything but unreserved characters becomes %XX. */
+extern size_t smsflow_escape_url(const char *text, size_t len, char *out, size_t outsize);
+
+/* RFC 8259 string contents, without the quotes; text is UTF-8. */
+extern size_t smsflow_escape_json(const char *text, size_t len, char *out, size_t outsize);
+
+/* False when the value cannot stand in a header: a line break or a NUL. */
+extern bool smsflow_header_safe(const char *text, size_t len);
+
+/*
+ * Decodes %XX and + of a query string or form field. Returns the length, or
+ * (size_t) -1 for a malformed escape or a zero byte. out may be text itself.
+ */
+extern size_t smsflow_unescape_url(const char *text, size_t len, char *out);
+
+#endif

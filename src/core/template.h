@@ -1,0 +1,65 @@
+/*
+ * template.h - message templates: text with {{variables}}.
+ *
+ *	{{name}}					the value of a variable
+ *	{{cart.items.0.title}}		a path; what its steps mean is the lookup callback's business
+ *	{{first_name|there}}		the text after | stands in for a missing, null or blank value
+ *
+ * A path consists of steps separated by single dots; a step consists of ASCII letters, digits, "_", "-" and non-ASCII
+ * characters.  White space directly inside the braces and around | is ignored.  A brace inside a variable, an empty
+ * name and a variable that is never closed are errors, because each of them would otherwise reach a customer's
+ * phone.  Braces that are not doubled are plain text.
+ *
+ * Rendering is one pass over the template without recursion or allocation: a value that contains {{ is text, so
+ * what a customer typed into a name field is never evaluated.  Control characters in values, except the line feed,
+ * are dropped: no gateway agrees with another about them.
+ *
+ * Pure C11: no allocation, no I/O.  Text is UTF-8; offsets and lengths count bytes.
+ */
+#ifndef SMSFLOW_TEMPLATE_H
+#define SMSFLOW_TEMPLATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum SmsflowTemplateCode
+{
+	SMSFLOW_TEMPLATE_OK,
+	SMSFLOW_TEMPLATE_UNCLOSED,	 /* {{ without }} */
+	SMSFLOW_TEMPLATE_EMPTY_NAME, /* {{}} or {{|text}} */
+	SMSFLOW_TEMPLATE_BAD_NAME,	 /* a character or an empty step that a path cannot have */
+	SMSFLOW_TEMPLATE_NESTED,	 /* a brace inside {{ }} */
+	SMSFLOW_TEMPLATE_MISSING	 /* render only: no value and no default */
+} SmsflowTemplateCode;
+
+typedef struct SmsflowTemplateError
+{
+	SmsflowTemplateCode code;
+	size_t		offset; /* of the offending bytes in the template; for MISSING, of the path */
+	size_t		length; /* of the offending bytes; for MISSING, of the path */
+} SmsflowTemplateError;
+
+/*
+ * Finds the value of a path.  Returns false when there is none (absent or null).  The value must stay valid until
+ * the next call of any callback of the same rendering.
+ */
+typedef bool (*SmsflowTemplateLookup)(void *ctx, const char *path, size_t pathlen, const char **value,
+									  size_t *valuelen);
+
+/* Takes the next len bytes of the rendered text; len is never 0. */
+typedef void (*SmsflowTemplateWrite)(void *ctx, const char *text, size_t len);
+
+/* smsflow_template_check returns true if the template is well formed; otherwise it fills *err. */
+extern bool smsflow_template_check(const char *t, size_t len, SmsflowTemplateError *err);
+
+/*
+ * smsflow_template_render writes the template with its variables replaced.  It stops at the first error, fills *err
+ * and returns false; what was written before is then worthless.
+ */
+extern bool smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx,
+									SmsflowTemplateWrite write, void *write_ctx, SmsflowTemplateError *err);
+
+/* smsflow_template_error_text returns a full English sentence, a static string. */
+extern const char *smsflow_template_error_text(SmsflowTemplateCode code);
+
+#endif /* SMSFLOW_TEMPLATE_H */

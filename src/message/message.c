@@ -1,0 +1,187 @@
+/*
+ * message.c - small functions of the message room: ids, rendering with part
+ * counting, and the fold of rows into a status.
+ *
+ * An id is taken only after the transaction has its transaction id. A worker
+ * whose snapshot sees a row therefore knows every transaction that may still
+ * commit a lower id: it is among the running ones of that snapshot.
+ */
+#include "smsflow.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/makefuncs.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "core/delivery.h"
+#include "core/gsm.h"
+#include "errcodes.h"
+#include "message/send.h"
+#include "types/types.h"
+
+static int64
+next_id(char *sequence)
+{
+	RangeVar   *name = makeRangeVar(SMSFLOW_SCHEMA, sequence, -1);
+
+	(void) GetTopTransactionId();
+	return nextval_internal(RangeVarGetRelid(name, NoLock, false), false);
+}
+
+int64
+smsflow_take_message_id(void)
+{
+	return next_id("message_id_seq");
+}
+
+PG_FUNCTION_INFO_V1(smsflow_next_message_id);
+Datum
+smsflow_next_message_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(smsflow_take_message_id());
+}
+
+PG_FUNCTION_INFO_V1(smsflow_next_event_id);
+Datum
+smsflow_next_event_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(next_id("event_id_seq"));
+}
+
+PG_FUNCTION_INFO_V1(smsflow_next_callback_id);
+Datum
+smsflow_next_callback_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(next_id("callback_id_seq"));
+}
+
+PG_FUNCTION_INFO_V1(smsflow_render_message);
+Datum
+smsflow_render_message(PG_FUNCTION_ARGS)
+{
+	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb	   *vars = PG_GETARG_JSONB_P(1);
+	char	   *missing = NULL;
+	char	   *rendered = smsflow_try_render(body, vars, &missing);
+	TupleDesc	desc;
+	Datum		values[4] = {0};
+	bool		nulls[4] = {true, true, true, true};
+	SmsflowParts parts;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	if (rendered == NULL)
+	{
+		values[3] = CStringGetTextDatum(missing);
+		nulls[3] = false;
+	}
+	else
+	{
+		smsflow_count_parts(rendered, &parts);
+		values[0] = CStringGetTextDatum(rendered);
+		values[1] = Int32GetDatum(parts.parts);
+		values[2] = BoolGetDatum(parts.encoding == SMSFLOW_UCS2);
+		nulls[0] = nulls[1] = nulls[2] = false;
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+PG_FUNCTION_INFO_V1(smsflow_check_template);
+Datum
+smsflow_check_template(PG_FUNCTION_ARGS)
+{
+	smsflow_require_template(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
+}
+
+/* Last attempt, then the timer ahead of it or the worker that has it. */
+static SmsflowStatus
+apply_attempt(SmsflowStatus status, const char *outcome)
+{
+	static const struct
+	{
+		const char *outcome;
+		SmsflowObservation seen;
+	}			meaning[] = {
+		{"accepted", SEEN_ACCEPT}, {"resolved", SEEN_ACCEPT}, {"rejected", SEEN_REJECT}, {"retry", SEEN_RETRY},
+		{"in_doubt", SEEN_DOUBT}, {"suppressed", SEEN_SUPPRESS}, {"cancelled", SEEN_CANCEL}, {"expired", SEEN_EXPIRE},
+	};
+
+	for (int i = 0; i < (int) lengthof(meaning); i++)
+		if (strcmp(outcome, meaning[i].outcome) == 0)
+			return smsflow_status_after(status, meaning[i].seen);
+	elog(ERROR, "unknown outcome \"%s\"", outcome);
+}
+
+static SmsflowStatus
+apply_timer(SmsflowStatus status, const char *reason)
+{
+	if (strcmp(reason, "not_due") == 0)
+		return smsflow_status_after(status, SEEN_SCHEDULE);
+	if (strcmp(reason, "retry") == 0 || strcmp(reason, "resend") == 0 || strcmp(reason, "released") == 0)
+		return smsflow_status_after(status, SEEN_RETRY);
+
+	/* Waits for a report first; until it is tried again it stays in doubt. */
+	if (strcmp(reason, "resend_later") == 0)
+		return status;
+	return smsflow_status_after(status, SEEN_HOLD);
+}
+
+static SmsflowStatus
+apply_reports(SmsflowStatus status, ArrayType *reports)
+{
+	static const struct
+	{
+		SmsflowStatus report;
+		SmsflowObservation seen;
+	}			meaning[] = {
+		{STATUS_ACCEPTED, SEEN_REPORT_ACCEPTED}, {STATUS_DELIVERED, SEEN_REPORT_DELIVERED},
+		{STATUS_UNDELIVERED, SEEN_REPORT_UNDELIVERED}, {STATUS_EXPIRED, SEEN_REPORT_EXPIRED},
+		{STATUS_REJECTED, SEEN_REPORT_REJECTED}, {STATUS_UNKNOWN, SEEN_REPORT_UNKNOWN},
+	};
+	Datum	   *elements;
+	int			count;
+
+	deconstruct_array(reports, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+	{
+		SmsflowStatus report;
+
+		if (!smsflow_status_from_name(TextDatumGetCString(elements[i]), &report))
+			elog(ERROR, "unknown report status");
+		for (int j = 0; j < (int) lengthof(meaning); j++)
+			if (meaning[j].report == report)
+				status = smsflow_status_after(status, meaning[j].seen);
+	}
+	return status;
+}
+
+PG_FUNCTION_INFO_V1(smsflow_fold_status);
+Datum
+smsflow_fold_status(PG_FUNCTION_ARGS)
+{
+	bool		refused = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
+	bool		claimed = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	bool		due_later = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
+	SmsflowStatus status = due_later ? STATUS_SCHEDULED : STATUS_QUEUED;
+
+	if (refused)
+		status = smsflow_status_after(status, SEEN_SUPPRESS);
+	if (!PG_ARGISNULL(1))
+		status = apply_attempt(status, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	if (!PG_ARGISNULL(2))
+		status = apply_timer(status, text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (claimed)
+		status = smsflow_status_after(status, SEEN_CLAIM);
+	if (!PG_ARGISNULL(5))
+		status = apply_reports(status, PG_GETARG_ARRAYTYPE_P(5));
+	PG_RETURN_TEXT_P(cstring_to_text(smsflow_status_name(status)));
+}

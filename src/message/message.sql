@@ -1,0 +1,298 @@
+-- Asking for a message, cancelling it, and knowing what became of it.
+
+-- What a transaction tells the worker at its commit. ------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.note_enqueued(queue_ids integer[]) RETURNS void
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_note_enqueued_sql';
+COMMENT ON FUNCTION smsflow.note_enqueued(integer[]) IS 'Wakes the worker for these queues when the transaction commits';
+REVOKE ALL ON FUNCTION smsflow.note_enqueued(integer[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.note_event() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_note_event_sql';
+COMMENT ON FUNCTION smsflow.note_event() IS 'Wakes the worker for store events when the transaction commits';
+REVOKE ALL ON FUNCTION smsflow.note_event() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.note_callback() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_note_callback_sql';
+COMMENT ON FUNCTION smsflow.note_callback() IS 'Wakes the worker for callbacks when the transaction commits';
+REVOKE ALL ON FUNCTION smsflow.note_callback() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.note_config() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_note_config_sql';
+COMMENT ON FUNCTION smsflow.note_config() IS 'Makes the worker reload gateways, senders, queues and campaign states when the transaction commits';
+REVOKE ALL ON FUNCTION smsflow.note_config() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.note_revocation(kind text, id bigint) RETURNS void
+	LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_note_revocation_sql';
+COMMENT ON FUNCTION smsflow.note_revocation(text, bigint) IS 'Publishes to the worker that a contact, message, campaign or enrollment changed: what is claimed for it is checked again before its request starts. Errors: SF007';
+REVOKE ALL ON FUNCTION smsflow.note_revocation(text, bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.config_changed() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_config_changed';
+COMMENT ON FUNCTION smsflow.config_changed() IS 'Statement trigger of the tables the worker keeps in memory';
+REVOKE ALL ON FUNCTION smsflow.config_changed() FROM PUBLIC;
+
+-- Policy. --------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.lane_of(purpose smsflow.purpose) RETURNS smallint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN (CASE purpose WHEN 'compliance' THEN 0 WHEN 'otp' THEN 0 WHEN 'transactional' THEN 1
+		WHEN 'conversational' THEN 2 WHEN 'cart' THEN 3 ELSE 4 END)::smallint;
+COMMENT ON FUNCTION smsflow.lane_of(smsflow.purpose) IS 'Lane of a purpose: 0 leaves first';
+REVOKE ALL ON FUNCTION smsflow.lane_of(smsflow.purpose) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.default_validity(purpose smsflow.purpose) RETURNS interval
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE purpose WHEN 'otp' THEN interval '10 minutes' WHEN 'compliance' THEN interval '5 minutes'
+		WHEN 'transactional' THEN interval '72 hours' WHEN 'cart' THEN interval '48 hours'
+		ELSE interval '24 hours' END;
+COMMENT ON FUNCTION smsflow.default_validity(smsflow.purpose) IS 'Time after which a message of this purpose is no longer sent, unless the call says otherwise. A confirmation of STOP leaves within 5 minutes (47 CFR 64.1200(a)(12)) or not at all';
+REVOKE ALL ON FUNCTION smsflow.default_validity(smsflow.purpose) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.consent_refusal(consent smsflow.consent, purpose smsflow.purpose) RETURNS text
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_consent_refusal';
+COMMENT ON FUNCTION smsflow.consent_refusal(smsflow.consent, smsflow.purpose) IS 'NULL when the consent reaches the level that policy_rule asks for this purpose now, else no_consent, opted_out or consent_too_low';
+REVOKE ALL ON FUNCTION smsflow.consent_refusal(smsflow.consent, smsflow.purpose) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.policy_changed() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_policy_changed';
+COMMENT ON FUNCTION smsflow.policy_changed() IS 'Makes every session forget the rules it has in memory';
+REVOKE ALL ON FUNCTION smsflow.policy_changed() FROM PUBLIC;
+CREATE TRIGGER policy_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON smsflow.policy_rule
+	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.policy_changed();
+
+-- Text. ----------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.contact_vars(c smsflow.contact, brand text, extra jsonb) RETURNS jsonb
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN COALESCE((c).attributes, '{}') || jsonb_build_object('first_name', (c).first_name, 'last_name', (c).last_name,
+		'external_id', (c).external_id, 'language', (c).language, 'region', (c).region, 'brand', brand) || COALESCE(extra, '{}');
+COMMENT ON FUNCTION smsflow.contact_vars(smsflow.contact, text, jsonb) IS 'Template variables of a contact: attributes, names, brand, and extra on top';
+REVOKE ALL ON FUNCTION smsflow.contact_vars(smsflow.contact, text, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.render_message(body text, vars jsonb,
+		OUT rendered text, OUT parts integer, OUT unicode boolean, OUT missing text)
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_render_message';
+COMMENT ON FUNCTION smsflow.render_message(text, jsonb) IS 'Renders a template and counts its parts; missing names the first variable without value or default, and rendered is then NULL. Errors: SF003';
+REVOKE ALL ON FUNCTION smsflow.render_message(text, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_template(body text) RETURNS void
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_check_template';
+COMMENT ON FUNCTION smsflow.check_template(text) IS 'Raises SF003 with position and reason when a template is malformed';
+REVOKE ALL ON FUNCTION smsflow.check_template(text) FROM PUBLIC;
+
+-- Queues. --------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.queues_for(lane smallint, source text, pool text) RETURNS integer[]
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_queues_for';
+COMMENT ON FUNCTION smsflow.queues_for(smallint, text, text) IS 'Queue per enabled sender of the pool, ordered by sender, made where missing; the queue without sender when the pool is empty';
+REVOKE ALL ON FUNCTION smsflow.queues_for(smallint, text, text) FROM PUBLIC;
+
+-- The gate. ------------------------------------------------------------------
+
+CREATE OR REPLACE VIEW smsflow.gated AS
+SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, o.recipient, o.enrollment_id,
+	o.queue_id, o.brand_id, o.campaign_id, o.sequence_id, o.purpose, o.step, o.parts, o.unicode, o.body,
+	CASE
+		WHEN o.expires_at <= now() THEN 'expired'
+		WHEN (SELECT true FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = o.message_id LIMIT 1)
+			THEN 'cancelled'
+		WHEN k.status = 'cancelled' THEN 'campaign_cancelled'
+		WHEN k.status = 'paused' THEN 'campaign_paused'
+		WHEN e.ended_at IS NOT NULL AND e.end_reason <> 'completed' THEN 'sequence_ended'
+		WHEN o.sequence_id IS NOT NULL AND s.sequence_id IS NULL THEN 'sequence_ended'
+		WHEN (SELECT true FROM smsflow.event x WHERE x.contact_id = o.contact_id AND x.event_id > o.trigger_event_id
+				AND x.kind = ANY (s.exit_on) LIMIT 1) THEN 'sequence_exited'
+		WHEN smsflow.consent_refusal(COALESCE(c.consent, 'none'), o.purpose) IS NOT NULL
+			THEN smsflow.consent_refusal(COALESCE(c.consent, 'none'), o.purpose)
+		WHEN o.due_at > now() THEN 'not_due'
+	END AS reason
+FROM smsflow.outbox o
+LEFT JOIN smsflow.contact c ON c.contact_id = o.contact_id
+LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
+LEFT JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id
+LEFT JOIN smsflow.enrollment e ON e.enrollment_id = o.enrollment_id;
+COMMENT ON VIEW smsflow.gated IS 'Messages with the gate''s decision in the reader''s snapshot';
+COMMENT ON COLUMN smsflow.gated.reason IS 'NULL: may be sent now. Else why not: expired, cancelled, campaign_cancelled, campaign_paused, sequence_ended, sequence_exited, no_consent, opted_out, consent_too_low, not_due';
+
+-- Status. --------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.fold_status(refused boolean, outcome text, timer_reason text, claimed boolean,
+		due_later boolean, reports text[]) RETURNS text
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_fold_status';
+COMMENT ON FUNCTION smsflow.fold_status(boolean, text, text, boolean, boolean, text[]) IS 'Status of a message from its newest attempt, a timer still ahead of that, whether a worker has it, and its reports in order; the transition table is core/delivery';
+REVOKE ALL ON FUNCTION smsflow.fold_status(boolean, text, text, boolean, boolean, text[]) FROM PUBLIC;
+
+CREATE OR REPLACE VIEW smsflow.message_state AS
+SELECT o.message_id, o.brand_id, o.contact_id, o.queue_id, o.campaign_id, o.sequence_id, o.step, o.purpose, o.parts,
+	smsflow.fold_status(o.refusal IS NOT NULL, last.outcome::text, timer.reason,
+		CASE WHEN timer.reason IS NOT NULL
+			THEN (SELECT (timer.due_at, timer.timer_id) <= (c.to_due, c.to_timer_id) FROM smsflow.claim c
+				WHERE c.queue_id = o.queue_id ORDER BY c.claim_id DESC LIMIT 1)
+		WHEN last.outcome IS NULL AND o.refusal IS NULL
+			THEN (SELECT true FROM smsflow.claim c WHERE c.queue_id = o.queue_id AND c.kind <> 'timer'
+				AND o.message_id > c.from_id AND o.message_id <= c.to_id AND pg_visible_in_snapshot(o.xid, c.snapshot) LIMIT 1)
+		END, o.due_at > now(), report.statuses)::smsflow.message_status AS status,
+	COALESCE(o.refusal, timer.reason, last.reason) AS reason,
+	COALESCE(report.class, last.class) AS error_class, COALESCE(report.code, last.code) AS error_code,
+	COALESCE(report.provider_id, tries.provider_id) AS provider_id,
+	report.cost, report.currency, COALESCE(tries.attempts, 0) AS attempts,
+	COALESCE(timer.due_at, o.due_at) AS due_at, COALESCE(tries.sent_at, report.first_at) AS sent_at, report.delivered_at,
+	COALESCE(last.sender_id, q.sender_id) AS sender_id
+FROM smsflow.outbox o
+LEFT JOIN smsflow.queue q ON q.queue_id = o.queue_id
+LEFT JOIN LATERAL (SELECT a.outcome, a.attempt, a.reason, a.class, a.code, a.sender_id FROM smsflow.attempt a
+	WHERE a.message_id = o.message_id ORDER BY a.attempt DESC, a.recorded_at DESC LIMIT 1) last ON true
+LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE a.started_at IS NOT NULL) AS attempts,
+		min(a.finished_at) FILTER (WHERE a.outcome = 'accepted') AS sent_at, max(a.provider_id) AS provider_id
+	FROM smsflow.attempt a WHERE a.message_id = o.message_id) tries ON true
+LEFT JOIN LATERAL (SELECT t.* FROM (SELECT t.reason, t.due_at, t.attempt, t.timer_id FROM smsflow.timer t
+	WHERE t.message_id = o.message_id ORDER BY t.timer_id DESC LIMIT 1) t
+	WHERE last.attempt IS NULL OR last.attempt < t.attempt) timer ON true
+LEFT JOIN LATERAL (SELECT array_agg(r.status::text ORDER BY r.received_at, r.callback_id) AS statuses,
+		min(r.occurred_at) AS first_at, min(r.occurred_at) FILTER (WHERE r.status = 'delivered') AS delivered_at,
+		max(r.class) AS class, max(r.code) FILTER (WHERE r.class IS NOT NULL) AS code, max(r.provider_id) AS provider_id,
+		max(r.cost) AS cost, max(r.currency) AS currency
+	FROM smsflow.report r WHERE r.message_id = o.message_id HAVING count(*) > 0) report ON true;
+COMMENT ON VIEW smsflow.message_state IS 'Status of a message as the fold of its rows';
+
+CREATE OR REPLACE FUNCTION smsflow.message_fold(message_ids bigint[])
+	RETURNS TABLE (message_id bigint, status smsflow.message_status, sent boolean, brand_id integer, campaign_id integer,
+		sequence_id integer, step smallint, purpose smsflow.purpose, sender_id integer)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off
+BEGIN ATOMIC
+	SELECT m.message_id, m.status, m.sent_at IS NOT NULL, m.brand_id, m.campaign_id, m.sequence_id, m.step, m.purpose, m.sender_id
+	FROM smsflow.message_state m WHERE m.message_id = ANY (message_ids);
+END;
+COMMENT ON FUNCTION smsflow.message_fold(bigint[]) IS 'Status of some messages, with the keys their metrics are counted under';
+REVOKE ALL ON FUNCTION smsflow.message_fold(bigint[]) FROM PUBLIC;
+
+CREATE OR REPLACE VIEW smsflow.message AS
+SELECT o.message_id, b.name AS brand, o.contact_id, o.recipient::text AS phone, sn.address AS sender, g.name AS gateway,
+	o.purpose::text AS purpose, k.name AS campaign, s.name AS sequence, o.step, o.variant,
+	CASE WHEN o.purpose = 'otp' THEN '(one-time password)' ELSE o.body END AS body,
+	CASE WHEN o.unicode THEN 'ucs2' ELSE 'gsm7' END AS encoding, o.parts,
+	CASE WHEN m.status IN ('scheduled', 'queued', 'held') AND gone.reason IS NOT NULL THEN 'cancelled' ELSE m.status::text END AS status,
+	CASE WHEN m.status IN ('scheduled', 'queued', 'held') AND gone.reason IS NOT NULL THEN gone.reason ELSE m.reason END AS reason,
+	m.error_class, m.error_code, m.provider_id, m.cost, m.currency, m.attempts, o.created_at, m.due_at, o.expires_at,
+	m.sent_at, m.delivered_at
+FROM smsflow.outbox o
+JOIN smsflow.message_state m ON m.message_id = o.message_id
+JOIN smsflow.brand b ON b.brand_id = o.brand_id
+LEFT JOIN smsflow.sender sn ON sn.sender_id = m.sender_id
+LEFT JOIN smsflow.gateway g ON g.gateway_id = sn.gateway_id
+LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
+LEFT JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id
+LEFT JOIN LATERAL (SELECT r.reason FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = o.message_id LIMIT 1) gone ON true;
+COMMENT ON VIEW smsflow.message IS 'Every message with its status and history';
+COMMENT ON COLUMN smsflow.message.status IS 'scheduled, queued, held, sending, in_doubt, accepted, unknown, suppressed, cancelled, expired, rejected, undelivered or delivered';
+COMMENT ON COLUMN smsflow.message.reason IS 'Why it is in this status, as a stable code';
+COMMENT ON COLUMN smsflow.message.attempts IS 'Requests that were made for it';
+COMMENT ON COLUMN smsflow.message.due_at IS 'Not before this instant; NULL is at once';
+COMMENT ON COLUMN smsflow.message.expires_at IS 'Never sent from this instant on';
+COMMENT ON COLUMN smsflow.message.sent_at IS 'When the gateway accepted it, or its first report';
+
+-- send, cancel, explain. -----------------------------------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.send(phone text, body text DEFAULT NULL, purpose text DEFAULT 'transactional',
+		template text DEFAULT NULL, vars jsonb DEFAULT '{}', dedup_key text DEFAULT NULL, send_at timestamptz DEFAULT NULL,
+		expires_in interval DEFAULT NULL, pool text DEFAULT NULL, media_urls text[] DEFAULT NULL, brand text DEFAULT 'default')
+	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
+	AS 'MODULE_PATHNAME', 'smsflow_send';
+COMMENT ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) IS 'Asks for one message and returns its id; it exists if and only if the transaction commits. What the gate refuses (consent) is a message whose status and reason say so, not an error. A second call with the same dedup_key returns the first id. Errors: SF001 phone, SF003 template, SF004 brand, template or pool, SF007 other arguments';
+REVOKE ALL ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.cancel(message_id bigint) RETURNS boolean
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
+	AS 'MODULE_PATHNAME', 'smsflow_cancel';
+COMMENT ON FUNCTION smsflow.cancel(bigint) IS 'Cancels a message that is not on its way yet; true when it will not be sent, false when it is too late. Errors: SF004 no such message';
+REVOKE ALL ON FUNCTION smsflow.cancel(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.explain(message_id bigint) RETURNS TABLE (at timestamptz, what text, detail text)
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
+BEGIN ATOMIC
+	SELECT e.at, e.what, e.detail FROM (
+		SELECT o.created_at, 'asked for', concat_ws(', ', o.purpose::text, 'campaign ' || k.name, 'sequence ' || s.name || ' step ' || o.step,
+				o.parts || CASE WHEN o.parts = 1 THEN ' part' ELSE ' parts' END, 'due ' || o.due_at::text, 'expires ' || o.expires_at::text), 0, 0::bigint
+		FROM smsflow.outbox o LEFT JOIN smsflow.campaign k USING (campaign_id) LEFT JOIN smsflow.sequence s USING (sequence_id)
+		WHERE o.message_id = explain.message_id
+		UNION ALL
+		SELECT c.recorded_at, 'consent: ' || c.kind, concat_ws(', ', array_to_string(c.purposes::text[], ' '), c.level::text, c.source, c.words), 1, c.consent_event_id
+		FROM smsflow.outbox o JOIN smsflow.consent_event c ON c.contact_id = o.contact_id
+		WHERE o.message_id = explain.message_id AND o.purpose = ANY (c.purposes)
+		UNION ALL
+		SELECT o.created_at, 'refused', o.refusal, 2, 0
+		FROM smsflow.outbox o WHERE o.message_id = explain.message_id AND o.refusal IS NOT NULL
+		UNION ALL
+		SELECT t.created_at, 'waits until ' || t.due_at::text, t.reason, 3, t.timer_id
+		FROM smsflow.timer t WHERE t.message_id = explain.message_id
+		UNION ALL
+		SELECT r.revoked_at, 'cancelled', r.reason, 4, r.revocation_id
+		FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = explain.message_id
+		UNION ALL
+		SELECT a.finished_at, 'attempt ' || a.attempt || ': ' || a.outcome, concat_ws(', ', a.reason, 'on the wire: ' || a.wire, 'HTTP ' || a.http_status,
+				a.class, a.code, 'provider id ' || a.provider_id, 'from ' || sn.address), 5, a.attempt
+		FROM smsflow.attempt a LEFT JOIN smsflow.sender sn USING (sender_id) WHERE a.message_id = explain.message_id
+		UNION ALL
+		SELECT r.received_at, 'report: ' || r.status, concat_ws(', ', r.class, r.code), 6, r.callback_id
+		FROM smsflow.report r WHERE r.message_id = explain.message_id
+		UNION ALL
+		SELECT now(), 'status now: ' || m.status, COALESCE(m.reason, (SELECT 'the gate would say: ' || g.reason FROM smsflow.gated g
+			WHERE g.message_id = m.message_id AND m.status IN ('scheduled', 'queued', 'held'))), 7, 0
+		FROM smsflow.message m WHERE m.message_id = explain.message_id
+	) AS e (at, what, detail, kind, seq)
+	ORDER BY e.at, e.kind, e.seq;
+END;
+COMMENT ON FUNCTION smsflow.explain(bigint) IS 'Everything that happened to a message and why, in order; no row when there is no such message';
+REVOKE ALL ON FUNCTION smsflow.explain(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.explain(campaign text, phone text) RETURNS TABLE (at timestamptz, what text, detail text)
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
+BEGIN ATOMIC
+	WITH asked AS (
+		SELECT k.campaign_id, k.status, k.error, k.launch_at, k.created_at, k.expanded, k.cursor_contact_id, c.contact_id,
+			(SELECT o.message_id FROM smsflow.outbox o WHERE o.campaign_id = k.campaign_id AND o.contact_id = c.contact_id LIMIT 1) AS message_id
+		FROM smsflow.campaign k
+		LEFT JOIN smsflow.contact c ON c.brand_id = k.brand_id AND c.phone = explain.phone::smsflow.phone
+		WHERE k.name = explain.campaign)
+	SELECT e.at, e.what, e.detail FROM asked a CROSS JOIN LATERAL smsflow.explain(a.message_id) e
+	UNION ALL
+	SELECT a.created_at, 'no message', CASE
+		WHEN a.contact_id IS NULL THEN 'this number is not a contact of the brand'
+		WHEN a.status IN ('draft', 'scheduled') THEN 'the campaign is ' || a.status
+		WHEN a.status = 'failed' THEN 'the campaign failed: ' || a.error
+		WHEN NOT a.expanded AND a.contact_id > a.cursor_contact_id THEN 'the campaign has not come to this contact yet'
+		ELSE 'the contact was not in the segment when the campaign ran' END
+	FROM asked a WHERE a.message_id IS NULL;
+END;
+COMMENT ON FUNCTION smsflow.explain(text, text) IS 'Why this person did, or did not, get a campaign''s message; no row when there is no such campaign. Errors: SF001';
+REVOKE ALL ON FUNCTION smsflow.explain(text, text) FROM PUBLIC;
+
+-- Segments of the message tables. --------------------------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.make_segments(ahead bigint DEFAULT 2097152) RETURNS integer
+	LANGUAGE plpgsql SET search_path = pg_catalog, smsflow, pg_temp AS $$
+DECLARE
+	size CONSTANT bigint := 1048576;
+	needed integer := ((SELECT last_value FROM smsflow.message_id_seq) + ahead) / size;
+	next integer := COALESCE((SELECT max(segment) + 1 FROM smsflow.message_segment), 0);
+	made integer := 0;
+	parent text;
+BEGIN
+	-- Rows that reached the default segment stay there: its range is skipped.
+	next := greatest(next, COALESCE((SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0));
+	WHILE next <= needed LOOP
+		FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
+			-- Unlike PARTITION OF, attaching does not lock the parent against writers.
+			EXECUTE format('CREATE TABLE smsflow.%I (LIKE smsflow.%I INCLUDING ALL)', parent || '_' || next, parent);
+			EXECUTE format('ALTER TABLE smsflow.%I ATTACH PARTITION smsflow.%I FOR VALUES FROM (%s) TO (%s)',
+				parent, parent || '_' || next, next * size, (next + 1) * size);
+		END LOOP;
+		INSERT INTO smsflow.message_segment (segment, from_id, to_id) VALUES (next, next * size, (next + 1) * size);
+		next := next + 1;
+		made := made + 1;
+	END LOOP;
+	RETURN made;
+END $$;
+COMMENT ON FUNCTION smsflow.make_segments(bigint) IS 'Makes the segments for the next ahead message ids; returns how many were made';
+REVOKE ALL ON FUNCTION smsflow.make_segments(bigint) FROM PUBLIC;

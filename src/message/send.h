@@ -1,0 +1,21 @@
+/*
+ * send.h - appending messages from C.
+ */
+#ifndef SMSFLOW_SEND_H
+#define SMSFLOW_SEND_H
+
+#include "postgres.h"
+
+#include "utils/array.h"
+
+/*
+ * The queues of a lane and source, one per enabled sender of the pool in order
+ * of sender, made where missing; one without sender when the pool is empty.
+ * Needs SPI to be connected. Palloc'ed; *count is at least 1.
+ */
+extern int32 *smsflow_queues(int16 lane, const char *source, const char *pool, int *count);
+
+/* The next message id; forces a transaction id first. */
+extern int64 smsflow_take_message_id(void);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * segment.h - members of a segment, for the rooms that write to them.
+ */
+#ifndef SMSFLOW_SEGMENT_H
+#define SMSFLOW_SEGMENT_H
+
+#include "postgres.h"
+
+#include "utils/array.h"
+
+/*
+ * smsflow_as_role makes the following statements run with a role's privileges in a security-restricted context, with a
+ * pinned search_path; smsflow_as_before ends that. After an error in between, the abort of the (sub)transaction does.
+ */
+typedef struct SmsflowIdentity
+{
+	Oid			user;
+	int			security;
+	int			settings;
+} SmsflowIdentity;
+
+extern void smsflow_as_role(Oid role, SmsflowIdentity *before);
+extern void smsflow_as_before(const SmsflowIdentity *before);
+
+typedef struct SmsflowSegment
+{
+	int32		segment_id;
+	int32		brand_id;
+	char	   *name;
+	char	   *predicate;
+	Oid			owner;
+} SmsflowSegment;
+
+/* smsflow_segment_by_id reads a segment; the memory is the caller's current context. Needs an open SPI connection. */
+extern SmsflowSegment *smsflow_segment_by_id(int32 segment_id);
+
+/*
+ * smsflow_segment_slice looks at the next contacts after *cursor, at most `contacts` of them in order of contact_id, and
+ * returns those in the segment as an array of bigint; *cursor moves to the last contact it looked at. It bounds the
+ * contacts looked at rather than the members found, so that a rare predicate costs no more per call than a common one.
+ * Returns NULL when no contact was left. The predicate runs as the segment's owner, and its errors are raised. Needs an
+ * open SPI connection.
+ */
+extern ArrayType *smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor);
+
+#endif							/* SMSFLOW_SEGMENT_H */

@@ -1,0 +1,50 @@
+/*
+ * event.h - appending what happens in the store to smsflow.event.
+ */
+#ifndef SMSFLOW_EVENT_H
+#define SMSFLOW_EVENT_H
+
+#include "postgres.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+/* A NULL pointer or a false flag is SQL NULL. */
+typedef struct SmsflowEvent
+{
+	int32		brand_id;
+	int32		watch_id;		/* 0: not from a watched table */
+	const char *kind;
+	const char *ref;			/* the store's key of the cart or order */
+	const char *phone;			/* as the store wrote it */
+	const char *external_id;	/* the store's key of the customer */
+	const char *currency;
+	bool		has_amount;
+	Datum		amount;			/* numeric */
+	bool		has_occurred_at;	/* false: now */
+	TimestampTz occurred_at;
+	Jsonb	   *data;
+} SmsflowEvent;
+
+/* Who the backend was before it became the owner of smsflow.event. */
+typedef struct SmsflowSavedUser
+{
+	Oid			user;
+	int			context;
+} SmsflowSavedUser;
+
+/*
+ * Switches to the owner of smsflow.event, because the store's role has no
+ * rights in the schema. Returns false, and switches nothing, when the table
+ * does not exist. After an error the (sub)transaction's abort switches back.
+ */
+extern bool smsflow_become_owner(SmsflowSavedUser *saved);
+extern void smsflow_become_again(const SmsflowSavedUser *saved);
+
+/*
+ * Appends one event, finds its contact, wakes the worker, and for events that
+ * can end a sequence publishes the contact to the worker. Must run as the
+ * owner. Returns the event id. Raises whatever the INSERT raises.
+ */
+extern int64 smsflow_append_event(const SmsflowEvent *event);
+
+#endif

@@ -1,0 +1,101 @@
+-- What happens in the store, and the messages that follow from it.
+
+CREATE TABLE smsflow.watch (
+	watch_id	integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	relation	regclass NOT NULL UNIQUE,
+	kind		text NOT NULL CHECK (kind IN ('cart', 'order', 'inventory')),
+	brand_id	integer NOT NULL DEFAULT 1 REFERENCES smsflow.brand,
+	mapping		jsonb NOT NULL,
+	created_at	timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE smsflow.watch IS 'Watched table of the store and which of its columns mean what';
+
+CREATE SEQUENCE smsflow.event_id_seq;
+CREATE FUNCTION smsflow.next_event_id() RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_next_event_id';
+COMMENT ON FUNCTION smsflow.next_event_id() IS 'Next event id; forces a transaction id first, as next_message_id() does';
+REVOKE ALL ON FUNCTION smsflow.next_event_id() FROM PUBLIC;
+
+CREATE TABLE smsflow.event (
+	event_id	bigint NOT NULL DEFAULT smsflow.next_event_id() PRIMARY KEY,
+	xid			xid8 NOT NULL DEFAULT pg_current_xact_id(),
+	occurred_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	contact_id	bigint,
+	brand_id	integer NOT NULL DEFAULT 1,
+	watch_id	integer,
+	kind		text NOT NULL,
+	ref			text,
+	phone		text,
+	external_id	text,
+	amount		numeric,
+	currency	text,
+	data		jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX event_contact ON smsflow.event (contact_id, event_id) WHERE contact_id IS NOT NULL;
+COMMENT ON TABLE smsflow.event IS 'Something a person did in the store, appended in the store''s own transaction';
+COMMENT ON COLUMN smsflow.event.kind IS 'cart, cart_emptied, order, order_<status>, or any name given to record_event()';
+COMMENT ON COLUMN smsflow.event.ref IS 'The store''s key of the cart or order';
+
+CREATE TABLE smsflow.event_problem (
+	event_id	bigint PRIMARY KEY,
+	error		text NOT NULL,
+	sqlstate	text NOT NULL,
+	at			timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE smsflow.event_problem IS 'Event that could not be processed, set aside with its error';
+
+CREATE TABLE smsflow.trigger_problem (
+	relation	oid NOT NULL,
+	sqlstate	text NOT NULL,
+	error		text NOT NULL,
+	times		bigint NOT NULL DEFAULT 1,
+	last_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (relation, sqlstate)
+);
+COMMENT ON TABLE smsflow.trigger_problem IS 'Error that a watching trigger kept away from the store''s transaction';
+
+CREATE TABLE smsflow.sequence (
+	sequence_id	integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	brand_id	integer NOT NULL DEFAULT 1 REFERENCES smsflow.brand,
+	name		text NOT NULL CHECK (name <> ''),
+	on_event	text NOT NULL,
+	purpose		smsflow.purpose NOT NULL,
+	exit_on		text[] NOT NULL DEFAULT '{}',
+	options		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
+	enabled		boolean NOT NULL DEFAULT false,
+	created_at	timestamptz NOT NULL DEFAULT now(),
+	UNIQUE (brand_id, name)
+);
+COMMENT ON TABLE smsflow.sequence IS 'Messages that follow a store event';
+COMMENT ON COLUMN smsflow.sequence.exit_on IS 'Event kinds that end an enrolment, from the very commit of the event on';
+
+CREATE TABLE smsflow.sequence_step (
+	sequence_id	integer NOT NULL REFERENCES smsflow.sequence ON DELETE CASCADE,
+	step		smallint NOT NULL,
+	after		interval NOT NULL CHECK (after >= '0'),
+	body		text NOT NULL,
+	options		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
+	PRIMARY KEY (sequence_id, step)
+);
+COMMENT ON COLUMN smsflow.sequence_step.after IS 'Delay after the event (first step) or after the step before';
+
+CREATE TABLE smsflow.enrollment (
+	enrollment_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	sequence_id	integer NOT NULL REFERENCES smsflow.sequence ON DELETE CASCADE,
+	contact_id	bigint NOT NULL,
+	ref			text NOT NULL,
+	event_id	bigint NOT NULL,
+	data		jsonb NOT NULL,
+	step		smallint NOT NULL DEFAULT 1,
+	next_at		timestamptz,
+	started_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	ended_at	timestamptz,
+	end_reason	text,
+	UNIQUE (sequence_id, contact_id, ref)
+);
+CREATE INDEX enrollment_due ON smsflow.enrollment (sequence_id, next_at) WHERE ended_at IS NULL;
+CREATE INDEX enrollment_contact ON smsflow.enrollment (contact_id) WHERE ended_at IS NULL;
+COMMENT ON TABLE smsflow.enrollment IS 'One person inside a sequence';
+COMMENT ON COLUMN smsflow.enrollment.ref IS 'Cart or order this enrolment is about; empty where there is none';
+COMMENT ON COLUMN smsflow.enrollment.event_id IS 'Newest event that started or restarted the clock; exit events after it end the enrolment';
+COMMENT ON COLUMN smsflow.enrollment.step IS 'Step that is due next';

@@ -1,0 +1,319 @@
+-- Watching the store's cart and order tables: which column means what is
+-- decided once, here, and shown to the caller; the trigger only obeys.
+
+CREATE OR REPLACE FUNCTION smsflow.watch_trigger() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_watch_trigger';
+COMMENT ON FUNCTION smsflow.watch_trigger() IS 'Row trigger of watched tables: turns a change into a row of smsflow.event, and never fails the store''s statement';
+REVOKE ALL ON FUNCTION smsflow.watch_trigger() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.watch_rules(relation oid)
+	RETURNS TABLE (watch_id integer, brand_id integer, kind text, meaning text, label text, value text, attnum smallint)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT w.watch_id, w.brand_id, w.kind, r.meaning, r.label, r.value, a.attnum
+	FROM smsflow.watch w
+	CROSS JOIN LATERAL (
+		SELECT m.key, NULL, m.value #>> '{}', true FROM jsonb_each(w.mapping - '{active,data,status_map}'::text[]) m
+		UNION ALL SELECT 'data', d.key, d.value, true FROM jsonb_each_text(w.mapping -> 'data') d
+		UNION ALL SELECT 'active', NULL, v.value, false FROM jsonb_array_elements_text(w.mapping -> 'active') v
+		UNION ALL SELECT 'status_map', s.key, s.value, false FROM jsonb_each_text(w.mapping -> 'status_map') s
+	) AS r (meaning, label, value, is_column)
+	LEFT JOIN pg_attribute a ON a.attrelid = watch_rules.relation AND a.attname = r.value AND r.is_column AND a.attnum > 0
+	WHERE w.relation = watch_rules.relation
+		OR w.relation IN (SELECT p.relid FROM pg_partition_ancestors(watch_rules.relation::regclass) p);
+$$;
+COMMENT ON FUNCTION smsflow.watch_rules(oid) IS 'Mapping of a watched table, or of the partitioned table it is part of, with attribute numbers of that table; attnum is NULL for a column that is gone';
+REVOKE ALL ON FUNCTION smsflow.watch_rules(oid) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.watch_meanings(kind text) RETURNS TABLE (meaning text, guesses text[], types text[], absent text)
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT m.meaning, m.guesses, m.types, m.absent FROM (VALUES
+		('{cart,order}'::text[], 'id', CASE WHEN kind = 'cart' THEN '{id,cart_id,entity_id}' ELSE '{id,order_id,entity_id}' END::text[], NULL::text[], NULL),
+		('{cart,order}', 'phone', '{phone,phone_number,customer_phone,billing_phone}', NULL, 'contacts are found by customer_id alone'),
+		('{cart,order}', 'customer_id', '{customer_id,user_id}', NULL, 'contacts are found by phone alone'),
+		('{order}', 'cart_id', '{cart_id}', NULL, 'a purchase ends every cart sequence of the contact, not one cart''s'),
+		('{cart,order}', 'status', CASE WHEN kind = 'cart' THEN '{}' ELSE '{status,state}' END::text[], NULL,
+			CASE WHEN kind = 'cart' THEN 'every cart counts as open' ELSE 'a changed order makes no event' END),
+		('{cart,order}', 'items', '{items,line_items}', '{json,jsonb}', 'templates cannot name the items'),
+		('{cart,order}', 'total', '{total,total_price,grand_total}', '{int2,int4,int8,numeric,float4,float8}', 'events have no amount'),
+		('{cart,order}', 'currency', '{currency}', NULL, 'events have no currency'),
+		('{cart}', 'updated_at', '{}', NULL, 'only changes of the columns above make an event')
+	) AS m (kinds, meaning, guesses, types, absent)
+	WHERE kind = ANY (m.kinds);
+$$;
+COMMENT ON FUNCTION smsflow.watch_meanings(text) IS 'What a mapping of this kind of table can name, the column names guessed for it, the types it must have, and what follows when it is absent';
+REVOKE ALL ON FUNCTION smsflow.watch_meanings(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.refuse_mapping(message text, detail text, hint text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'SF006', MESSAGE = message, DETAIL = detail, HINT = hint;
+END $$;
+COMMENT ON FUNCTION smsflow.refuse_mapping(text, text, text) IS 'Raises SF006';
+REVOKE ALL ON FUNCTION smsflow.refuse_mapping(text, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.forget_dropped_tables() RETURNS integer
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	WITH gone AS (
+		DELETE FROM smsflow.watch w WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.relation) RETURNING 1),
+	solved AS (
+		DELETE FROM smsflow.trigger_problem p WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = p.relation))
+	SELECT count(*)::integer FROM gone;
+$$;
+COMMENT ON FUNCTION smsflow.forget_dropped_tables() IS 'Removes what is known of watched tables that were dropped, and returns how many they were';
+REVOKE ALL ON FUNCTION smsflow.forget_dropped_tables() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_watchable(relation regclass) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	-- The function that calls this one runs as its owner: the caller is the role set, or else the one logged in.
+	caller text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+	what text;
+BEGIN
+	SELECT CASE WHEN c.relkind IN ('r', 'p') THEN NULL WHEN c.relkind IN ('v', 'm') THEN 'a view'
+			WHEN c.relkind = 'f' THEN 'a foreign table' ELSE 'not a table' END
+		INTO what FROM pg_class c WHERE c.oid = check_watchable.relation;
+	IF NOT FOUND THEN
+		PERFORM smsflow.refuse_mapping('table to watch does not exist', 'There is no table with this oid.', 'Pass the name of a table.');
+	ELSIF what IS NOT NULL THEN
+		PERFORM smsflow.refuse_mapping(format('"%s" cannot be watched', relation), format('It is %s.', what),
+			'Watch the ordinary or partitioned table that the store writes to.');
+	ELSIF (SELECT c.relnamespace IN ('smsflow'::regnamespace, 'pg_catalog'::regnamespace) FROM pg_class c WHERE c.oid = check_watchable.relation) THEN
+		PERFORM smsflow.refuse_mapping(format('"%s" cannot be watched', relation), 'It is no table of the store.',
+			'Watch a table that the store writes to.');
+	ELSIF NOT has_table_privilege(caller, relation, 'TRIGGER') THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('permission denied to watch "%s"', relation),
+			DETAIL = format('Role "%s" has no TRIGGER privilege on it.', caller), HINT = 'Ask the owner of the table for GRANT TRIGGER.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_watchable(regclass) IS 'Raises SF006 for what is no table of the store, and 42501 when the caller may not put triggers on it';
+REVOKE ALL ON FUNCTION smsflow.check_watchable(regclass) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_mapping_keys(kind text, mapping jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	known text[] := ARRAY(SELECT m.meaning FROM smsflow.watch_meanings(kind) m)
+		|| CASE WHEN kind = 'cart' THEN '{active,data}'::text[] ELSE '{status_map,data}' END;
+	wrong text;
+BEGIN
+	IF jsonb_typeof(mapping) IS DISTINCT FROM 'object' THEN
+		PERFORM smsflow.refuse_mapping('mapping must be a JSON object', 'It says which column means what.',
+			'Example: {"phone": "mobile", "total": "sum"}.');
+	END IF;
+	SELECT k INTO wrong FROM jsonb_object_keys(mapping) k WHERE k <> ALL (known) ORDER BY k LIMIT 1;
+	IF wrong IS NOT NULL THEN
+		PERFORM smsflow.refuse_mapping(format('unknown mapping key "%s"', wrong), format('The keys are %s.', array_to_string(known, ', ')),
+			'To copy a column into the event, name it in "data".');
+	END IF;
+	SELECT e.key INTO wrong FROM jsonb_each(mapping) e
+	WHERE CASE e.key WHEN 'active' THEN jsonb_typeof(e.value) <> 'array' WHEN 'data' THEN jsonb_typeof(e.value) <> 'object'
+			WHEN 'status_map' THEN jsonb_typeof(e.value) <> 'object' ELSE jsonb_typeof(e.value) NOT IN ('string', 'null') END
+		OR jsonb_path_exists(e.value, '$.* ? (@.type() != "string")') OR e.value = '[]'
+		OR jsonb_path_exists(e.value, 'strict $[*] ? (@.type() == "array" || @.type() == "object" || @.type() == "null")', silent => true)
+	ORDER BY e.key LIMIT 1;
+	IF wrong IS NOT NULL THEN
+		PERFORM smsflow.refuse_mapping(format('mapping key "%s" has a value of the wrong kind', wrong),
+			'Columns are names, "active" is a list of values, "data" and "status_map" are objects of strings.',
+			'Example: {"status": "state", "active": ["open"], "data": {"url": "checkout_url"}}.');
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_mapping_keys(text, jsonb) IS 'Raises SF006 for a mapping with unknown keys or values of the wrong kind';
+REVOKE ALL ON FUNCTION smsflow.check_mapping_keys(text, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_column(relation regclass, meaning text, name text, types text[]) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	type text;
+BEGIN
+	SELECT format_type(a.atttypid, a.atttypmod) INTO type FROM pg_attribute a
+	WHERE a.attrelid = check_column.relation AND a.attname = check_column.name AND a.attnum > 0 AND NOT a.attisdropped;
+	IF type IS NULL THEN
+		PERFORM smsflow.refuse_mapping(format('column "%s" does not exist', check_column.name),
+			format('The mapping of "%s" names it as %s.', relation, meaning),
+			format('Table "%s" has the columns %s.', relation, (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a
+				WHERE a.attrelid = check_column.relation AND a.attnum > 0 AND NOT a.attisdropped)));
+	ELSIF NOT smsflow.column_fits(relation, check_column.name, types) THEN
+		PERFORM smsflow.refuse_mapping(format('column "%s" cannot be the %s', check_column.name, meaning),
+			format('Its type is %s; a stored column%s is needed.', type, coalesce(' of type ' || array_to_string(types, ' or '), '')),
+			'A stored generated column can give the value in another type.');
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_column(regclass, text, text, text[]) IS 'Raises SF006 when a table has no such column, or one of another type';
+REVOKE ALL ON FUNCTION smsflow.check_column(regclass, text, text, text[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.column_fits(relation regclass, name text, types text[]) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+		WHERE a.attrelid = column_fits.relation AND a.attname = column_fits.name AND a.attnum > 0 AND NOT a.attisdropped
+			AND a.attgenerated <> 'v'
+			AND (types IS NULL OR coalesce(nullif(t.typbasetype, 0), t.oid) = ANY (types::regtype[])));
+$$;
+COMMENT ON FUNCTION smsflow.column_fits(regclass, text, text[]) IS 'Whether a table has a column of this name that a trigger can read (PostgreSQL does not show it virtual generated columns), of one of these types; NULL types: any type';
+REVOKE ALL ON FUNCTION smsflow.column_fits(regclass, text, text[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.guess_column(relation regclass, meaning text, guesses text[], types text[], OUT name text, OUT note text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	key text[] := ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+		WHERE i.indrelid = guess_column.relation AND i.indisprimary);
+BEGIN
+	IF meaning = 'id' AND cardinality(key) = 1 THEN
+		name := key[1];
+		note := 'primary key';
+		RETURN;
+	END IF;
+	SELECT g INTO name FROM unnest(guesses) WITH ORDINALITY u (g, rank)
+	WHERE smsflow.column_fits(relation, g, types) AND (meaning <> 'id' OR g = ANY (key)) ORDER BY rank LIMIT 1;
+	IF name IS NOT NULL THEN
+		note := 'guessed from its name';
+	ELSIF meaning = 'id' THEN
+		PERFORM smsflow.refuse_mapping(format('table "%s" has no primary key of one column', relation),
+			'Events need a key that says which cart or order they are about.', 'Name the column: {"id": "..."}.');
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.guess_column(regclass, text, text[], text[]) IS 'Column that usually has a meaning, NULL if there is none. Errors: SF006 no key';
+REVOKE ALL ON FUNCTION smsflow.guess_column(regclass, text, text[], text[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.resolve_columns(kind text, relation regclass, mapping jsonb)
+	RETURNS TABLE (meaning text, column_name text, note text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	m record;
+	no_items boolean := false;
+BEGIN
+	FOR m IN SELECT * FROM smsflow.watch_meanings(kind) LOOP
+		meaning := m.meaning;
+		column_name := mapping ->> m.meaning;
+		note := 'from the mapping';
+		IF column_name IS NOT NULL THEN
+			PERFORM smsflow.check_column(relation, meaning, column_name, m.types);
+		ELSIF NOT mapping ? meaning THEN
+			-- Many programs touch updated_at for every reason; it is watched on its own only where nothing else shows new items.
+			SELECT g.name, g.note INTO column_name, note FROM smsflow.guess_column(relation, meaning,
+				CASE WHEN meaning = 'status' AND mapping ? 'active' THEN '{status,state}'
+					WHEN meaning = 'updated_at' AND no_items THEN '{updated_at,modified_at}' ELSE m.guesses END, m.types) g;
+		END IF;
+		no_items := no_items OR (meaning = 'items' AND column_name IS NULL);
+		IF column_name IS NULL THEN
+			note := 'not found: ' || m.absent;
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+	meaning := 'data';
+	FOR m IN SELECT d.key, d.value FROM jsonb_each_text(mapping -> 'data') d LOOP
+		PERFORM smsflow.check_column(relation, meaning, m.value, NULL);
+		column_name := m.value;
+		note := format('copied: {{%s}} in templates', m.key);
+		RETURN NEXT;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION smsflow.resolve_columns(text, regclass, jsonb) IS 'Column for every meaning, from the mapping or by its usual names. Errors: SF006';
+REVOKE ALL ON FUNCTION smsflow.resolve_columns(text, regclass, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_mapping(kind text, relation regclass, mapping jsonb, resolved jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT resolved ?| '{phone,customer_id}' THEN
+		PERFORM smsflow.refuse_mapping(format('nothing in table "%s" says who it is about', relation),
+			'It has neither a phone number nor a customer id under a usual name.', 'Name the column: {"phone": "..."} or {"customer_id": "..."}.');
+	ELSIF kind = 'cart' AND (resolved ? 'status') IS DISTINCT FROM (mapping ? 'active') THEN
+		PERFORM smsflow.refuse_mapping('status and active belong together',
+			'The status of a cart is of use only with the values that mean an open cart, and those only with a status.',
+			'Example: {"status": "state", "active": ["open", "checkout"]}.');
+	ELSIF (mapping -> 'data') ?| '{cart,order}' THEN
+		PERFORM smsflow.refuse_mapping('copied columns cannot be called "cart" or "order"', 'These names hold the watched columns.',
+			'Choose another name in "data".');
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_mapping(text, regclass, jsonb, jsonb) IS 'Raises SF006 when a mapping is not enough to watch a table';
+REVOKE ALL ON FUNCTION smsflow.check_mapping(text, regclass, jsonb, jsonb) FROM PUBLIC;
+
+-- A boolean column prints its values as t and f.
+CREATE OR REPLACE FUNCTION smsflow.active_values(relation regclass, status text, active jsonb) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT jsonb_agg(CASE WHEN smsflow.column_fits(relation, status, '{bool}') THEN left(v, 1) ELSE v END)
+	FROM jsonb_array_elements_text(active) v;
+$$;
+COMMENT ON FUNCTION smsflow.active_values(regclass, text, jsonb) IS 'Values of a cart''s status column that mean an open cart, as its type prints them';
+REVOKE ALL ON FUNCTION smsflow.active_values(regclass, text, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_unwatched(relation regclass) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	other regclass;
+BEGIN
+	SELECT w.relation INTO other FROM smsflow.watch w
+	WHERE w.relation = check_unwatched.relation
+		OR w.relation IN (SELECT p.relid FROM pg_partition_ancestors(check_unwatched.relation) p)
+		OR w.relation IN (SELECT p.relid FROM pg_partition_tree(check_unwatched.relation) p)
+	LIMIT 1;
+	IF other IS NOT NULL THEN
+		PERFORM smsflow.refuse_mapping(format('table "%s" is already watched', other), 'A table can be watched once, alone or with its partitions.',
+			format('Call smsflow.unwatch(''%s'') first.', other));
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_unwatched(regclass) IS 'Raises SF006 when the table, a partition of it or the table it is part of is watched';
+REVOKE ALL ON FUNCTION smsflow.check_unwatched(regclass) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.watch_table(kind text, relation regclass, mapping jsonb, brand text)
+	RETURNS TABLE (meaning text, column_name text, note text)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	brand_id integer := smsflow.brand_named(brand);
+	resolved jsonb;
+BEGIN
+	PERFORM smsflow.forget_dropped_tables();
+	PERFORM smsflow.check_watchable(relation);
+	PERFORM smsflow.check_unwatched(relation);
+	PERFORM smsflow.check_mapping_keys(kind, mapping);
+	SELECT jsonb_object_agg(r.meaning, r.column_name) INTO resolved
+	FROM smsflow.resolve_columns(kind, relation, mapping) r WHERE r.column_name IS NOT NULL AND r.meaning <> 'data';
+	PERFORM smsflow.check_mapping(kind, relation, mapping, resolved);
+
+	INSERT INTO smsflow.watch (relation, kind, brand_id, mapping)
+	VALUES (relation, kind, brand_id, resolved || jsonb_strip_nulls(jsonb_build_object(
+		'active', smsflow.active_values(relation, resolved ->> 'status', mapping -> 'active'),
+		'data', mapping -> 'data', 'status_map', mapping -> 'status_map')));
+	EXECUTE format('CREATE TRIGGER smsflow_watch AFTER INSERT OR UPDATE%s ON %s FOR EACH ROW EXECUTE FUNCTION smsflow.watch_trigger()',
+		CASE WHEN kind = 'cart' THEN ' OR DELETE' ELSE '' END, relation);
+	-- DROP EXTENSION then takes the trigger with it instead of refusing.
+	EXECUTE format('ALTER TRIGGER smsflow_watch ON %s DEPENDS ON EXTENSION smsflow', relation);
+	RETURN QUERY SELECT * FROM smsflow.resolve_columns(kind, relation, mapping);
+END $$;
+COMMENT ON FUNCTION smsflow.watch_table(text, regclass, jsonb, text) IS 'Checks a mapping, puts the trigger on a table and reports which column means what. Errors: SF004, SF006, 42501';
+REVOKE ALL ON FUNCTION smsflow.watch_table(text, regclass, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.watch_carts(relation regclass, mapping jsonb DEFAULT '{}', brand text DEFAULT 'default')
+	RETURNS TABLE (meaning text, column_name text, note text)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT * FROM smsflow.watch_table('cart', relation, mapping, brand);
+$$;
+COMMENT ON FUNCTION smsflow.watch_carts(regclass, jsonb, text) IS
+'Watches the store''s table of carts, and reports which column means what and what is missing. mapping names columns where guessing by usual names is not enough: id (default: primary key), phone, customer_id (contact.external_id), status with active (values of an open cart), items (json or jsonb), total, currency, updated_at, data (object: name in templates -> column); null turns a guess off. The caller needs the TRIGGER privilege on the table. Errors: SF004 brand, SF006 mapping, 42501';
+REVOKE ALL ON FUNCTION smsflow.watch_carts(regclass, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.watch_orders(relation regclass, mapping jsonb DEFAULT '{}', brand text DEFAULT 'default')
+	RETURNS TABLE (meaning text, column_name text, note text)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT * FROM smsflow.watch_table('order', relation, mapping, brand);
+$$;
+COMMENT ON FUNCTION smsflow.watch_orders(regclass, jsonb, text) IS
+'Watches the store''s table of orders, and reports which column means what and what is missing. mapping as in watch_carts(), with cart_id, and status_map (object: status -> suffix of the event kind order_<suffix>; an empty suffix makes no event) instead of active. The caller needs the TRIGGER privilege on the table. Errors: SF004 brand, SF006 mapping, 42501';
+REVOKE ALL ON FUNCTION smsflow.watch_orders(regclass, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.unwatch(relation regclass) RETURNS boolean
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	watched boolean;
+BEGIN
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = unwatch.relation) THEN
+		PERFORM smsflow.check_watchable(relation);
+		IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = unwatch.relation AND t.tgname = 'smsflow_watch' AND t.tgparentid = 0) THEN
+			EXECUTE format('DROP TRIGGER smsflow_watch ON %s', relation);
+		END IF;
+	END IF;
+	DELETE FROM smsflow.trigger_problem p WHERE p.relation = unwatch.relation;
+	DELETE FROM smsflow.watch w WHERE w.relation = unwatch.relation RETURNING true INTO watched;
+	RETURN coalesce(watched, false);
+END $$;
+COMMENT ON FUNCTION smsflow.unwatch(regclass) IS 'Stops watching a table; false if it was not watched. Takes the oid of a table that was dropped, too. Errors: SF006 no table of the store, 42501';
+REVOKE ALL ON FUNCTION smsflow.unwatch(regclass) FROM PUBLIC;

@@ -1,0 +1,103 @@
+/*
+ * Requests that wait for their answer.  evhttp owns its request and frees it with the connection, while the
+ * database may answer much later; an exchange stands between the two and is told by both sides, so that no pointer
+ * to a request outlives it and the daemon knows when the last answer has left.
+ */
+#include "exchange.h"
+
+#include <stdlib.h>
+
+struct exchange
+{
+	struct exchanges *all;
+	struct evhttp_request *request; /* NULL once the connection is gone */
+	enum route	route;
+	bool		replied;
+};
+
+static void
+end(struct exchange *exchange)
+{
+	struct exchanges *all = exchange->all;
+
+	free(exchange);
+	all->open--;
+	if (all->draining && all->open == 0)
+		event_base_loopbreak(all->base);
+}
+
+static void
+on_connection_closed(struct evhttp_connection *connection, void *argument)
+{
+	struct exchange *exchange = argument;
+
+	(void) connection;
+	exchange->request = NULL;
+	if (exchange->replied)
+		end(exchange);
+}
+
+static void
+on_reply_written(struct evhttp_request *request, void *argument)
+{
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
+	end(argument);
+}
+
+struct exchange *
+exchange_begin(struct exchanges *all, struct evhttp_request *request, enum route route)
+{
+	struct exchange *exchange = calloc(1, sizeof(*exchange));
+
+	if (exchange == NULL)
+	{
+		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
+		return NULL;
+	}
+	*exchange = (struct exchange) {.all = all, .request = request, .route = route};
+	all->open++;
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_connection_closed, exchange);
+	evhttp_request_set_on_complete_cb(request, on_reply_written, exchange);
+	return exchange;
+}
+
+static void
+add_headers(struct exchange *exchange, int status, const char *content_type)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(exchange->request);
+
+	if (content_type != NULL)
+		evhttp_add_header(headers, "Content-Type", content_type);
+	if (status == HTTP_SERVUNAVAIL)
+		evhttp_add_header(headers, "Retry-After", "30");
+	if (status == HTTP_BADMETHOD)
+		evhttp_add_header(headers, "Allow", "GET, POST");
+	if (exchange->all->draining)
+		evhttp_add_header(headers, "Connection", "close");
+}
+
+void
+exchange_reply(struct exchange *exchange, int status, const char *content_type, struct slice body)
+{
+	if (status < 200 || status > HIGHEST_STATUS)
+		status = HTTP_INTERNAL;
+	exchange->replied = true;
+	exchange->all->metrics->requests[exchange->route][status]++;
+	if (exchange->request == NULL)
+	{
+		end(exchange);
+		return;
+	}
+	add_headers(exchange, status, content_type);
+	if (body.size > 0)
+		evbuffer_add(evhttp_request_get_output_buffer(exchange->request), body.data, body.size);
+	evhttp_send_reply(exchange->request, status, NULL, NULL);
+}
+
+void
+exchanges_drain(struct exchanges *all)
+{
+	all->draining = true;
+	if (all->open == 0)
+		event_base_loopbreak(all->base);
+}

@@ -1,0 +1,263 @@
+/*
+ * text.c - what SQL sees of message texts: size, replacement characters, templates and replies.
+ *
+ * The rules are core's; this file moves text in and out.  core reads UTF-8, so a database in another encoding is
+ * converted on the way, except for templates, whose syntax is ASCII in every server encoding.
+ */
+#include "../compat.h"
+
+#include "../core/gsm.h"
+#include "../core/keyword.h"
+#include "../core/template.h"
+#include "../errcodes.h"
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "types.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+/* utf8_from_text returns the bytes of a text in UTF-8, not zero-terminated. */
+static const char *
+utf8_from_text(text *body, size_t *len)
+{
+	int			server_len = (int) VARSIZE_ANY_EXHDR(body);
+	char	   *utf8 = pg_server_to_any(VARDATA_ANY(body), server_len, PG_UTF8);
+
+	*len = utf8 == VARDATA_ANY(body) ? (size_t) server_len : strlen(utf8);
+	return utf8;
+}
+
+/* result_row returns a row of the calling function's OUT parameters. */
+static Datum
+result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+PG_FUNCTION_INFO_V1(smsflow_pg_message_parts);
+Datum
+smsflow_pg_message_parts(PG_FUNCTION_ARGS)
+{
+	size_t		len;
+	const char *body = utf8_from_text(PG_GETARG_TEXT_PP(0), &len);
+	SmsflowParts parts;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	if (!smsflow_message_parts(body, len, &parts))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("message text is not valid UTF-8"),
+						errdetail("Only valid UTF-8 can be encoded for the phone network."),
+						errhint("Use a database with the encoding UTF8.")));
+	values[0] = CStringGetTextDatum(parts.encoding == SMSFLOW_GSM7 ? "gsm7" : "ucs2");
+	values[1] = Int32GetDatum(parts.units);
+	values[2] = Int32GetDatum(parts.parts);
+	return result_row(fcinfo, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(smsflow_pg_smart_encode);
+Datum
+smsflow_pg_smart_encode(PG_FUNCTION_ARGS)
+{
+	size_t		len;
+	const char *body = utf8_from_text(PG_GETARG_TEXT_PP(0), &len);
+	size_t		size = len + len / 2; /* the most that it writes */
+	char	   *encoded = palloc(size + 1);
+
+	len = smsflow_smart_encode(body, len, encoded, size);
+	encoded[len] = '\0';
+	PG_RETURN_TEXT_P(cstring_to_text(pg_any_to_server(encoded, (int) len, PG_UTF8)));
+}
+
+PG_FUNCTION_INFO_V1(smsflow_pg_classify_reply);
+Datum
+smsflow_pg_classify_reply(PG_FUNCTION_ARGS)
+{
+	size_t		len;
+	const char *body = utf8_from_text(PG_GETARG_TEXT_PP(0), &len);
+	const char *rule = NULL;
+	SmsflowReplyAction action = smsflow_classify_reply(body, len, &rule);
+	Datum		values[2] = {0};
+	bool		nulls[2] = {false, rule == NULL};
+
+	values[0] = CStringGetTextDatum(smsflow_reply_action_name(action));
+	if (rule != NULL)
+		values[1] = CStringGetTextDatum(rule);
+	return result_row(fcinfo, values, nulls);
+}
+
+/* ---- templates ---- */
+
+/* array_element returns the element a step such as "0" names, or NULL. */
+static JsonbValue *
+array_element(JsonbContainer *array, const char *step, size_t len)
+{
+	uint32		index = 0;
+
+	if (len > 9)
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (step[i] < '0' || step[i] > '9')
+			return NULL;
+		index = index * 10 + (uint32) (step[i] - '0');
+	}
+	return getIthJsonbValueFromContainer(array, index);
+}
+
+static JsonbValue *
+child(JsonbContainer *container, const char *step, size_t len)
+{
+	if (JsonContainerIsObject(container))
+		return getKeyJsonValueFromContainer(container, step, (int) len, NULL);
+	if (JsonContainerIsArray(container) && !JsonContainerIsScalar(container))
+		return array_element(container, step, len);
+	return NULL;
+}
+
+/* value_at returns what stands at a path, or NULL. */
+static JsonbValue *
+value_at(JsonbContainer *container, const char *path, size_t len)
+{
+	const char *end = path + len;
+
+	for (;;)
+	{
+		const char *dot = memchr(path, '.', (size_t) (end - path));
+		const char *step_end = dot != NULL ? dot : end;
+		JsonbValue *value = child(container, path, (size_t) (step_end - path));
+
+		if (value == NULL || dot == NULL)
+			return value;
+		if (value->type != jbvBinary)
+			return NULL;
+		container = value->val.binary.data;
+		path = dot + 1;
+	}
+}
+
+/* lookup_variable is the SmsflowTemplateLookup over a jsonb; objects, arrays and null have no text. */
+static bool
+lookup_variable(void *ctx, const char *path, size_t pathlen, const char **text, size_t *textlen)
+{
+	JsonbValue *value = value_at(&((Jsonb *) ctx)->root, path, pathlen);
+
+	if (value == NULL)
+		return false;
+	switch (value->type)
+	{
+		case jbvString:
+			*text = value->val.string.val;
+			*textlen = (size_t) value->val.string.len;
+			return true;
+		case jbvNumeric:
+			*text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+			*textlen = strlen(*text);
+			return true;
+		case jbvBool:
+			*text = value->val.boolean ? "true" : "false";
+			*textlen = strlen(*text);
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+append_rendered(void *ctx, const char *text, size_t len)
+{
+	appendBinaryStringInfo((StringInfo) ctx, text, (int) len);
+}
+
+static void
+raise_template_error(const char *body, const SmsflowTemplateError *err)
+{
+	int			position = pg_mbstrlen_with_len(body, (int) err->offset) + 1;
+	char	   *excerpt = pnstrdup(body + err->offset, err->length);
+
+	if (err->code == SMSFLOW_TEMPLATE_MISSING)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE),
+						errmsg("template variable \"%s\" has no value", excerpt),
+						errdetail("%s It stands at character %d.", smsflow_template_error_text(err->code), position),
+						errhint("Pass a text, number or boolean for it, or write a default: {{%s|text}}.", excerpt)));
+	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("invalid template at character %d", position),
+					errdetail("%s", smsflow_template_error_text(err->code)),
+					errhint("Write variables as {{name}}, {{cart.items.0.title}} or {{first_name|there}}.")));
+}
+
+/* render returns the rendered text; when a variable is missing it returns NULL and tells in err which. */
+static char *
+render(const char *body, Jsonb *vars, SmsflowTemplateError *err)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	if (smsflow_template_render(body, strlen(body), lookup_variable, vars, append_rendered, &out, err))
+		return out.data;
+	if (err->code != SMSFLOW_TEMPLATE_MISSING)
+		raise_template_error(body, err);
+	return NULL;
+}
+
+char *
+smsflow_render_template(const char *body, Jsonb *vars)
+{
+	SmsflowTemplateError err;
+	char	   *rendered = render(body, vars, &err);
+
+	if (rendered == NULL)
+		raise_template_error(body, &err);
+	return rendered;
+}
+
+char *
+smsflow_try_render(const char *body, Jsonb *vars, char **missing)
+{
+	SmsflowTemplateError err;
+	char	   *rendered = render(body, vars, &err);
+
+	if (rendered == NULL)
+		*missing = pnstrdup(body + err.offset, err.length);
+	return rendered;
+}
+
+void
+smsflow_require_template(const char *body)
+{
+	SmsflowTemplateError err;
+
+	if (!smsflow_template_check(body, strlen(body), &err))
+		raise_template_error(body, &err);
+}
+
+void
+smsflow_count_parts(const char *body, SmsflowParts *parts)
+{
+	char	   *utf8 = pg_server_to_any(body, (int) strlen(body), PG_UTF8);
+
+	if (!smsflow_message_parts(utf8, strlen(utf8), parts))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("message text is not valid UTF-8"),
+						errhint("Use a database with the encoding UTF8.")));
+}
+
+bool
+smsflow_jsonb_text(Jsonb *json, const char *path, const char **text, size_t *len)
+{
+	return lookup_variable(json, path, strlen(path), text, len);
+}
+
+PG_FUNCTION_INFO_V1(smsflow_pg_render);
+Datum
+smsflow_pg_render(PG_FUNCTION_ARGS)
+{
+	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_TEXT_P(cstring_to_text(smsflow_render_template(body, PG_GETARG_JSONB_P(1))));
+}

@@ -1,0 +1,20 @@
+-- Functions on message texts. Re-runnable.
+--
+-- They read nothing but their arguments and tables compiled into the library, so they stay executable by PUBLIC. They
+-- are STABLE where those tables change with releases.
+
+CREATE OR REPLACE FUNCTION smsflow.message_parts(body text, OUT encoding text, OUT units integer, OUT parts integer) RETURNS record
+	AS 'MODULE_PATHNAME', 'smsflow_pg_message_parts' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION smsflow.message_parts(text) IS 'Encoding (gsm7 or ucs2), length in units of it, and how many parts a text is billed as';
+
+CREATE OR REPLACE FUNCTION smsflow.smart_encode(body text) RETURNS text
+	AS 'MODULE_PATHNAME', 'smsflow_pg_smart_encode' LANGUAGE c STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION smsflow.smart_encode(text) IS 'Text with typographic characters replaced by GSM ones that look alike, which often halves its parts';
+
+CREATE OR REPLACE FUNCTION smsflow.render(body text, vars jsonb) RETURNS text
+	AS 'MODULE_PATHNAME', 'smsflow_pg_render' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION smsflow.render(text, jsonb) IS 'Template with {{path}} and {{path|default}} replaced by the values in vars';
+
+CREATE OR REPLACE FUNCTION smsflow.classify_reply(body text, OUT action text, OUT rule text) RETURNS record
+	AS 'MODULE_PATHNAME', 'smsflow_pg_classify_reply' LANGUAGE c STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION smsflow.classify_reply(text) IS 'What a reply asks for (opt_out, review, opt_in, confirm, help, none) and the rule that decided';

@@ -1,0 +1,79 @@
+/*
+ * types.h - the SQL types of smsflow as seen from C.
+ *
+ * phone is an int64 passed by value: the digits of the E.164 number.  consent and opt_out are varlena values; the
+ * functions below unpack them into the structures of core, allocated in the current memory context, and pack them
+ * again.  Instants of core are TimestampTz values, see core/instant.h.
+ */
+#ifndef SMSFLOW_TYPES_H
+#define SMSFLOW_TYPES_H
+
+#include "../compat.h"
+
+#include "../core/consent.h"
+#include "../core/gsm.h"
+#include "../core/opt_out.h"
+#include "../core/purpose.h"
+#include "fmgr.h"
+#include "nodes/nodes.h"
+#include "utils/jsonb.h"
+
+/* ---- phone ---- */
+
+#define DatumGetPhone(datum) DatumGetInt64(datum)
+#define PhoneGetDatum(phone) Int64GetDatum(phone)
+#define PG_GETARG_PHONE(n) DatumGetPhone(PG_GETARG_DATUM(n))
+#define PG_RETURN_PHONE(phone) return PhoneGetDatum(phone)
+
+/*
+ * smsflow_phone_from_text reads a number as people of a region write it; a number that begins with + needs none.
+ * region is an ISO 3166 code; NULL takes smsflow.default_region.  Raises SF001.
+ */
+extern int64 smsflow_phone_from_text(const char *text, size_t len, const char *region);
+
+/* ---- consent and opt_out ---- */
+
+extern SmsflowConsent *smsflow_consent_unpack(Datum datum);
+extern Datum smsflow_consent_pack(const SmsflowConsent *consent);
+extern SmsflowOptOut *smsflow_opt_out_unpack(Datum datum);
+extern Datum smsflow_opt_out_pack(const SmsflowOptOut *opt_out);
+
+#define DatumGetConsentP(datum) smsflow_consent_unpack(datum)
+#define ConsentPGetDatum(consent) smsflow_consent_pack(consent)
+#define PG_GETARG_CONSENT_P(n) DatumGetConsentP(PG_GETARG_DATUM(n))
+#define PG_RETURN_CONSENT_P(consent) return ConsentPGetDatum(consent)
+
+#define DatumGetOptOutP(datum) smsflow_opt_out_unpack(datum)
+#define OptOutPGetDatum(opt_out) smsflow_opt_out_pack(opt_out)
+#define PG_GETARG_OPT_OUT_P(n) DatumGetOptOutP(PG_GETARG_DATUM(n))
+#define PG_RETURN_OPT_OUT_P(opt_out) return OptOutPGetDatum(opt_out)
+
+/* ---- values of the enums smsflow.purpose and smsflow.consent_level ---- */
+
+extern SmsflowPurpose smsflow_purpose_from_oid(Oid value);
+extern SmsflowLevel smsflow_level_from_oid(Oid value);
+
+/* smsflow_enum_oid returns the value of an enum type that has the given label. */
+extern Oid	smsflow_enum_oid(Oid enum_type, const char *label);
+
+/* ---- templates ---- */
+
+/*
+ * smsflow_render_template replaces the variables of a template (core/template.h) by the values at their paths in vars
+ * and returns a palloc'ed string.  Raises SF003 for a malformed template and for a variable without value and default.
+ */
+extern char *smsflow_render_template(const char *body, Jsonb *vars);
+
+/* smsflow_try_render is the same, but for a variable without value it returns NULL and its name in *missing. */
+extern char *smsflow_try_render(const char *body, Jsonb *vars, char **missing);
+
+/* smsflow_require_template raises SF003 for a malformed template. */
+extern void smsflow_require_template(const char *body);
+
+/* smsflow_count_parts counts a text of the server's encoding.  Raises SF007 when it is not valid. */
+extern void smsflow_count_parts(const char *body, SmsflowParts *parts);
+
+/* smsflow_jsonb_text finds the text of the string, number or boolean at a dotted path; false when there is none. */
+extern bool smsflow_jsonb_text(Jsonb *json, const char *path, const char **text, size_t *len);
+
+#endif /* SMSFLOW_TYPES_H */

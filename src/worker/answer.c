@@ -1,0 +1,296 @@
+/*
+ * answer.c - what an answer of a gateway, or its absence, means for a message
+ * and for its route.
+ */
+#include "worker/worker.h"
+
+#include "mb/pg_wchar.h"
+#include "catalog/pg_collation.h"
+#include "regex/regex.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "types/types.h"
+
+#define SECONDS(n) ((int64) (n) * USECS_PER_SEC)
+
+/* A gateway may ask for any pause; more than this is taken for a mistake. */
+#define MAX_PAUSE SECONDS(3600)
+#define DEFAULT_THROTTLE SECONDS(5)
+#define CONFIGURATION_PAUSE SECONDS(60)
+
+/* An answer as the rules of a profile read it. */
+typedef struct Reading
+{
+	const SmsflowAnswer *answer;
+	char	   *body;				/* valid text, or "" */
+	size_t		length;
+	Jsonb	   *json;				/* NULL: not JSON */
+} Reading;
+
+/* ---- reading the body ---- */
+
+/* Runs outside a transaction, so it must neither look up nor keep anything. */
+static Jsonb *
+parse_json(char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile Datum json = 0;
+
+	PG_TRY();
+	{
+		json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		json = 0;
+	}
+	PG_END_TRY();
+	return json ? DatumGetJsonbP(json) : NULL;
+}
+
+static Reading
+read_answer(const SmsflowAnswer *answer)
+{
+	Reading		reading = {.answer = answer, .body = "", .length = 0, .json = NULL};
+
+	if (answer->body_length == 0 || memchr(answer->body, '\0', answer->body_length) ||
+		!pg_verify_mbstr(GetDatabaseEncoding(), answer->body, (int) answer->body_length, true))
+		return reading;
+	reading.body = pnstrdup(answer->body, answer->body_length);
+	reading.length = answer->body_length;
+	if (!answer->truncated && (reading.body[0] == '{' || reading.body[0] == '['))
+		reading.json = parse_json(reading.body);
+	return reading;
+}
+
+static bool
+matches(const Reading *reading, text *pattern, int groups, regmatch_t *found)
+{
+	return RE_compile_and_execute(pattern, reading->body, (int) reading->length, REG_ADVANCED, C_COLLATION_OID, groups, found);
+}
+
+static void
+copy_path(const Reading *reading, const char *path, char *out, size_t size)
+{
+	const char *text;
+	size_t		length;
+
+	if (path && reading->json && smsflow_jsonb_text(reading->json, path, &text, &length))
+		strlcpy(out, pnstrdup(text, length), size);
+}
+
+/* Match positions count characters, so the text is cut by characters. */
+static void
+copy_group(const Reading *reading, text *pattern, char *out, size_t size)
+{
+	regmatch_t	found[2];
+	const char *start = reading->body;
+	const char *end;
+
+	if (!pattern || !matches(reading, pattern, 2, found) || found[1].rm_so < 0)
+		return;
+	for (int i = 0; i < found[1].rm_so; i++)
+		start += pg_mblen(start);
+	end = start;
+	for (int i = found[1].rm_so; i < found[1].rm_eo; i++)
+		end += pg_mblen(end);
+	strlcpy(out, pnstrdup(start, (size_t) (end - start)), size);
+}
+
+/* ---- classes ---- */
+
+static bool
+is_success(const Reading *reading, const Gateway *gateway)
+{
+	if (reading->answer->status < gateway->success_from || reading->answer->status >= gateway->success_to)
+		return false;
+	return gateway->success_pattern == NULL || matches(reading, gateway->success_pattern, 0, NULL);
+}
+
+/* Rules are ordered longest first; the code is more telling than the text. */
+static bool
+class_by_rule(const Reading *reading, const Gateway *gateway, const char *code, SmsflowClass *class)
+{
+	char	   *status = psprintf("http:%d", reading->answer->status);
+
+	for (int pass = 0; pass < 3; pass++)
+		for (int i = 0; i < gateway->rule_count; i++)
+		{
+			const ErrorRule *rule = &gateway->rules[i];
+			bool		applies = pass == 0 ? code[0] != '\0' && strcmp(rule->code, code) == 0 :
+			pass == 1 ? strncmp(rule->code, "text:", 5) == 0 && strncmp(reading->body, rule->code + 5, strlen(rule->code + 5)) == 0 :
+			strcmp(rule->code, status) == 0;
+
+			if (applies)
+			{
+				*class = rule->class;
+				return true;
+			}
+		}
+	return false;
+}
+
+static SmsflowClass
+classify(const Reading *reading, const Gateway *gateway, Job *job)
+{
+	const SmsflowAnswer *answer = reading->answer;
+	SmsflowClass class;
+
+	if (answer->wire == WIRE_MAYBE)
+		return CLASS_AMBIGUOUS;
+	if (answer->wire == WIRE_NONE)
+		return CLASS_TEMPORARY;
+	copy_path(reading, gateway->error_path, job->code, sizeof(job->code));
+	if (class_by_rule(reading, gateway, job->code, &class))
+		return class;
+	if (answer->status >= gateway->success_from && answer->status < gateway->success_to)
+		return CLASS_UNKNOWN;
+	return smsflow_class_of_status(answer->status, answer->retry_after >= 0);
+}
+
+/* ---- what follows ---- */
+
+static void
+try_again(Job *job, int64 wait, const char *reason)
+{
+	job->due_at = job->finished_at + wait;
+	job->timer_reason = reason;
+	job->next_attempt = job->attempt + 1;
+}
+
+void
+job_in_doubt(Job *job, const char *reason)
+{
+	job->outcome = OUTCOME_IN_DOUBT;
+	job->wire = WIRE_MAYBE;
+	job->reason = reason;
+	switch (smsflow_doubt_policy(job->purpose, job->attempt, job->sender && job->sender->gateway->removes_repeats))
+	{
+		case DOUBT_RESEND:
+			try_again(job, smsflow_backoff(1, (uint64) job->message_id), "resend");
+			break;
+		case DOUBT_RESEND_LATER:
+			try_again(job, SECONDS(SMSFLOW_DOUBT_GRACE), "resend_later");
+			break;
+		case DOUBT_KEEP:
+			break;
+	}
+}
+
+static int64
+throttle_pause(const SmsflowAnswer *answer)
+{
+	if (answer->retry_after < 0)
+		return DEFAULT_THROTTLE;
+	return Min(SECONDS(answer->retry_after), MAX_PAUSE);
+}
+
+/* A 429 or a wrong password concerns the route, not this message. */
+static void
+hold(Job *job, const SmsflowAnswer *answer)
+{
+	int64		pause = job->class == CLASS_THROTTLED ? throttle_pause(answer) : CONFIGURATION_PAUSE;
+
+	job->outcome = OUTCOME_RETRY;
+	job->sender->paused_until = Max(job->sender->paused_until, worker.clock->monotonic() + pause);
+	try_again(job, pause, job->class == CLASS_THROTTLED ? "throttled" : "configuration");
+}
+
+/* The route itself fails: each further failure waits longer, up to a minute. */
+static void
+route_failed(Gateway *gateway, uint64 seed)
+{
+	int64		pause = Min(smsflow_backoff(++gateway->failures, seed) / 4, SECONDS(60));
+
+	gateway->paused_until = Max(gateway->paused_until, worker.clock->monotonic() + pause);
+	if (gateway->failures == 1)
+		ereport(LOG, (errmsg("gateway \"%s\" cannot be reached, pausing it", gateway->name)));
+}
+
+static void
+route_works(Gateway *gateway)
+{
+	if (gateway->failures > 0)
+		ereport(LOG, (errmsg("gateway \"%s\" answers again", gateway->name)));
+	gateway->failures = 0;
+}
+
+static void
+accept(Job *job, const Reading *reading, const Gateway *gateway)
+{
+	job->outcome = OUTCOME_ACCEPTED;
+	job->wire = WIRE_YES;
+	copy_path(reading, gateway->id_path, job->provider_id, sizeof(job->provider_id));
+	if (job->provider_id[0] == '\0')
+		copy_group(reading, gateway->id_pattern, job->provider_id, sizeof(job->provider_id));
+	worker.sent++;
+}
+
+static void
+refuse(Job *job, const SmsflowAnswer *answer)
+{
+	job->wire = WIRE_NONE;
+	switch (smsflow_decide(job->class))
+	{
+		case DECIDE_REJECT:
+			job->outcome = OUTCOME_REJECTED;
+			job->reason = smsflow_class_name(job->class);
+			break;
+		case DECIDE_RETRY:
+			job->outcome = OUTCOME_RETRY;
+			try_again(job, smsflow_backoff(job->attempt, (uint64) job->message_id), "retry");
+			break;
+		case DECIDE_HOLD:
+			hold(job, answer);
+			break;
+		case DECIDE_DOUBT:
+			job_in_doubt(job, answer->timed_out ? "timed_out" : "no_proof");
+			break;
+	}
+}
+
+/* Keeps the reason for people: the gateway's code, or the transport's words. */
+static void
+keep_code(Job *job, const Reading *reading)
+{
+	if (job->code[0] != '\0' || job->outcome == OUTCOME_ACCEPTED)
+		return;
+	if (reading->answer->error[0] != '\0')
+		strlcpy(job->code, reading->answer->error, sizeof(job->code));
+	else if (reading->length > 0)
+	{
+		size_t		cut = strcspn(reading->body, "\r\n");
+
+		strlcpy(job->code, pnstrdup(reading->body, pg_mbcliplen(reading->body, (int) cut, sizeof(job->code) - 1)), sizeof(job->code));
+	}
+}
+
+void
+answer_received(const SmsflowAnswer *answer)
+{
+	Job		   *job = answer->tag;
+	Gateway    *gateway = job->sender->gateway;
+	Reading		reading = read_answer(answer);
+
+	gateway->in_flight--;
+	worker.in_flight--;
+	job->finished_at = worker.clock->now();
+	job->http_status = answer->status;
+	if (answer->wire == WIRE_NONE)
+		route_failed(gateway, (uint64) job->message_id);
+	else if (answer->wire == WIRE_YES)
+		route_works(gateway);
+
+	if (answer->wire == WIRE_YES && is_success(&reading, gateway))
+		accept(job, &reading, gateway);
+	else
+	{
+		job->class = classify(&reading, gateway, job);
+		refuse(job, answer);
+	}
+	keep_code(job, &reading);
+	result_add(job);
+}

@@ -1,0 +1,552 @@
+/*
+ * claim.c - a turn: one transaction that writes down the results of the last
+ * messages and takes the next ones. Its commit is durable before the first
+ * byte of what it takes leaves, so that whatever dies afterwards, the tables
+ * know what may have been sent.
+ *
+ * Everything in the transaction reads one snapshot. A claim row says "the rows
+ * of this queue in this range that this snapshot sees", and the gate's word is
+ * of the same snapshot.
+ *
+ * Nothing in memory moves before the commit: a turn that fails leaves cursors
+ * and results as they were.
+ */
+#include "worker/worker.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "message/spi.h"
+#include "types/types.h"
+#include "worker/journal.h"
+
+/* Jobs in hand, waiting or on the wire; fewer than the journal has places. */
+#define MAX_JOBS 2048
+
+/* Claimed for one queue at a time, so that queues of a lane take turns. */
+#define MAX_CLAIM 500
+
+/* What the limits allow within this time is claimed. */
+#define CLAIM_HORIZON USECS_PER_SEC
+
+/* Results are written down at this age, or when there are so many. */
+#define RESULT_AGE 2000			/* microseconds */
+#define RESULT_BATCH 256
+
+
+/* A claim that takes effect with the commit. */
+typedef struct StagedClaim
+{
+	Queue	   *queue;
+	const char *kind;
+	int64		from_id;
+	int64		to_id;
+	TimestampTz from_due;
+	int64		from_timer_id;
+	TimestampTz to_due;
+	int64		to_timer_id;
+	bool		more;
+	int			first_job;
+	int			job_count;
+	int64		claim_id;
+} StagedClaim;
+
+static struct
+{
+	Job		  **jobs;				/* to be sent */
+	int			job_count;
+	Job		  **refused;			/* ended by the gate */
+	int			refused_count;
+	StagedClaim *claims;
+	int			claim_count;
+	int64		first_claim_id;
+	int64		high_id;
+	bool		looked_for_late;
+	TimestampTz now;
+}			staged;
+
+/* ---- the gate's word ---- */
+
+static void
+hold_until(Job *job, TimestampTz due_at, const char *reason)
+{
+	job->outcome = OUTCOME_NONE;
+	job->due_at = due_at;
+	job->timer_reason = reason;
+	job->next_attempt = job->attempt;
+}
+
+static void
+apply_reason(Job *job, const char *reason, TimestampTz due_at)
+{
+	if (strcmp(reason, "not_due") == 0)
+		hold_until(job, due_at, "not_due");
+	else if (strcmp(reason, "campaign_paused") == 0)
+		hold_until(job, staged.now, "campaign_paused");
+	else
+	{
+		job->outcome = strcmp(reason, "expired") == 0 ? OUTCOME_EXPIRED :
+			strstr(reason, "cancelled") ? OUTCOME_CANCELLED : OUTCOME_SUPPRESSED;
+		job->reason = MemoryContextStrdup(job->context, reason);
+	}
+}
+
+static void
+stage_job(Job *job, uint64 row)
+{
+	char	   *reason = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 15);
+
+	staged.high_id = Max(staged.high_id, job->message_id);
+
+	/* A message waiting for its grace that got a report needs no second try. */
+	if (job->outcome == OUTCOME_RESOLVED)
+		reason = NULL;
+	else if (reason)
+		apply_reason(job, reason, column_time(row, 14, staged.now));
+
+	if (job->outcome == OUTCOME_NONE && job->due_at == DT_NOBEGIN)
+		staged.jobs[staged.job_count++] = job;
+	else
+		staged.refused[staged.refused_count++] = job;
+}
+
+/* ---- taking rows ---- */
+
+/* A claim of new rows follows the claim of timers of the same queue. */
+static StagedClaim *
+stage_claim(Queue *queue, const char *kind)
+{
+	StagedClaim *claim = &staged.claims[staged.claim_count++];
+	TimestampTz due = queue->timer_due;
+	int64		timer_id = queue->timer_id;
+
+	if (staged.claim_count > 1 && claim[-1].queue == queue)
+	{
+		due = claim[-1].to_due;
+		timer_id = claim[-1].to_timer_id;
+	}
+	*claim = (StagedClaim) {.queue = queue, .kind = kind, .from_id = queue->cursor_id, .to_id = queue->cursor_id,
+		.from_due = due, .from_timer_id = timer_id, .to_due = due, .to_timer_id = timer_id,
+		.more = queue->more, .first_job = staged.job_count};
+	return claim;
+}
+
+static void
+claim_new(Queue *queue, int limit)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT4OID, INT8OID, INT4OID};
+	Datum		values[] = {Int32GetDatum(queue->queue_id), Int64GetDatum(queue->cursor_id), Int32GetDatum(limit)};
+	StagedClaim *claim;
+
+	smsflow_spi_plan(&plan, "SELECT" GATED_COLUMNS " FROM smsflow.gated g WHERE g.queue_id = $1 AND g.message_id > $2"
+					 " ORDER BY g.queue_id, g.message_id LIMIT $3", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	claim = stage_claim(queue, "new");
+	claim->more = SPI_processed == (uint64) limit;
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		Job		   *job = job_from_row(queue, row);
+
+		claim->to_id = job->message_id;
+		stage_job(job, row);
+	}
+	claim->job_count = staged.job_count - claim->first_job;
+
+	/* Nothing there: nothing to write down, only that there is no more. */
+	if (SPI_processed == 0)
+	{
+		queue->more = false;
+		staged.claim_count--;
+	}
+}
+
+static void
+claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT4OID, INT8OID, INT8OID, XID8ARRAYOID};
+	Datum		values[] = {Int32GetDatum(queue->queue_id), Int64GetDatum(low_id), Int64GetDatum(queue->cursor_id),
+	late_array(committed, count)};
+	StagedClaim *claim;
+
+	smsflow_spi_plan(&plan, "SELECT" GATED_COLUMNS " FROM smsflow.gated g WHERE g.queue_id = $1 AND g.message_id > $2"
+					 " AND g.message_id <= $3 AND g.xid = ANY ($4) ORDER BY g.queue_id, g.message_id", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	if (SPI_processed == 0)
+		return;
+	staged.jobs = repalloc(staged.jobs, sizeof(Job *) * (staged.job_count + SPI_processed + MAX_JOBS));
+	staged.refused = repalloc(staged.refused, sizeof(Job *) * (staged.refused_count + SPI_processed + MAX_JOBS));
+	claim = stage_claim(queue, "late");
+	claim->from_id = low_id;
+	for (uint64 row = 0; row < SPI_processed; row++)
+		stage_job(job_from_row(queue, row), row);
+	claim->job_count = staged.job_count - claim->first_job;
+}
+
+static void
+claim_timers(Queue *queue, int limit)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT4OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT4OID};
+	Datum		values[] = {Int32GetDatum(queue->queue_id), TimestampTzGetDatum(queue->timer_due), Int64GetDatum(queue->timer_id),
+	TimestampTzGetDatum(staged.now), Int32GetDatum(limit)};
+	StagedClaim *claim;
+
+	smsflow_spi_plan(&plan,
+					 "SELECT" GATED_COLUMNS ", t.due_at, t.timer_id, t.attempt::integer, t.reason = 'resend_later',"
+					 " t.reason = 'resend_later' AND EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = t.message_id)"
+					 " FROM (SELECT * FROM smsflow.timer WHERE queue_id = $1 AND due_at <= $4 AND (due_at, timer_id) > ($2, $3)"
+					 "  ORDER BY queue_id, due_at, timer_id LIMIT $5) t"
+					 " JOIN smsflow.gated g ON g.message_id = t.message_id ORDER BY t.due_at, t.timer_id", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	if (SPI_processed == 0)
+	{
+		queue->next_due = DT_NOBEGIN;
+		return;
+	}
+	claim = stage_claim(queue, "timer");
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		Job		   *job = job_from_row(queue, row);
+
+		claim->to_due = column_time(row, 16, staged.now);
+		claim->to_timer_id = column_id(row, 17);
+		job->attempt = column_int(row, 18);
+		job->was_in_doubt = column_bool(row, 19);
+		if (column_bool(row, 20))
+		{
+			job->outcome = OUTCOME_RESOLVED;
+			job->reason = "reported";
+		}
+		stage_job(job, row);
+	}
+	claim->job_count = staged.job_count - claim->first_job;
+}
+
+/* ---- which queues, how much ---- */
+
+static bool
+route_open(const Queue *queue, int64 monotonic)
+{
+	Sender	   *sender = queue->sender;
+
+	if (queue->stopped)
+		return false;
+	if (sender == NULL)
+		return hash_get_num_entries(worker.senders) > 0;
+	return sender->present && sender->paused_until <= monotonic && sender->gateway->paused_until <= monotonic;
+}
+
+static int
+claim_limit(const Queue *queue, int64 monotonic)
+{
+	int			room = MAX_JOBS - worker.backlog - worker.in_flight - worker.result_count - staged.job_count;
+	int			limit = Min(room, MAX_CLAIM);
+
+	if (queue->sender)
+		limit = Min(limit, Max(1, smsflow_limiter_room(&queue->sender->limiter, monotonic, CLAIM_HORIZON)));
+
+	/* What is claimed waits in memory; what is not claimed waits in a table. */
+	return limit - queue->job_count;
+}
+
+static bool
+timers_due(const Queue *queue)
+{
+	return queue->next_due <= staged.now;
+}
+
+static void
+find_next_due(Queue *queue)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT4OID, TIMESTAMPTZOID, INT8OID};
+	Datum		values[] = {Int32GetDatum(queue->queue_id), TimestampTzGetDatum(queue->timer_due), Int64GetDatum(queue->timer_id)};
+
+	smsflow_spi_plan(&plan,
+					 "SELECT due_at FROM smsflow.timer WHERE queue_id = $1 AND due_at >= $2 AND (due_at, timer_id) > ($2, $3)"
+					 " ORDER BY queue_id, due_at, timer_id LIMIT 1", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	queue->next_due = SPI_processed == 0 ? DT_NOEND : column_time(0, 1, DT_NOEND);
+}
+
+static void
+claim_queue(Queue *queue)
+{
+	int64		monotonic = worker.clock->monotonic();
+	int			limit = claim_limit(queue, monotonic);
+
+	if (limit > 0 && timers_due(queue))
+	{
+		claim_timers(queue, limit);
+		limit = claim_limit(queue, monotonic);
+	}
+	if (limit > 0 && queue->more && staged.job_count < MAX_JOBS)
+		claim_new(queue, limit);
+}
+
+/* Lanes in order: what is urgent is claimed first, and so has room first. */
+static void
+claim_lanes(void)
+{
+	int64		monotonic = worker.clock->monotonic();
+	dlist_iter	iter;
+
+	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+		dlist_foreach(iter, &worker.lanes[lane])
+		{
+			Queue	   *queue = dlist_container(Queue, in_lane, iter.cur);
+
+			if (queue->next_due == DT_NOBEGIN)
+				find_next_due(queue);
+			if ((queue->more || timers_due(queue)) && route_open(queue, monotonic))
+				claim_queue(queue);
+		}
+}
+
+static void
+claim_late_commits(void)
+{
+	uint64	   *committed;
+	int64		low_id;
+	int			count = late_update(&worker.late, GetActiveSnapshot(), &committed, &low_id);
+	dlist_iter	iter;
+
+	if (count == 0)
+		return;
+	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+		dlist_foreach(iter, &worker.lanes[lane])
+		{
+			Queue	   *queue = dlist_container(Queue, in_lane, iter.cur);
+
+			if (queue->cursor_id > low_id)
+				claim_late(queue, committed, count, low_id);
+		}
+}
+
+/* ---- writing it down ---- */
+
+/* Of this turn's claims the first counts: none is recorded yet. */
+static int64
+oldest_open_claim(void)
+{
+	if (!dlist_is_empty(&worker.open_claims))
+		return dlist_head_element(OpenClaim, node, &worker.open_claims)->claim_id;
+	return staged.first_claim_id;
+}
+
+static void
+write_claim(StagedClaim *claim, int64 low_id)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT4OID, TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
+	Datum		values[] = {
+		Int32GetDatum(claim->queue->queue_id), CStringGetTextDatum(claim->kind), Int64GetDatum(claim->from_id),
+		Int64GetDatum(claim->to_id), TimestampTzGetDatum(claim->from_due), Int64GetDatum(claim->from_timer_id),
+		TimestampTzGetDatum(claim->to_due), Int64GetDatum(claim->to_timer_id),
+		Int64GetDatum(claim->to_id), Int64GetDatum(low_id),
+		Int64GetDatum(oldest_open_claim()), Int64GetDatum(worker.generation),
+	};
+
+	smsflow_spi_plan(&plan,
+					 "INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id,"
+					 " cursor_id, low_id, oldest_open, generation)"
+					 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING claim_id", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT_RETURNING);
+	claim->claim_id = column_id(0, 1);
+	if (staged.first_claim_id == 0)
+		staged.first_claim_id = claim->claim_id;
+}
+
+static void
+write_results(void)
+{
+	Job		  **jobs = palloc(sizeof(Job *) * Max(worker.result_count, 1));
+	int			count = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &worker.results)
+		jobs[count++] = dlist_container(Job, node, iter.cur);
+	record_jobs(jobs, count);
+}
+
+/* ---- after the commit ---- */
+
+static void
+free_results(void)
+{
+	while (!dlist_is_empty(&worker.results))
+	{
+		Job		   *job = dlist_container(Job, node, dlist_pop_head_node(&worker.results));
+
+		if (job->claim && --job->claim->open == 0)
+		{
+			dlist_delete(&job->claim->node);
+			pfree(job->claim);
+		}
+		job_free(job);
+	}
+	worker.result_count = 0;
+}
+
+static void
+adopt_claim(StagedClaim *staged_claim)
+{
+	OpenClaim  *claim;
+
+	if (staged_claim->job_count == 0)
+		return;
+	claim = MemoryContextAlloc(worker.long_lived, sizeof(OpenClaim));
+	claim->claim_id = staged_claim->claim_id;
+	claim->open = staged_claim->job_count;
+	dlist_push_tail(&worker.open_claims, &claim->node);
+	for (int i = 0; i < staged_claim->job_count; i++)
+	{
+		Job		   *job = staged.jobs[staged_claim->first_job + i];
+		JobEntry   *entry = hash_search(worker.jobs, &job->message_id, HASH_ENTER, NULL);
+
+		entry->job = job;
+		job->claim = claim;
+		dlist_push_tail(&job->queue->jobs, &job->node);
+		job->queue->job_count++;
+		worker.backlog++;
+	}
+}
+
+static void
+adopt(void)
+{
+	free_results();
+	worker.high_id = staged.high_id;
+	if (staged.looked_for_late)
+		late_commit(&worker.late, worker.high_id);
+	for (int i = 0; i < staged.claim_count; i++)
+	{
+		StagedClaim *claim = &staged.claims[i];
+
+		claim->queue->cursor_id = claim->to_id;
+		claim->queue->timer_due = claim->to_due;
+		claim->queue->timer_id = claim->to_timer_id;
+		if (strcmp(claim->kind, "new") == 0)
+			claim->queue->more = claim->more;
+		if (strcmp(claim->kind, "timer") == 0)
+			claim->queue->next_due = DT_NOBEGIN;
+		adopt_claim(claim);
+	}
+	for (int i = 0; i < staged.refused_count; i++)
+		MemoryContextDelete(staged.refused[i]->context);
+}
+
+/* ---- the turn ---- */
+
+static void
+stage_begin(void)
+{
+	int			queues = (int) hash_get_num_entries(worker.queues);
+
+	staged.jobs = palloc(sizeof(Job *) * (MAX_JOBS + 1));
+	staged.refused = palloc(sizeof(Job *) * (MAX_JOBS + MAX_CLAIM + 1));
+	staged.claims = palloc(sizeof(StagedClaim) * (3 * queues + 1));
+	staged.high_id = worker.high_id;
+	staged.now = GetCurrentTransactionStartTimestamp();
+}
+
+static void
+turn_step(void *arg)
+{
+	int64		low_id;
+
+	worker_begin("recording and claiming messages", true);
+	stage_begin();
+	write_results();
+	if (worker.armed)
+	{
+		staged.looked_for_late = true;
+		claim_late_commits();
+		claim_lanes();
+	}
+	record_jobs(staged.refused, staged.refused_count);
+	low_id = late_low(&worker.late, Max(staged.high_id, worker.high_id));
+	for (int i = 0; i < staged.claim_count; i++)
+		write_claim(&staged.claims[i], low_id);
+	worker_commit();
+}
+
+static void
+stage_clear(void)
+{
+	staged.job_count = staged.refused_count = staged.claim_count = 0;
+	staged.first_claim_id = 0;
+	staged.looked_for_late = false;
+}
+
+static void
+discard(void)
+{
+	for (int i = 0; i < staged.job_count; i++)
+		MemoryContextDelete(staged.jobs[i]->context);
+	for (int i = 0; i < staged.refused_count; i++)
+		MemoryContextDelete(staged.refused[i]->context);
+}
+
+bool
+turn(void)
+{
+	bool		done;
+
+	stage_clear();
+	done = worker_try(turn_step, NULL);
+	if (done)
+		adopt();
+	else
+		discard();
+	stage_clear();
+	return done;
+}
+
+static bool
+results_due(void)
+{
+	Job		   *oldest;
+
+	if (worker.result_count == 0)
+		return false;
+	if (worker.result_count >= RESULT_BATCH || (worker.in_flight == 0 && worker.backlog == 0))
+		return true;
+	oldest = dlist_head_element(Job, node, &worker.results);
+	return worker.clock->now() - oldest->finished_at >= RESULT_AGE;
+}
+
+static bool
+queue_wants_turn(const Queue *queue, int64 monotonic)
+{
+	if (!queue->more && queue->next_due > staged.now)
+		return false;
+	if (!route_open(queue, monotonic))
+		return false;
+	return claim_limit(queue, monotonic) >= (queue->lane < SMSFLOW_LANES - 1 ? 1 : Min(MAX_CLAIM / 4, Max(1, queue->job_count)));
+}
+
+bool
+turn_is_due(void)
+{
+	int64		monotonic = worker.clock->monotonic();
+	dlist_iter	iter;
+
+	if (results_due())
+		return true;
+	if (!worker.armed)
+		return false;
+	staged.now = worker.clock->now();
+	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+		dlist_foreach(iter, &worker.lanes[lane])
+			if (queue_wants_turn(dlist_container(Queue, in_lane, iter.cur), monotonic))
+				return true;
+	return false;
+}

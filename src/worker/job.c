@@ -1,0 +1,86 @@
+/*
+ * job.c - a message in the worker's hands: made from a row, freed when its
+ * result is durable.
+ */
+#include "worker/worker.h"
+
+#include "utils/memutils.h"
+
+#include "message/spi.h"
+#include "worker/journal.h"
+
+void
+job_free(Job *job)
+{
+	hash_search(worker.jobs, &job->message_id, HASH_REMOVE, NULL);
+	if (job->journal_place >= 0)
+		smsflow_journal_release(job->journal_place);
+	MemoryContextDelete(job->context);
+}
+
+int64
+column_id(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = smsflow_spi_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+int32
+column_int(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = smsflow_spi_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+bool
+column_bool(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = smsflow_spi_value(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+TimestampTz
+column_time(uint64 row, int column, TimestampTz missing)
+{
+	bool		isnull;
+	Datum		value = smsflow_spi_value(row, column, &isnull);
+
+	return isnull ? missing : DatumGetTimestampTz(value);
+}
+
+Job *
+job_from_row(Queue *queue, uint64 row)
+{
+	MemoryContext context = AllocSetContextCreate(worker.long_lived, "smsflow message", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Job		   *job = palloc0(sizeof(Job));
+	char	   *purpose = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 8);
+
+	job->context = context;
+	job->queue = queue;
+	job->message_id = column_id(row, 1);
+	job->contact_id = column_id(row, 2);
+	job->enrollment_id = column_id(row, 3);
+	job->brand_id = column_int(row, 4);
+	job->campaign_id = column_int(row, 5);
+	job->sequence_id = column_int(row, 6);
+	job->step = (int16) column_int(row, 7);
+	smsflow_purpose_from_name(purpose, strlen(purpose), &job->purpose);
+	job->parts = column_int(row, 9);
+	job->unicode = column_bool(row, 10);
+	job->recipient = strtoll(SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 11) + 1, NULL, 10);
+	job->body = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 12);
+	job->expires_at = column_time(row, 13, DT_NOEND);
+	job->attempt = 1;
+	job->journal_place = -1;
+	job->due_at = DT_NOBEGIN;
+	job->finished_at = worker.clock->now();
+	MemoryContextSwitchTo(old);
+	return job;
+}

@@ -1,0 +1,220 @@
+/*
+ * note.c - what a backend tells the worker. Notes are collected during the
+ * transaction. Before the commit becomes visible the queues with new rows are
+ * marked, so that a row the worker can see always has its mark; revocations
+ * are published before and again after, so that whichever way the race goes
+ * the worker looks at the tables once the commit is visible. The latch is set
+ * last, and only when the worker sleeps.
+ */
+#include "shared.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "errcodes.h"
+
+static struct
+{
+	bool		any;
+	bool		revocations_lost;
+	uint32		news;
+	SmsflowDirty dirty;
+	int			revocations;
+	SmsflowRevocation revocation[64];
+}			pending;
+
+static bool registered = false;
+
+static void
+publish_marks(SmsflowSlot *slot)
+{
+	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
+		if (pending.dirty.words[i] != 0)
+			pg_atomic_fetch_or_u32(&slot->dirty[i], pending.dirty.words[i]);
+	if (pending.news != 0)
+		pg_atomic_fetch_or_u32(&slot->news, pending.news);
+}
+
+/* A transaction that revokes very much makes the worker re-check everything. */
+static void
+publish_revocations(SmsflowSlot *slot)
+{
+	uint64		head;
+
+	if (pending.revocations == 0)
+		return;
+	LWLockAcquire(smsflow_shared->ring_lock, LW_EXCLUSIVE);
+	head = pg_atomic_read_u64(&slot->ring_head);
+	for (int i = 0; i < pending.revocations; i++)
+		slot->ring[head++ % SMSFLOW_RING_SIZE] = pending.revocation[i];
+	if (pending.revocations_lost)
+		head += SMSFLOW_RING_SIZE + 1;
+	pg_atomic_write_u64(&slot->ring_head, head);
+	LWLockRelease(smsflow_shared->ring_lock);
+}
+
+static void
+wake(SmsflowSlot *slot)
+{
+	Latch	   *latch;
+
+	/* Pairs with the barrier between "I sleep" and the worker's last look. */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&slot->sleeping) == 0)
+		return;
+	SpinLockAcquire(&slot->mutex);
+	latch = slot->latch;
+	SpinLockRelease(&slot->mutex);
+	if (latch)
+		SetLatch(latch);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	SmsflowSlot *slot;
+
+	if (!pending.any)
+		return;
+	slot = smsflow_my_slot();
+	if (event == XACT_EVENT_PRE_COMMIT)
+	{
+		if (slot)
+		{
+			publish_marks(slot);
+			publish_revocations(slot);
+		}
+		return;
+	}
+	if (event == XACT_EVENT_COMMIT && slot)
+	{
+		publish_marks(slot);
+		publish_revocations(slot);
+		wake(slot);
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		memset(&pending, 0, sizeof(pending));
+}
+
+static void
+note(void)
+{
+	pending.any = true;
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+}
+
+void
+smsflow_note_enqueued(int32 queue_id)
+{
+	uint32		bit = (uint32) queue_id % SMSFLOW_DIRTY_BITS;
+
+	pending.dirty.words[bit / 32] |= (uint32) 1 << (bit % 32);
+	note();
+}
+
+void
+smsflow_note_event(void)
+{
+	pending.news |= SMSFLOW_NEWS_EVENTS;
+	note();
+}
+
+void
+smsflow_note_callback(void)
+{
+	pending.news |= SMSFLOW_NEWS_CALLBACKS;
+	note();
+}
+
+void
+smsflow_note_config(void)
+{
+	pending.news |= SMSFLOW_NEWS_CONFIG;
+	note();
+}
+
+void
+smsflow_note_revocation(SmsflowRevocationKind kind, int64 id)
+{
+	if (pending.revocations == lengthof(pending.revocation))
+		pending.revocations_lost = true;
+	else
+		pending.revocation[pending.revocations++] = (SmsflowRevocation) {kind, id};
+	note();
+}
+
+PG_FUNCTION_INFO_V1(smsflow_note_enqueued_sql);
+Datum
+smsflow_note_enqueued_sql(PG_FUNCTION_ARGS)
+{
+	ArrayType  *queues = PG_GETARG_ARRAYTYPE_P(0);
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+
+	deconstruct_array(queues, INT4OID, sizeof(int32), true, TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			smsflow_note_enqueued(DatumGetInt32(elements[i]));
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(smsflow_note_event_sql);
+Datum
+smsflow_note_event_sql(PG_FUNCTION_ARGS)
+{
+	smsflow_note_event();
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(smsflow_note_callback_sql);
+Datum
+smsflow_note_callback_sql(PG_FUNCTION_ARGS)
+{
+	smsflow_note_callback();
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(smsflow_note_config_sql);
+Datum
+smsflow_note_config_sql(PG_FUNCTION_ARGS)
+{
+	smsflow_note_config();
+	PG_RETURN_VOID();
+}
+
+/* Statement trigger of the tables that the worker keeps in memory. */
+PG_FUNCTION_INFO_V1(smsflow_config_changed);
+Datum
+smsflow_config_changed(PG_FUNCTION_ARGS)
+{
+	smsflow_note_config();
+	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(smsflow_note_revocation_sql);
+Datum
+smsflow_note_revocation_sql(PG_FUNCTION_ARGS)
+{
+	static const char *const kinds[] = {"contact", "message", "campaign", "enrollment"};
+	char	   *kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	for (int i = 0; i < (int) lengthof(kinds); i++)
+		if (strcmp(kind, kinds[i]) == 0)
+		{
+			smsflow_note_revocation(SMSFLOW_REVOKE_CONTACT + i, PG_GETARG_INT64(1));
+			PG_RETURN_VOID();
+		}
+	ereport(ERROR,
+			(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
+			 errmsg("unknown kind of revocation \"%s\"", kind),
+			 errhint("The kinds are contact, message, campaign and enrollment.")));
+}

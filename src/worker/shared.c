@@ -1,0 +1,150 @@
+/*
+ * shared.c - shared memory of smsflow: request, layout, and the few reads and
+ * writes that need care. One slot per name in smsflow.databases, fixed at
+ * server start.
+ */
+#include "shared.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/varlena.h"
+
+#include "compat.h"
+
+#define RING_TRANCHE "smsflow_ring"
+
+SmsflowShared *smsflow_shared = NULL;
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+int
+smsflow_database_names(NameData *names)
+{
+	char	   *list = pstrdup(smsflow_databases);
+	List	   *elements;
+	ListCell   *cell;
+	int			count = 0;
+
+	if (!SplitIdentifierString(list, ',', &elements))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"smsflow.databases\" is not a list of database names"),
+				 errhint("Write names separated by commas; put a name with capitals in double quotes.")));
+	if (list_length(elements) > SMSFLOW_MAX_DATABASES)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("parameter \"smsflow.databases\" has more than %d names", SMSFLOW_MAX_DATABASES)));
+	foreach(cell, elements)
+		namestrcpy(&names[count++], (char *) lfirst(cell));
+	list_free(elements);
+	return count;
+}
+
+static Size
+shared_size(int slots)
+{
+	return add_size(offsetof(SmsflowShared, slot), mul_size(slots, sizeof(SmsflowSlot)));
+}
+
+static void
+request_shared_memory(void)
+{
+	NameData	names[SMSFLOW_MAX_DATABASES];
+
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(shared_size(smsflow_database_names(names)));
+	RequestNamedLWLockTranche(RING_TRANCHE, 1);
+}
+
+static void
+init_slot(SmsflowSlot *slot, const NameData *database)
+{
+	memset(slot, 0, sizeof(*slot));
+	slot->database = *database;
+	pg_atomic_init_u32(&slot->database_oid, InvalidOid);
+	pg_atomic_init_u32(&slot->sleeping, 0);
+	pg_atomic_init_u32(&slot->news, 0);
+	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
+		pg_atomic_init_u32(&slot->dirty[i], 0);
+	pg_atomic_init_u64(&slot->ring_head, 0);
+	SpinLockInit(&slot->mutex);
+	strlcpy(slot->worker.state, "not started", sizeof(slot->worker.state));
+}
+
+static void
+start_shared_memory(void)
+{
+	NameData	names[SMSFLOW_MAX_DATABASES];
+	int			slots = smsflow_database_names(names);
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	smsflow_shared = ShmemInitStruct("smsflow", shared_size(slots), &found);
+	if (!found)
+	{
+		smsflow_shared->ring_lock = &GetNamedLWLockTranche(RING_TRANCHE)->lock;
+		smsflow_shared->slots = slots;
+		for (int i = 0; i < slots; i++)
+			init_slot(&smsflow_shared->slot[i], &names[i]);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+smsflow_request_shared_memory(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+}
+
+bool
+smsflow_preloaded(void)
+{
+	return smsflow_shared != NULL;
+}
+
+/*
+ * The worker writes its database's oid into its slot; a backend finds the slot
+ * by it. Before the worker has connected there is nobody to tell anything, and
+ * a starting worker looks at everything.
+ */
+SmsflowSlot *
+smsflow_my_slot(void)
+{
+	if (smsflow_shared == NULL || !OidIsValid(MyDatabaseId))
+		return NULL;
+	for (int i = 0; i < smsflow_shared->slots; i++)
+		if (pg_atomic_read_u32(&smsflow_shared->slot[i].database_oid) == MyDatabaseId)
+			return &smsflow_shared->slot[i];
+	return NULL;
+}
+
+int
+smsflow_read_revocations(SmsflowSlot *slot, uint64 *tail, SmsflowRevocation *out)
+{
+	uint64		head = pg_atomic_read_u64(&slot->ring_head);
+	int			count = 0;
+
+	if (head == *tail)
+		return 0;
+
+	LWLockAcquire(smsflow_shared->ring_lock, LW_SHARED);
+	head = pg_atomic_read_u64(&slot->ring_head);
+	if (head - *tail > SMSFLOW_RING_SIZE)
+		count = -1;
+	else
+		for (uint64 at = *tail; at < head; at++)
+			out[count++] = slot->ring[at % SMSFLOW_RING_SIZE];
+	*tail = head;
+	LWLockRelease(smsflow_shared->ring_lock);
+	return count;
+}

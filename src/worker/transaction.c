@@ -1,0 +1,86 @@
+/*
+ * transaction.c - the worker's transactions: short, one purpose each, never
+ * open across HTTP.
+ */
+#include "worker/worker.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+static bool committing = false;
+
+void
+worker_begin(const char *activity, bool stable)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (stable)
+		XactIsoLevel = XACT_REPEATABLE_READ;
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+void
+worker_commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	committing = true;
+	CommitTransactionCommand();
+	committing = false;
+	MemoryContextSwitchTo(worker.scratch);
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+static void
+remember_error(void)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(worker.scratch);
+	error = CopyErrorData();
+	SpinLockAcquire(&worker.slot->mutex);
+	strlcpy(worker.slot->worker.last_error, error->message ? error->message : "", sizeof(worker.slot->worker.last_error));
+	worker.slot->worker.last_error_at = worker.clock->now();
+	SpinLockRelease(&worker.slot->mutex);
+	FreeErrorData(error);
+}
+
+bool
+worker_try(void (*step) (void *arg), void *arg)
+{
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		step(arg);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		remember_error();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(worker.scratch);
+		pgstat_report_activity(STATE_IDLE, NULL);
+		RESUME_INTERRUPTS();
+
+		/*
+		 * Whether a failed commit is durable is not known. The next worker
+		 * finds out from the tables.
+		 */
+		if (committing)
+			proc_exit(1);
+	}
+	PG_END_TRY();
+	return done;
+}

@@ -1,0 +1,194 @@
+/*
+ * test_template.c - message templates: what is replaced, what is refused, and that values are never evaluated.
+ */
+#include "template.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Output
+{
+	char		text[256];
+	size_t		len;
+} Output;
+
+static const struct
+{
+	const char *path;
+	const char *value; /* NULL is null */
+} variables[] = {
+	{"name", "Ada"},
+	{"cart.items.0.title", "Red \xc3\xa9toile"},
+	{"pr\xc3\xa9nom", "Zo\xc3\xab"},
+	{"empty", ""},
+	{"blank", " \t\x01"},
+	{"null", NULL},
+	{"evil", "{{name}} }} {{"},
+	{"controls", "a\x01\tb\r\nc\x7f\xc2\x85" "d\xc2\xa0" "e"},
+	{"cut", "x\xc2"},
+	{"9-_a", "odd"},
+};
+
+static bool
+lookup(void *ctx, const char *path, size_t pathlen, const char **value, size_t *valuelen)
+{
+	(void) ctx;
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
+	{
+		if (strlen(variables[i].path) != pathlen || memcmp(variables[i].path, path, pathlen) != 0)
+			continue;
+		if (variables[i].value == NULL)
+			return false;
+		*value = variables[i].value;
+		*valuelen = strlen(variables[i].value);
+		return true;
+	}
+	return false;
+}
+
+static void
+append(void *ctx, const char *text, size_t len)
+{
+	Output	   *out = ctx;
+
+	CHECK(len > 0);
+	CHECK(out->len + len < sizeof(out->text));
+	memcpy(out->text + out->len, text, len);
+	out->len += len;
+	out->text[out->len] = '\0';
+}
+
+static void
+check_renders(const char *template, const char *expected)
+{
+	Output		out = {{0}, 0};
+	SmsflowTemplateError err;
+	bool		checked = smsflow_template_check(template, strlen(template), &err);
+	bool		rendered = smsflow_template_render(template, strlen(template), lookup, NULL, append, &out, &err);
+
+	if (!checked || !rendered || strcmp(out.text, expected) != 0)
+		printf("template \"%s\" gave \"%s\", code %d\n", template, out.text, (int) err.code);
+	CHECK(checked);
+	CHECK(rendered);
+	CHECK(strcmp(out.text, expected) == 0);
+}
+
+/* check_refused expects a syntax error of both functions, and the same one. */
+static void
+check_refused(const char *template, SmsflowTemplateCode code, size_t offset, size_t length)
+{
+	Output		out = {{0}, 0};
+	SmsflowTemplateError err;
+
+	CHECK(!smsflow_template_check(template, strlen(template), &err));
+	CHECK_EQ(err.code, code);
+	CHECK_EQ(err.offset, offset);
+	CHECK_EQ(err.length, length);
+
+	CHECK(!smsflow_template_render(template, strlen(template), lookup, NULL, append, &out, &err));
+	CHECK_EQ(err.code, code);
+	CHECK_EQ(err.offset, offset);
+}
+
+static void
+check_missing(const char *template, size_t offset, size_t length)
+{
+	Output		out = {{0}, 0};
+	SmsflowTemplateError err;
+
+	CHECK(smsflow_template_check(template, strlen(template), &err));
+	CHECK(!smsflow_template_render(template, strlen(template), lookup, NULL, append, &out, &err));
+	CHECK_EQ(err.code, SMSFLOW_TEMPLATE_MISSING);
+	CHECK_EQ(err.offset, offset);
+	CHECK_EQ(err.length, length);
+}
+
+static void
+test_variables(void)
+{
+	check_renders("", "");
+	check_renders("Hello", "Hello");
+	check_renders("Hi {{name}}!", "Hi Ada!");
+	check_renders("{{name}}{{name}}", "AdaAda");
+	check_renders("{{  name\n}}", "Ada");
+	check_renders("{{cart.items.0.title}} waits", "Red \xc3\xa9toile waits");
+	check_renders("{{pr\xc3\xa9nom}} {{9-_a}}", "Zo\xc3\xab odd");
+	check_renders("{ {name} } }} { {{name}} }", "{ {name} } }} { Ada }");
+	check_renders("{{name}}}", "Ada}");
+	check_renders("ends with {", "ends with {");
+}
+
+static void
+test_defaults(void)
+{
+	check_renders("Hi {{name|there}}", "Hi Ada");
+	check_renders("Hi {{absent|there}}", "Hi there");
+	check_renders("Hi {{null|there}}", "Hi there");
+	check_renders("Hi {{empty|there}}", "Hi there");
+	check_renders("Hi {{blank|there}}", "Hi there");
+	check_renders("Hi {{ absent | dear friend }}", "Hi dear friend");
+	check_renders("Hi {{absent|a|b } c}}", "Hi a|b } c");
+	check_renders("Hi{{absent|}}.", "Hi.");
+	check_renders("Hi {{empty}}.", "Hi .");
+}
+
+static void
+test_values_are_text(void)
+{
+	check_renders("{{evil}}", "{{name}} }} {{");
+	check_renders("{{controls}}", "ab\nc" "d\xc2\xa0" "e");
+	check_renders("{{cut}}", "x\xc2");
+}
+
+static void
+test_errors(void)
+{
+	check_refused("Hi {{name", SMSFLOW_TEMPLATE_UNCLOSED, 3, 2);
+	check_refused("Hi {{name}", SMSFLOW_TEMPLATE_UNCLOSED, 3, 2);
+	check_refused("{{", SMSFLOW_TEMPLATE_UNCLOSED, 0, 2);
+	check_refused("Hi {{}}", SMSFLOW_TEMPLATE_EMPTY_NAME, 3, 4);
+	check_refused("Hi {{ |x}}", SMSFLOW_TEMPLATE_EMPTY_NAME, 3, 7);
+	check_refused("{{a {{name}} }}", SMSFLOW_TEMPLATE_NESTED, 4, 1);
+	check_refused("{{a|{{name}}}}", SMSFLOW_TEMPLATE_NESTED, 4, 1);
+	check_refused("{{{name}}}", SMSFLOW_TEMPLATE_NESTED, 2, 1);
+	check_refused("{{first name}}", SMSFLOW_TEMPLATE_BAD_NAME, 7, 1);
+	check_refused("{{a..b}}", SMSFLOW_TEMPLATE_BAD_NAME, 4, 1);
+	check_refused("{{.a}}", SMSFLOW_TEMPLATE_BAD_NAME, 2, 1);
+	check_refused("{{a.}}", SMSFLOW_TEMPLATE_BAD_NAME, 3, 1);
+	check_refused("{{a}b}}", SMSFLOW_TEMPLATE_BAD_NAME, 3, 1);
+	check_missing("Hi {{ absent }}", 6, 6);
+	check_missing("{{name}} {{null}}", 11, 4);
+}
+
+/* A template is read up to its length only, and needs no zero byte. */
+static void
+test_length(void)
+{
+	SmsflowTemplateError err;
+
+	CHECK(smsflow_template_check("{{name}}{{", 8, &err));
+	CHECK(!smsflow_template_check("{{name}}", 7, &err));
+	CHECK_EQ(err.code, SMSFLOW_TEMPLATE_UNCLOSED);
+	CHECK(smsflow_template_check(NULL, 0, &err));
+	CHECK_EQ(err.code, SMSFLOW_TEMPLATE_OK);
+}
+
+static void
+test_error_texts(void)
+{
+	for (int code = SMSFLOW_TEMPLATE_OK; code <= SMSFLOW_TEMPLATE_MISSING; code++)
+		CHECK(strcmp(smsflow_template_error_text((SmsflowTemplateCode) code), "Unknown error.") != 0);
+}
+
+int
+main(void)
+{
+	test_variables();
+	test_defaults();
+	test_values_are_text();
+	test_errors();
+	test_length();
+	test_error_texts();
+	return unit_report();
+}
