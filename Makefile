@@ -1,7 +1,7 @@
 # smsflow: a PostgreSQL extension, its receiver smsflowd, and their tests.
 #
 #   make deps        packages that build, demo and tests need (Debian, apt)
-#   make             build extension and smsflowd
+#   make             build the extension and smsflowd
 #   make install     install the extension into the server of pg_config
 #   make demo        a store that plays one day; make demo-stop removes it
 #   make check       everything a developer trusts
@@ -43,8 +43,17 @@ ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --tem
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-ifneq ($(PGXS),)
+ifeq ($(MAKECMDGOALS),check)
+# PGXS has a target of this name, which only says that it is not supported.
+check:
+	test/check.sh
+else ifneq ($(PGXS),)
 include $(PGXS)
+all: smsflowd
+else
+all install installcheck:
+	@echo "No PostgreSQL server headers were found. Run 'make deps', or set PG_CONFIG." >&2; exit 1
+clean:
 endif
 
 # Tables that core is compiled with, made from the facts in src/core/data.
@@ -63,3 +72,56 @@ src/core/phone_plan.o src/core/phone.o src/core/gsm.o src/core/fold.o src/core/k
 
 smsflow--$(EXTVERSION).sql: $(SQL_TABLES) $(SQL_CODE) smsflow.control
 	sed -e 's/^CREATE OR REPLACE /CREATE /' $(SQL_TABLES) $(SQL_CODE) > $@
+
+# The receiver, a program of its own.
+SMSFLOWD_SOURCES = $(sort $(wildcard src/smsflowd/*.c))
+SMSFLOWD_HEADERS = $(wildcard src/smsflowd/*.h)
+smsflowd: $(SMSFLOWD_SOURCES) $(SMSFLOWD_HEADERS)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra $(WERROR) -o $@ $(SMSFLOWD_SOURCES) $$(pkg-config --cflags --libs libevent libpq)
+
+install: install-smsflowd
+install-smsflowd: smsflowd
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) smsflowd '$(DESTDIR)$(bindir)/smsflowd'
+
+# core as a library: what unit tests, fuzzers and simulator link.
+CORE_FLAGS = -std=c11 -O2 -g -Wall -Wextra $(WERROR) -Isrc -Isrc/core -Itest/unit
+CORE_HEADERS = $(wildcard src/core/*.h)
+build/core/%.o: src/core/%.c $(CORE_HEADERS) $(CORE_TABLES)
+	@mkdir -p $(@D)
+	$(CC) $(CORE_FLAGS) -c -o $@ $<
+build/libsmsflow_core.a: $(CORE:src/core/%.c=build/core/%.o)
+	$(AR) rcs $@ $^
+
+UNIT_TESTS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/test_*.c)))
+build/unit/%: test/unit/%.c build/libsmsflow_core.a $(wildcard test/unit/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CORE_FLAGS) -o $@ $< build/libsmsflow_core.a -lm
+unit: $(UNIT_TESTS)
+
+FUZZ_SECONDS ?= 60
+FUZZERS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+build/fuzz/%: test/fuzz/%.c $(CORE) $(CORE_HEADERS) $(CORE_TABLES)
+	@mkdir -p $(@D)
+	clang -std=c11 -O1 -g -Isrc -Isrc/core -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(CORE)
+fuzz: $(FUZZERS)
+	test/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+
+deps:
+	test/deps.sh check
+demo:
+	test/demo/demo.sh
+demo-stop:
+	test/demo/demo-stop.sh
+static:
+	test/static.sh
+bench:
+	test/bench/bench.sh
+dist:
+	git archive --prefix=smsflow-$(EXTVERSION)/ -o smsflow-$(EXTVERSION).tar.gz HEAD
+
+.PHONY: check unit fuzz deps demo demo-stop static bench dist install-smsflowd
+
+# For scripts: make -s print-REGRESS
+print-%:
+	@echo $($*)

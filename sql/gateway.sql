@@ -4,7 +4,7 @@
 INSERT INTO smsflow.secret (name, value) VALUES ('callback_key', 'regress') ON CONFLICT DO NOTHING;
 
 -- A gateway: what limits it goes to columns, the rest stays an option.
-SELECT smsflow.add_gateway('gt_kannel', 'kannel', 'https://kannel.example.com:13013', '{"username": "shop", "rate": 30, "timeout": 5.5}') > 0 AS added;
+SELECT smsflow.add_gateway('gt_kannel', 'kannel', 'https://kannel.example.com:13013/', '{"username": "shop", "rate": 30, "timeout": 5.5}') > 0 AS added;
 SELECT profile, base_url, options, rate, burst, max_in_flight, timeout, enabled FROM smsflow.gateway WHERE name = 'gt_kannel';
 SELECT smsflow.add_gateway('gt_json', 'generic_json', 'https://sms.example.com/v1/messages') > 0 AS added;
 

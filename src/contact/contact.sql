@@ -152,11 +152,12 @@ REVOKE ALL ON FUNCTION smsflow.record_opt_out(text, text[], text, text, jsonb, t
 
 CREATE OR REPLACE FUNCTION smsflow.stop_purposes() RETURNS text[]
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(array_agg(DISTINCT r.purpose::text ORDER BY r.purpose::text), '{}')
-	FROM smsflow.policy_rule AS r
-	WHERE r.kind = 'stop_ends' AND r.value = 'true' AND r.effective @> now()
+	SELECT coalesce(array_agg(r.purpose::text ORDER BY r.purpose::text) FILTER (WHERE r.value = 'true'), '{}')
+	FROM (SELECT DISTINCT ON (p.purpose) p.purpose, p.value FROM smsflow.policy_rule AS p
+		WHERE p.kind = 'stop_ends' AND p.jurisdiction = '*' AND p.effective @> now()
+		ORDER BY p.purpose, p.policy_rule_id DESC) AS r
 $$;
-COMMENT ON FUNCTION smsflow.stop_purposes() IS 'Purposes that a STOP ends, by smsflow.policy_rule';
+COMMENT ON FUNCTION smsflow.stop_purposes() IS 'Purposes that a STOP ends, by the newest rule of smsflow.policy_rule for each';
 REVOKE ALL ON FUNCTION smsflow.stop_purposes() FROM PUBLIC;
 
 -- The default instant, the start of the transaction, means all that is recorded: what this very transaction recorded is

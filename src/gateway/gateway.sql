@@ -177,6 +177,15 @@ REVOKE ALL ON FUNCTION smsflow.check_number(text, text, double precision, double
 
 -- Gateways. -------------------------------------------------------------------
 
+CREATE OR REPLACE FUNCTION smsflow.base_for(profile text, url text) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT CASE WHEN p.path LIKE '/%' THEN rtrim(url, '/') ELSE url END
+	FROM smsflow.gateway_profile p WHERE p.profile = base_for.profile;
+END;
+COMMENT ON FUNCTION smsflow.base_for(text, text) IS 'Base URL that the path of a profile can follow';
+REVOKE ALL ON FUNCTION smsflow.base_for(text, text) FROM PUBLIC;
+
 -- Options that are columns; set to SQL NULL where not given.
 CREATE OR REPLACE FUNCTION smsflow.gateway_limits(options jsonb, OUT rate double precision, OUT burst integer,
 		OUT max_in_flight integer, OUT timeout double precision, OUT rest jsonb)
@@ -212,7 +221,7 @@ BEGIN
 	PERFORM smsflow.check_needed_options(add_gateway.profile, add_gateway.options);
 
 	INSERT INTO smsflow.gateway AS g (name, profile, base_url, options, rate, burst, max_in_flight, timeout)
-		SELECT add_gateway.name, add_gateway.profile, add_gateway.base_url, o.rest,
+		SELECT add_gateway.name, add_gateway.profile, smsflow.base_for(add_gateway.profile, add_gateway.base_url), o.rest,
 			COALESCE(o.rate, 1000), COALESCE(o.burst, 100), COALESCE(o.max_in_flight, 64), COALESCE(o.timeout, 30)
 		FROM smsflow.gateway_limits(add_gateway.options) o
 		ON CONFLICT (name) DO NOTHING RETURNING g.gateway_id INTO added;
@@ -237,7 +246,7 @@ BEGIN
 	PERFORM smsflow.check_needed_options(old.profile, jsonb_strip_nulls(old.options || changes));
 	PERFORM smsflow.check_gateway_url(COALESCE(set_gateway.base_url, old.base_url));
 	UPDATE smsflow.gateway g SET enabled = COALESCE(set_gateway.enabled, g.enabled),
-			base_url = COALESCE(set_gateway.base_url, g.base_url), options = jsonb_strip_nulls(g.options || o.rest),
+			base_url = COALESCE(smsflow.base_for(g.profile, set_gateway.base_url), g.base_url), options = jsonb_strip_nulls(g.options || o.rest),
 			rate = COALESCE(o.rate, g.rate), burst = COALESCE(o.burst, g.burst),
 			max_in_flight = COALESCE(o.max_in_flight, g.max_in_flight), timeout = COALESCE(o.timeout, g.timeout)
 		FROM smsflow.gateway_limits(changes) o WHERE g.gateway_id = old.gateway_id;

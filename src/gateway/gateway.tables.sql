@@ -34,9 +34,9 @@ COMMENT ON COLUMN smsflow.gateway_profile.id_path IS 'Dotted path of the provide
 COMMENT ON COLUMN smsflow.gateway_profile.id_pattern IS 'Regular expression whose first group is the provider''s message id';
 COMMENT ON COLUMN smsflow.gateway_profile.error_path IS 'Dotted path of the provider''s error code in a JSON answer';
 COMMENT ON COLUMN smsflow.gateway_profile.callback_query IS 'Query string appended to the callback URL, with the gateway''s own placeholders';
-COMMENT ON COLUMN smsflow.gateway_profile.report IS 'Where a delivery report keeps status, code, id: {"status": "query.status", ...}';
+COMMENT ON COLUMN smsflow.gateway_profile.report IS 'Paths of status, code, code_pattern, provider_id, cost, currency and at in the merged fields of a delivery report';
 COMMENT ON COLUMN smsflow.gateway_profile.report_status IS 'Provider status -> accepted, delivered, undelivered, expired, rejected, unknown';
-COMMENT ON COLUMN smsflow.gateway_profile.inbound IS 'Where a reply keeps from, to, body, id';
+COMMENT ON COLUMN smsflow.gateway_profile.inbound IS 'Paths of from, to, body, id and charset in the merged fields of a reply';
 COMMENT ON COLUMN smsflow.gateway_profile.in_doubt IS 'resend: the gateway removes repeats by our idempotency key, so a message in doubt may be sent again; hold: it does not';
 
 CREATE TABLE smsflow.error_code (

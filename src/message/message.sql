@@ -102,7 +102,7 @@ SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, 
 		WHEN e.ended_at IS NOT NULL AND e.end_reason <> 'completed' THEN 'sequence_ended'
 		WHEN o.sequence_id IS NOT NULL AND s.sequence_id IS NULL THEN 'sequence_ended'
 		WHEN (SELECT true FROM smsflow.event x WHERE x.contact_id = o.contact_id AND x.event_id > o.trigger_event_id
-				AND x.kind = ANY (s.exit_on) LIMIT 1) THEN 'sequence_exited'
+				AND x.kind = ANY (s.exit_on) AND (x.kind <> 'cart_emptied' OR COALESCE(x.ref, '') = e.ref) LIMIT 1) THEN 'sequence_exited'
 		WHEN smsflow.consent_refusal(COALESCE(c.consent, 'none'), o.purpose) IS NOT NULL
 			THEN smsflow.consent_refusal(COALESCE(c.consent, 'none'), o.purpose)
 		WHEN o.due_at > now() THEN 'not_due'

@@ -15,19 +15,20 @@
 #include "message/send.h"
 #include "message/spi.h"
 
-/* One row per sender of the pool, or one without sender; queue_id may be NULL. */
+/* One row per sender of the pool, or one without sender when there is none. */
+#define POOL \
+"(SELECT s.sender_id FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id)" \
+"  WHERE s.enabled AND g.enabled AND s.pool = $3" \
+"  UNION ALL SELECT NULL WHERE NOT EXISTS (SELECT FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id)" \
+"   WHERE s.enabled AND g.enabled AND s.pool = $3)) AS p"
+
 static const char find_queues[] =
-"SELECT q.queue_id, p.sender_id FROM (SELECT s.sender_id FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id)"
-"  WHERE s.enabled AND g.enabled AND s.pool = $3"
-"  UNION ALL SELECT NULL WHERE NOT EXISTS (SELECT FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id)"
-"   WHERE s.enabled AND g.enabled AND s.pool = $3)) p"
+"SELECT q.queue_id, p.sender_id FROM " POOL
 " LEFT JOIN smsflow.queue q ON q.lane = $1 AND q.source = $2 AND q.sender_id IS NOT DISTINCT FROM p.sender_id"
 " ORDER BY p.sender_id";
 
 static const char make_queues[] =
-"INSERT INTO smsflow.queue (lane, source, sender_id) SELECT $1, $2, s.sender_id FROM smsflow.sender s"
-" JOIN smsflow.gateway g USING (gateway_id) WHERE s.enabled AND g.enabled AND s.pool = $3"
-" UNION ALL SELECT $1, $2, NULL ON CONFLICT DO NOTHING";
+"INSERT INTO smsflow.queue (lane, source, sender_id) SELECT $1, $2, p.sender_id FROM " POOL " ON CONFLICT DO NOTHING";
 
 static int32 *
 read_queues(int *count)

@@ -337,7 +337,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('marketer', 'profile message progress_campaign smsflow_bi'),
 		('analyst', 'smsflow_bi'),
 		('receiver', 'receive_callback receive_callbacks'),
-		('operator', 'add_gateway set_secret add_sender set_sender'),
+		('operator', 'add_gateway set_gateway set_secret secret_problem add_sender set_sender inbound_url callback_url'),
 		('operator', 'watch_carts watch_orders unwatch'),
 		('operator', 'health check arm disarm explain'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')

@@ -217,6 +217,7 @@ CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS vo
 			FROM smsflow.event e
 			JOIN smsflow.enrollment o ON o.contact_id = e.contact_id AND o.ended_at IS NULL AND o.event_id < e.event_id
 			JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id AND s.brand_id = e.brand_id AND e.kind = ANY (s.exit_on)
+				AND (e.kind <> 'cart_emptied' OR coalesce(e.ref, '') = o.ref)
 			WHERE e.event_id = ANY (process_events.event_ids)
 			ORDER BY o.enrollment_id, e.event_id) x
 		WHERE n.enrollment_id = x.enrollment_id
@@ -241,6 +242,7 @@ CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS vo
 		ORDER BY p.step LIMIT 1) p
 	LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.event x
 		WHERE x.contact_id = w.contact_id AND x.brand_id = w.brand_id AND x.kind = ANY (w.exit_on)
+			AND (x.kind <> 'cart_emptied' OR coalesce(x.ref, '') = w.ref)
 			AND (x.event_id > w.first_id OR (w.on_event = 'cart' AND x.data #>> '{order,cart_id}' = w.ref))
 		ORDER BY x.event_id LIMIT 1) x ON true
 	ON CONFLICT (sequence_id, contact_id, ref) DO UPDATE SET event_id = EXCLUDED.event_id, data = EXCLUDED.data,
@@ -264,7 +266,7 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 		AND n.next_at <= (SELECT clock_timestamp()));
 
 	WITH due AS MATERIALIZED (
-		SELECT n.enrollment_id, n.contact_id, n.event_id, n.data, n.step, n.next_at, s.sequence_id, s.brand_id, s.purpose, s.exit_on,
+		SELECT n.enrollment_id, n.contact_id, n.ref, n.event_id, n.data, n.step, n.next_at, s.sequence_id, s.brand_id, s.purpose, s.exit_on,
 			coalesce((s.options ->> 'valid_for')::interval, smsflow.default_validity(s.purpose)) AS valid_for
 		FROM smsflow.sequence s
 		CROSS JOIN LATERAL (SELECT o.* FROM smsflow.enrollment o
@@ -279,7 +281,8 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 		FROM due d
 		LEFT JOIN smsflow.contact c ON c.contact_id = d.contact_id
 		LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.event x WHERE x.contact_id = d.contact_id AND x.event_id > d.event_id
-			AND x.brand_id = d.brand_id AND x.kind = ANY (d.exit_on) ORDER BY x.event_id LIMIT 1) x ON true
+			AND x.brand_id = d.brand_id AND x.kind = ANY (d.exit_on)
+			AND (x.kind <> 'cart_emptied' OR coalesce(x.ref, '') = d.ref) ORDER BY x.event_id LIMIT 1) x ON true
 		LEFT JOIN LATERAL (SELECT p.step, p.body FROM smsflow.sequence_step p
 			WHERE p.sequence_id = d.sequence_id AND p.step >= d.step ORDER BY p.step LIMIT 1) this ON true
 		LEFT JOIN LATERAL (SELECT p.step, p.after FROM smsflow.sequence_step p

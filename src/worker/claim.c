@@ -16,9 +16,11 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "optimizer/cost.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
 #include "message/spi.h"
@@ -495,13 +497,26 @@ discard(void)
 		MemoryContextDelete(staged.refused[i]->context);
 }
 
+/*
+ * The queries of a turn read a few rows by index. The plan for that must not
+ * turn with the statistics, so the planner gets no other choice.
+ */
+static void
+insist_on_indexes(bool on)
+{
+	enable_seqscan = enable_hashjoin = enable_mergejoin = enable_bitmapscan = enable_sort = !on;
+	plan_cache_mode = on ? PLAN_CACHE_MODE_FORCE_GENERIC_PLAN : PLAN_CACHE_MODE_AUTO;
+}
+
 bool
 turn(void)
 {
 	bool		done;
 
 	stage_clear();
+	insist_on_indexes(true);
 	done = worker_try(turn_step, NULL);
+	insist_on_indexes(false);
 	if (done)
 		adopt();
 	else

@@ -56,19 +56,28 @@ validity_seconds(const Job *job)
 	return Max(left, 1);
 }
 
-/* Empty when gateways cannot reach us; they are then not asked for reports. */
+/* Gateways that cannot reach us are not asked for reports. */
+static bool
+reports_wanted(void)
+{
+	return worker.callback_key != NULL && smsflow_public_url[0] != '\0';
+}
+
 static void
 append_callback_url(StringInfo out, const Job *job)
 {
 	const Gateway *gateway = job->sender->gateway;
 	char	   *path;
 	char		mac[SMSFLOW_MAC_LENGTH + 1];
+	int			base_length = (int) strlen(smsflow_public_url);
 
-	if (worker.callback_key == NULL || smsflow_public_url[0] == '\0')
+	if (!reports_wanted())
 		return;
+	if (smsflow_public_url[base_length - 1] == '/')
+		base_length--;
 	path = psprintf("/callback/%s/" INT64_FORMAT ".%d", gateway->name, job->message_id, job->attempt);
 	smsflow_mac(worker.callback_key, path, mac);
-	appendStringInfo(out, "%s%s.%s", smsflow_public_url, path, mac);
+	appendStringInfo(out, "%.*s%s.%s", base_length, smsflow_public_url, path, mac);
 	if (gateway->callback_query && gateway->callback_query[0] != '\0')
 		appendStringInfo(out, "?%s", gateway->callback_query);
 }
@@ -106,6 +115,13 @@ append_variable(StringInfo out, Variables *vars, const char *name)
 		appendStringInfo(out, "smsflow-" UINT64_FORMAT "-" INT64_FORMAT, GetSystemIdentifier(), job->message_id);
 	else if (strcmp(name, "callback_url") == 0)
 		append_callback_url(out, job);
+	else if (strcmp(name, "dlr_mask") == 0)
+	{
+		/* Kannel's own default of the profile, or none at all. */
+		if (reports_wanted())
+			return false;
+		appendStringInfoChar(out, '0');
+	}
 	else if (strcmp(name, "parts") == 0)
 		append_number(out, job->parts);
 	else if (strcmp(name, "unicode") == 0)

@@ -10,9 +10,21 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 static bool committing = false;
+
+void
+worker_outside(void)
+{
+	static ResourceOwner owner = NULL;
+
+	if (owner == NULL)
+		owner = ResourceOwnerCreate(NULL, "smsflow worker");
+	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(worker.scratch);
+}
 
 void
 worker_begin(const char *activity, bool stable)
@@ -24,6 +36,9 @@ worker_begin(const char *activity, bool stable)
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);
+
+	/* What a step makes outlives its transaction, until the turn of the loop. */
+	MemoryContextSwitchTo(worker.scratch);
 }
 
 void
@@ -34,7 +49,7 @@ worker_commit(void)
 	committing = true;
 	CommitTransactionCommand();
 	committing = false;
-	MemoryContextSwitchTo(worker.scratch);
+	worker_outside();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
@@ -70,7 +85,7 @@ worker_try(void (*step) (void *arg), void *arg)
 		remember_error();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		MemoryContextSwitchTo(worker.scratch);
+		worker_outside();
 		pgstat_report_activity(STATE_IDLE, NULL);
 		RESUME_INTERRUPTS();
 

@@ -163,8 +163,7 @@ make_memory(void)
 
 /*
  * The worker's own settings: a commit that is not durable would be worse than
- * none, and the plans of its small queries must not turn with the statistics.
- * A role or database that has these set otherwise does not matter here.
+ * none. What role or database have set otherwise does not matter here.
  */
 static void
 set_parameters(void)
@@ -172,8 +171,7 @@ set_parameters(void)
 	static const char *const settings[][2] = {
 		{"synchronous_commit", "on"}, {"search_path", "pg_catalog, smsflow, pg_temp"}, {"statement_timeout", "0"},
 		{"lock_timeout", "10s"}, {"idle_in_transaction_session_timeout", "0"}, {"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"}, {"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"},
-		{"enable_bitmapscan", "off"}, {"enable_sort", "off"}, {"plan_cache_mode", "force_generic_plan"}, {"jit", "off"}, {"row_security", "off"},
+		{"default_transaction_read_only", "off"}, {"jit", "off"}, {"row_security", "off"},
 		{"application_name", "smsflow " SMSFLOW_VERSION},
 	};
 
@@ -214,6 +212,7 @@ static void
 connect_database(void)
 {
 	BackgroundWorkerInitializeConnection(NameStr(worker.slot->database), NULL, 0);
+	worker_outside();
 	set_parameters();
 	pg_atomic_write_u32(&worker.slot->database_oid, MyDatabaseId);
 	SpinLockAcquire(&worker.slot->mutex);

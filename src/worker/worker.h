@@ -200,6 +200,9 @@ extern Worker worker;
 
 /* ---- transactions (transaction.c) ---- */
 
+/* Outside transactions too, what is made has an owner and a context. */
+extern void worker_outside(void);
+
 /*
  * Begins a transaction with SPI and a snapshot; stable: all statements see
  * the same snapshot.

@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# Everything a developer trusts, in one run: build with warnings as errors,
+# unit tests, regression, isolation and TAP tests on private servers (the SQL of
+# README among them), static checks. Servers run as an ordinary user, on private ports, in
+# a folder that is removed at the end. Closes with "N passed, N failed".
+#
+#   test/check.sh [unit|regress|isolation|tap|static ...]   default: all
+#   CHECK_TAP="test/t/003*.pl"   only these TAP files
+set -uo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD
+stages=${*:-unit regress isolation tap static}
+passed=0
+failed=0
+failures=()
+
+say() { printf '== %s\n' "$*"; }
+good() { passed=$((passed + 1)); printf 'ok      %s\n' "$1"; }
+bad() { failed=$((failed + 1)); failures+=("$1"); printf 'FAILED  %s\n' "$1"; }
+result() { if [ "$1" -eq 0 ]; then good "$2"; else bad "$2"; fi; }
+
+# Root may not run a server, so an ordinary user does.
+as_user() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+sudo_if_needed() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+test/deps.sh check || exit 1
+PG_CONFIG=${PG_CONFIG:-pg_config}
+pgxs=$(dirname "$($PG_CONFIG --pgxs)")/../..
+export PATH="$($PG_CONFIG --bindir):$PATH"
+
+say "build, warnings are errors"
+build_log=$(mktemp)
+if ! make -s -j2 all unit WERROR=-Werror >"$build_log" 2>&1; then
+	grep -E ': (error|warning):|\*\*\*' "$build_log" | head -20
+	echo "the build failed, its log is $build_log" >&2
+	exit 1
+fi
+if ! sudo_if_needed make -s install >"$build_log" 2>&1; then
+	tail -5 "$build_log"
+	echo "make install failed: run it as root, or with sudo that asks no password" >&2
+	exit 1
+fi
+rm -f "$build_log"
+good "build"
+
+# Tests read a copy: the checkout may be closed to the ordinary user.
+work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-check.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cp -r sql expected test smsflowd README.md "$work/"
+mkdir -p "$work/out"
+[ "$(id -u)" -eq 0 ] && chown -R postgres "$work"
+chmod 755 "$work"
+
+run_unit() {
+	local program log=$work/unit.log
+	for program in build/unit/*; do
+		[ -x "$program" ] || continue
+		"$program" "$top" >"$log" 2>&1
+		local code=$?
+		if [ $code -ne 0 ]; then tail -20 "$log"; fi
+		result $code "unit $(basename "$program"): $(tail -1 "$log")"
+	done
+}
+
+# pg_regress and its isolation sister print one line a test.
+count_regress() {
+	local kind=$1 log=$2 line
+	while read -r line; do
+		case $line in
+		test*\ ok\ * | *...\ ok* | ok\ *) good "$kind $(sed -E 's/^(test|ok [0-9]+ +[-+]) +//; s/ +\.\.\. .*| +[0-9]+ ms.*//' <<<"$line")" ;;
+		test*FAILED* | not\ ok*) bad "$kind $(sed -E 's/^(test|not ok [0-9]+ +[-+]) +//; s/ +\.\.\. .*| +[0-9]+ ms.*//' <<<"$line")" ;;
+		esac
+	done <"$log"
+}
+
+run_regress() {
+	local log=$work/regress.log
+	(cd "$work" && as_user "$pgxs/src/test/regress/pg_regress" --inputdir="$work" --outputdir="$work/out" \
+		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/regress" --temp-config="$work/test/smsflow.conf" \
+		--encoding=UTF8 --no-locale --load-extension=smsflow $(make -s -C "$top" print-REGRESS)) >"$log" 2>&1
+	local code=$?
+	count_regress regress "$log"
+	if [ $code -ne 0 ]; then
+		tail -5 "$log"
+		[ -f "$work/out/regression.diffs" ] && head -100 "$work/out/regression.diffs"
+	fi
+	grep -qE '^(test|ok|not ok)' "$log" || bad "regress: no test ran"
+}
+
+run_isolation() {
+	local log=$work/isolation.log
+	(cd "$work" && as_user "$pgxs/src/test/isolation/pg_isolation_regress" --inputdir="$work/test" --outputdir="$work/out" \
+		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/isolation" --temp-config="$work/test/smsflow.conf" \
+		--encoding=UTF8 --no-locale --load-extension=smsflow $(make -s -C "$top" print-ISOLATION)) >"$log" 2>&1
+	local code=$?
+	count_regress isolation "$log"
+	if [ $code -ne 0 ]; then
+		tail -5 "$log"
+		[ -f "$work/out/regression.diffs" ] && head -100 "$work/out/regression.diffs"
+	fi
+	grep -qE '^(test|ok|not ok)' "$log" || bad "isolation: no test ran"
+}
+
+run_tap() {
+	local file name log code
+	for file in ${CHECK_TAP:-test/t/*.pl}; do
+		name=$(basename "$file" .pl)
+		log=$work/$name.log
+		(cd "$work" && as_user env TESTDATADIR="$work/tap/$name" TESTLOGDIR="$work/tap/$name/log" SMSFLOWD="$work/smsflowd" \
+			PG_REGRESS="$pgxs/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" top_builddir="$work" \
+			prove -I "$pgxs/src/test/perl" -I test/perl --timer "$file") >"$log" 2>&1
+		code=$?
+		if [ $code -ne 0 ]; then
+			grep -E '^ *#|not ok|Failed|Result|exited' "$log" | head -40
+			mkdir -p "$top/build/failed" && cp -r "$log" "$work/tap/$name" "$top/build/failed/" 2>/dev/null
+		fi
+		result $code "tap $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
+	done
+}
+
+run_static() { test/static.sh; result $? "static checks"; }
+
+for stage in $stages; do
+	say "$stage"
+	"run_$stage"
+done
+
+if [ $failed -gt 0 ]; then
+	printf '\nFailed:\n'
+	printf '  %s\n' "${failures[@]}"
+fi
+printf '\n%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,122 @@
+# A running test/gateway/gateway.pl: starts it, gives it rules, and reads its log, which is the ground truth of what
+# was on the wire.  A log line of a request is a hash as in test/gateway/README.md; its message id and the number of
+# the try are in the field "reference" that profile generic_json sends.
+
+package SmsflowGateway;
+
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use HTTP::Tiny;
+use JSON::PP ();
+use POSIX ();
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(sleep time);
+
+my $program = dirname(__FILE__) . '/../gateway/gateway.pl';
+my $json = JSON::PP->new->utf8->canonical;
+
+# Option: port, any free one without it.
+sub start
+{
+	my ($class, %option) = @_;
+	my $folder = PostgreSQL::Test::Utils::tempdir();
+	my $self = bless { log_file => "$folder/log" }, $class;
+	my $pid = fork() // die "fork: $!";
+
+	if ($pid == 0)
+	{
+		open(STDIN, '<', '/dev/null');
+		open(STDOUT, '>', "$folder/out");
+		open(STDERR, '>&', \*STDOUT);
+		exec($^X, $program, '--port', $option{port} // 0, '--log', $self->{log_file}, '--port-file', "$folder/port")
+			or POSIX::_exit(127);
+	}
+	$self->{pid} = $pid;
+	for (my $end = time() + 20; !-s "$folder/port"; sleep(0.02))
+	{
+		die 'gateway.pl does not start: ' . slurp_file("$folder/out") if time() > $end;
+	}
+	$self->{port} = 0 + slurp_file("$folder/port");
+	return $self;
+}
+
+sub stop
+{
+	my ($self) = @_;
+	my $pid = delete $self->{pid} // return;
+	my $status = $?;
+
+	kill('TERM', $pid);
+	waitpid($pid, 0);
+	$? = $status;
+}
+
+sub DESTROY { $_[0]->stop }
+
+sub url { return "http://127.0.0.1:$_[0]{port}" }
+
+sub post
+{
+	my ($self, $path, $content) = @_;
+	my $answer = HTTP::Tiny->new(timeout => 10)->post($self->url . $path, { content => $json->encode($content) });
+
+	die "$path: $answer->{status} $answer->{content}" if !$answer->{success};
+}
+
+# The rules that hold from now on; the first that fits decides.
+sub script { my ($self, @rules) = @_; $self->post('/__script', \@rules); }
+
+# Delivery reports, see /__reports; without arguments there are none.
+sub reports { my ($self, %how) = @_; $self->post('/__reports', %how ? \%how : { enabled => JSON::PP::false }); }
+
+sub stats
+{
+	my ($self) = @_;
+
+	return $json->decode(HTTP::Tiny->new(timeout => 10)->get($self->url . '/__stats')->{content});
+}
+
+# Every line of the log.
+sub log { my ($self) = @_; return map { $json->decode($_) } split(/\n/, slurp_file($self->{log_file})); }
+
+# Requests in order; each has message_id, attempt and text besides what the log says.
+sub requests
+{
+	my ($self) = @_;
+	my @requests = grep { defined $_->{n} } $self->log;
+
+	for my $request (@requests)
+	{
+		my $fields = fields_of($request->{body});
+
+		@$request{qw(message_id attempt)} = ($fields->{reference} // '') =~ /^(\d+)\.(\d+)$/;
+		$request->{text} = $fields->{text};
+		$request->{callback_url} = $fields->{callback_url};
+	}
+	return @requests;
+}
+
+# The JSON object of a body, empty for any other body.
+sub fields_of
+{
+	my ($body) = @_;
+
+	utf8::encode($body);
+	return eval { $json->decode($body) } // {};
+}
+
+# message id => its requests
+sub by_message
+{
+	my ($self) = @_;
+	my %found;
+
+	push @{ $found{ $_->{message_id} } }, $_ for grep { defined $_->{message_id} } $self->requests;
+	return \%found;
+}
+
+sub count_for { my ($self, $id) = @_; return scalar @{ $self->by_message->{$id} // [] }; }
+
+1;

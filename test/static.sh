@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Checks that need no server: both compilers with warnings as errors, cppcheck,
+# clang-tidy, the layout of the sources, and the rules of the house.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+PG_CONFIG=${PG_CONFIG:-pg_config}
+problems=0
+problem() { problems=$((problems + 1)); printf '  %s\n' "$1"; [ -n "${2:-}" ] && sed 's/^/    /' <<<"$2"; }
+
+server=$($PG_CONFIG --includedir-server)
+version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" smsflow.control)
+extension_flags=(-std=gnu11 -Isrc -I"$server" -I"$($PG_CONFIG --includedir)" -D_GNU_SOURCE -DSMSFLOW_VERSION="\"$version\"")
+core=$(ls src/core/*.c)
+extension=$(ls src/*.c src/{types,contact,message,segment,campaign,sequence,gateway,callback,ops,worker}/*.c 2>/dev/null)
+daemon=$(ls src/smsflowd/*.c)
+
+# The server's own headers are not ours to mend.
+for compiler in gcc clang; do
+	out=$($compiler -std=c11 -Wall -Wextra -Werror -fsyntax-only -Isrc -Isrc/core $core 2>&1) || problem "$compiler on core" "$out"
+	out=$($compiler -std=gnu11 -Wall -Wextra -Werror -fsyntax-only $(pkg-config --cflags libevent libpq) $daemon 2>&1) ||
+		problem "$compiler on smsflowd" "$out"
+	out=$($compiler "${extension_flags[@]}" -isystem "$server" -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+		-fsyntax-only $extension 2>&1) || problem "$compiler on the extension" "$(head -30 <<<"$out")"
+done
+
+out=$(cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
+	--suppress=missingIncludeSystem -Isrc -Isrc/core $core 2>&1) || problem "cppcheck on core" "$out"
+out=$(cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
+	--suppress=unknownMacro --suppress=nullPointer -Isrc src/worker/transport_curl.c $daemon 2>&1) || problem "cppcheck on smsflowd and transport" "$out"
+
+tidy='-*,clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions'
+tidy+=',-bugprone-branch-clone,-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition'
+tidy+=',-bugprone-suspicious-include,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-valist.Uninitialized'
+out=$(clang-tidy --quiet --warnings-as-errors='*' --checks="$tidy" $core -- -std=c11 -Isrc -Isrc/core 2>/dev/null) || problem "clang-tidy on core" "$(head -40 <<<"$out")"
+out=$(clang-tidy --quiet --warnings-as-errors='*' --checks="$tidy" $daemon -- -std=gnu11 $(pkg-config --cflags libevent libpq) 2>/dev/null) ||
+	problem "clang-tidy on smsflowd" "$(head -40 <<<"$out")"
+
+out=$(clang-format --dry-run --Werror $core $extension $daemon $(ls src/*.h src/*/*.h) 2>&1) || problem "clang-format (run clang-format -i)" "$(grep -c error <<<"$out") places"
+
+# The rules of the house.
+out=$(grep -nE '#include.*(postgres\.h|curl/|libpq|fmgr)' src/core/* 2>/dev/null) && problem "src/core includes what is above it" "$out"
+out=$(grep -rln PG_VERSION_NUM src | grep -v '^src/compat.h$') && problem "PG_VERSION_NUM outside src/compat.h" "$out"
+out=$(grep -nE '^\s*CREATE (OR REPLACE|.* IF NOT EXISTS)' "smsflow--$version.sql") && problem "the install script would adopt planted objects" "$out"
+for room in src/*/*.sql; do
+	grep -q "$room" Makefile || problem "$room is not in the install order of the Makefile"
+done
+for kind in sql:REGRESS test/specs:ISOLATION; do
+	folder=${kind%%:*}
+	listed=$(make -s "print-${kind##*:}")
+	for file in "$folder"/*.sql "$folder"/*.spec; do
+		[ -e "$file" ] || continue
+		name=$(basename "${file%.*}")
+		[[ " $listed " == *" $name "* ]] || problem "$file is not in ${kind##*:}, so nobody runs it"
+	done
+done
+out=$(git grep -nIE '\b(TODO|FIXME|XXX)\b' -- src sql Makefile 2>/dev/null) && problem "left-over marks" "$out"
+
+[ $problems -eq 0 ] && echo "  compilers, cppcheck, clang-tidy, clang-format and house rules: no problem"
+exit $((problems > 0))
