@@ -73,6 +73,9 @@ src/core/phone_plan.o src/core/phone.o src/core/gsm.o src/core/fold.o src/core/k
 smsflow--$(EXTVERSION).sql: $(SQL_TABLES) $(SQL_CODE) smsflow.control
 	sed -e 's/^CREATE OR REPLACE /CREATE /' $(SQL_TABLES) $(SQL_CODE) > $@
 
+# PGXS does not follow includes: a changed header rebuilds everything.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h)
+
 # The receiver, a program of its own.
 SMSFLOWD_SOURCES = $(sort $(wildcard src/smsflowd/*.c))
 SMSFLOWD_HEADERS = $(wildcard src/smsflowd/*.h)

@@ -9,18 +9,28 @@ later(double a, double b)
 	return a > b ? a : b;
 }
 
-void
-smsflow_limiter_set(SmsflowLimiter *limiter, double rate, int burst)
+/* Microseconds until the bucket is full. */
+static double
+missing(const SmsflowLimiter *limiter, int64_t now)
 {
-	limiter->interval = 1e6 / rate;
-	limiter->tolerance = limiter->interval * burst;
+	return later(limiter->full_at - (double) now, 0);
 }
 
 void
 smsflow_limiter_init(SmsflowLimiter *limiter, double rate, int burst, int64_t now)
 {
-	smsflow_limiter_set(limiter, rate, burst);
+	limiter->interval = 1e6 / rate;
+	limiter->tolerance = limiter->interval * burst;
 	limiter->full_at = (double) now + limiter->tolerance;
+}
+
+void
+smsflow_limiter_set(SmsflowLimiter *limiter, double rate, int burst, int64_t now)
+{
+	double		taken = missing(limiter, now) / limiter->interval;
+
+	smsflow_limiter_init(limiter, rate, burst, now);
+	limiter->full_at = (double) now + taken * limiter->interval;
 }
 
 int64_t
@@ -28,7 +38,9 @@ smsflow_limiter_wait(const SmsflowLimiter *limiter, int parts, int64_t now)
 {
 	double		cost = limiter->interval * parts;
 	double		limit = later(limiter->tolerance, cost);
-	double		wait = later(limiter->full_at, (double) now) + cost - (double) now - limit;
+
+	/* Instants are large and lose fractions: they are subtracted first, so that a full bucket is seen as full. */
+	double		wait = missing(limiter, now) + cost - limit;
 
 	/* Rounded up, so that whoever waits that long does pass. */
 	return wait <= 0 ? 0 : (int64_t) wait + 1;
@@ -43,7 +55,7 @@ smsflow_limiter_take(SmsflowLimiter *limiter, int parts, int64_t now)
 int
 smsflow_limiter_room(const SmsflowLimiter *limiter, int64_t now, int64_t horizon)
 {
-	double		room = ((double) now + (double) horizon + limiter->tolerance - later(limiter->full_at, (double) now)) / limiter->interval;
+	double		room = ((double) horizon + limiter->tolerance - missing(limiter, now)) / limiter->interval;
 
 	if (room <= 0)
 		return 0;

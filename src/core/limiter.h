@@ -24,8 +24,8 @@ typedef struct SmsflowLimiter
  */
 extern void smsflow_limiter_init(SmsflowLimiter *limiter, double rate, int burst, int64_t now);
 
-/* Changes the limit and keeps what has been taken. */
-extern void smsflow_limiter_set(SmsflowLimiter *limiter, double rate, int burst);
+/* Changes the limit. Parts taken and not yet refilled stay taken, so a slower rate does not begin with a burst. */
+extern void smsflow_limiter_set(SmsflowLimiter *limiter, double rate, int burst, int64_t now);
 
 /*
  * Microseconds until parts may pass: 0 is now. More parts than the burst pass

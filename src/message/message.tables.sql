@@ -10,6 +10,7 @@
 CREATE TYPE smsflow.message_status AS ENUM (
 	'scheduled', 'queued', 'held', 'sending', 'in_doubt', 'accepted', 'unknown',
 	'suppressed', 'cancelled', 'expired', 'rejected', 'undelivered', 'delivered');
+COMMENT ON TYPE smsflow.message_status IS 'Status of a message, the fold of its rows';
 CREATE TYPE smsflow.wire AS ENUM ('none', 'maybe', 'yes');
 COMMENT ON TYPE smsflow.wire IS 'Whether the message may have left: none (surely not), maybe, yes (the gateway took it)';
 
@@ -100,6 +101,7 @@ COMMENT ON COLUMN smsflow.claim.oldest_open IS 'Oldest claim with a message not 
 
 CREATE TYPE smsflow.attempt_outcome AS ENUM (
 	'accepted', 'rejected', 'retry', 'in_doubt', 'suppressed', 'cancelled', 'expired', 'resolved');
+COMMENT ON TYPE smsflow.attempt_outcome IS 'What became of one try; resolved: a report settled what was in doubt';
 
 CREATE TABLE smsflow.attempt (
 	message_id	bigint NOT NULL,

@@ -51,6 +51,14 @@ REVOKE ALL ON FUNCTION smsflow.is_armed() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.arm() RETURNS boolean
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+	-- Rows that a dump brought carry transaction ids of another cluster, which
+	-- may lie in this one's future: no snapshot here would ever see them.
+	UPDATE smsflow.outbox SET xid = pg_current_xact_id()
+	WHERE xid > pg_current_xact_id() AND NOT EXISTS (SELECT FROM smsflow.arming);
+	UPDATE smsflow.event SET xid = pg_current_xact_id()
+	WHERE xid > pg_current_xact_id() AND NOT EXISTS (SELECT FROM smsflow.arming);
+	UPDATE smsflow.callback SET xid = pg_current_xact_id()
+	WHERE xid > pg_current_xact_id() AND NOT EXISTS (SELECT FROM smsflow.arming);
 	INSERT INTO smsflow.arming (armed, system_identifier, database_oid, timeline)
 	SELECT true, system_identifier, database_oid, timeline FROM smsflow.this_copy();
 	INSERT INTO smsflow.secret (name, value) VALUES ('callback_key', smsflow.random_key()) ON CONFLICT DO NOTHING;
@@ -184,7 +192,7 @@ AS $$
 			WHEN database_listed IS NOT TRUE THEN 'no worker is configured for database "' || current_database() || '"'
 			WHEN pid IS NULL THEN 'the worker is not running'
 			WHEN stuck THEN 'the worker has not taken a turn since ' || last_turn::timestamptz(0)
-			ELSE 'running' || coalesce(', ' || nullif(state, ''), '')
+			ELSE 'running' || coalesce(', ' || nullif(nullif(state, ''), 'running'), '')
 		END || coalesce('; last error at ' || last_error_at::timestamptz(0) || ': ' || nullif(last_error, ''), ''),
 		CASE
 			WHEN preloaded IS NOT TRUE THEN 'See preload.'
@@ -326,10 +334,10 @@ REVOKE ALL ON FUNCTION smsflow.health() FROM PUBLIC;
 CREATE OR REPLACE VIEW smsflow.access AS
 	SELECT access, name
 	FROM (VALUES
-		('app', 'subscribe confirm_opt_in opt_out consent_at can_send'),
+		('app', 'subscribe confirm_opt_in opt_out consent_at can_send parse_phone'),
 		('app', 'send cancel explain message_parts smart_encode render'),
-		('app', 'record_event'),
-		('marketer', 'create_segment segment_members segment_count in_segment'),
+		('app', 'record_event reply'),
+		('marketer', 'create_segment drop_segment segment_members segment_count in_segment'),
 		('marketer', 'set_template message_parts smart_encode render'),
 		('marketer', 'create_campaign estimate_campaign preview_campaign launch_campaign pause_campaign resume_campaign'),
 		('marketer', 'cancel_campaign schedule_campaign explain'),

@@ -77,6 +77,7 @@ CREATE TABLE smsflow.sequence_step (
 	options		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
 	PRIMARY KEY (sequence_id, step)
 );
+COMMENT ON TABLE smsflow.sequence_step IS 'Message of a sequence; steps are taken in order of their number';
 COMMENT ON COLUMN smsflow.sequence_step.after IS 'Delay after the event (first step) or after the step before';
 
 CREATE TABLE smsflow.enrollment (

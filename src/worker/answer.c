@@ -72,6 +72,16 @@ matches(const Reading *reading, text *pattern, int groups, regmatch_t *found)
 	return RE_compile_and_execute(pattern, reading->body, (int) reading->length, REG_ADVANCED, C_COLLATION_OID, groups, found);
 }
 
+/* Never cuts a character in two. */
+static void
+copy_clipped(const char *text, size_t length, char *out, size_t size)
+{
+	int			clipped = pg_mbcliplen(text, (int) length, (int) size - 1);
+
+	memcpy(out, text, clipped);
+	out[clipped] = '\0';
+}
+
 static void
 copy_path(const Reading *reading, const char *path, char *out, size_t size)
 {
@@ -79,7 +89,7 @@ copy_path(const Reading *reading, const char *path, char *out, size_t size)
 	size_t		length;
 
 	if (path && reading->json && smsflow_jsonb_text(reading->json, path, &text, &length))
-		strlcpy(out, pnstrdup(text, length), size);
+		copy_clipped(text, length, out, size);
 }
 
 /* Match positions count characters, so the text is cut by characters. */
@@ -97,7 +107,7 @@ copy_group(const Reading *reading, text *pattern, char *out, size_t size)
 	end = start;
 	for (int i = found[1].rm_so; i < found[1].rm_eo; i++)
 		end += pg_mblen(end);
-	strlcpy(out, pnstrdup(start, (size_t) (end - start)), size);
+	copy_clipped(start, (size_t) (end - start), out, size);
 }
 
 /* ---- classes ---- */
@@ -196,6 +206,7 @@ hold(Job *job, const SmsflowAnswer *answer)
 
 	job->outcome = OUTCOME_RETRY;
 	job->sender->paused_until = Max(job->sender->paused_until, worker.clock->monotonic() + pause);
+	job->sender->misconfigured = job->class == CLASS_CONFIGURATION;
 	try_again(job, pause, job->class == CLASS_THROTTLED ? "throttled" : "configuration");
 }
 
@@ -203,9 +214,12 @@ hold(Job *job, const SmsflowAnswer *answer)
 static void
 route_failed(Gateway *gateway, uint64 seed)
 {
-	int64		pause = Min(smsflow_backoff(++gateway->failures, seed) / 4, SECONDS(60));
+	int64		now = worker.clock->monotonic();
 
-	gateway->paused_until = Max(gateway->paused_until, worker.clock->monotonic() + pause);
+	/* Requests that were under way together failed together: once is enough. */
+	if (gateway->paused_until > now)
+		return;
+	gateway->paused_until = now + Min(smsflow_backoff(++gateway->failures, seed) / 4, SECONDS(60));
 	if (gateway->failures == 1)
 		ereport(LOG, (errmsg("gateway \"%s\" cannot be reached, pausing it", gateway->name)));
 }
@@ -261,28 +275,13 @@ keep_code(Job *job, const Reading *reading)
 	if (reading->answer->error[0] != '\0')
 		strlcpy(job->code, reading->answer->error, sizeof(job->code));
 	else if (reading->length > 0)
-	{
-		size_t		cut = strcspn(reading->body, "\r\n");
-
-		strlcpy(job->code, pnstrdup(reading->body, pg_mbcliplen(reading->body, (int) cut, sizeof(job->code) - 1)), sizeof(job->code));
-	}
+		copy_clipped(reading->body, strcspn(reading->body, "\r\n"), job->code, sizeof(job->code));
 }
 
-void
-answer_received(const SmsflowAnswer *answer)
+static void
+interpret(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
 {
-	Job		   *job = answer->tag;
-	Gateway    *gateway = job->sender->gateway;
 	Reading		reading = read_answer(answer);
-
-	gateway->in_flight--;
-	worker.in_flight--;
-	job->finished_at = worker.clock->now();
-	job->http_status = answer->status;
-	if (answer->wire == WIRE_NONE)
-		route_failed(gateway, (uint64) job->message_id);
-	else if (answer->wire == WIRE_YES)
-		route_works(gateway);
 
 	if (answer->wire == WIRE_YES && is_success(&reading, gateway))
 		accept(job, &reading, gateway);
@@ -292,5 +291,46 @@ answer_received(const SmsflowAnswer *answer)
 		refuse(job, answer);
 	}
 	keep_code(job, &reading);
+}
+
+/* A pattern of a profile may fail on an answer: that must not end the worker. */
+static void
+interpret_guarded(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
+{
+	PG_TRY();
+	{
+		interpret(job, answer, gateway);
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+		worker_outside();
+		job_in_doubt(job, "profile_failed");
+	}
+	PG_END_TRY();
+}
+
+void
+answer_received(const SmsflowAnswer *answer)
+{
+	Job		   *job = answer->tag;
+	Gateway    *gateway = job->sender->gateway;
+
+	gateway->in_flight--;
+	worker.in_flight--;
+	if (answer->wire == WIRE_NONE && job->check_again)
+	{
+		job->started_at = 0;
+		dispatch_release(job, "released");
+		return;
+	}
+	job->finished_at = worker.clock->now();
+	job->http_status = answer->status;
+	if (answer->wire == WIRE_NONE)
+		route_failed(gateway, (uint64) job->message_id);
+	else if (answer->wire == WIRE_YES)
+		route_works(gateway);
+	interpret_guarded(job, answer, gateway);
 	result_add(job);
 }

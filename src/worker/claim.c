@@ -27,8 +27,12 @@
 #include "types/types.h"
 #include "worker/journal.h"
 
-/* Jobs in hand, waiting or on the wire; fewer than the journal has places. */
+/*
+ * Jobs in hand, waiting or on the wire; fewer than the journal has places. The
+ * lower a lane, the more of them it leaves to those above.
+ */
 #define MAX_JOBS 2048
+#define LANE_RESERVE 256
 
 /* Claimed for one queue at a time, so that queues of a lane take turns. */
 #define MAX_CLAIM 500
@@ -233,22 +237,24 @@ claim_timers(Queue *queue, int limit)
 
 /* ---- which queues, how much ---- */
 
-static bool
-route_open(const Queue *queue, int64 monotonic)
+/* When the queue's route may be used: 0 now, INT64_MAX not by time. */
+static int64
+route_opens(const Queue *queue)
 {
 	Sender	   *sender = queue->sender;
 
-	if (queue->stopped)
-		return false;
+	if (queue->stopped || (sender && !sender->present))
+		return PG_INT64_MAX;
 	if (sender == NULL)
-		return hash_get_num_entries(worker.senders) > 0;
-	return sender->present && sender->paused_until <= monotonic && sender->gateway->paused_until <= monotonic;
+		return config_any_sender(0) ? 0 : PG_INT64_MAX;
+	return Max(sender->paused_until, sender->gateway->paused_until);
 }
 
 static int
 claim_limit(const Queue *queue, int64 monotonic)
 {
-	int			room = MAX_JOBS - worker.backlog - worker.in_flight - worker.result_count - staged.job_count;
+	int			room = MAX_JOBS - LANE_RESERVE * queue->lane -
+	worker.backlog - worker.in_flight - worker.result_count - staged.job_count;
 	int			limit = Min(room, MAX_CLAIM);
 
 	if (queue->sender)
@@ -307,7 +313,7 @@ claim_lanes(void)
 
 			if (queue->next_due == DT_NOBEGIN)
 				find_next_due(queue);
-			if ((queue->more || timers_due(queue)) && route_open(queue, monotonic))
+			if ((queue->more || timers_due(queue)) && route_opens(queue) <= monotonic)
 				claim_queue(queue);
 		}
 }
@@ -525,43 +531,53 @@ turn(void)
 	return done;
 }
 
-static bool
-results_due(void)
+/* Results are written down in batches, but not late, and at once when idle. */
+static int64
+results_due(int64 monotonic)
 {
 	Job		   *oldest;
 
 	if (worker.result_count == 0)
-		return false;
+		return PG_INT64_MAX;
 	if (worker.result_count >= RESULT_BATCH || (worker.in_flight == 0 && worker.backlog == 0))
-		return true;
+		return 0;
 	oldest = dlist_head_element(Job, node, &worker.results);
-	return worker.clock->now() - oldest->finished_at >= RESULT_AGE;
+	return monotonic + RESULT_AGE - (worker.clock->now() - oldest->finished_at);
 }
 
+/* Bulk lanes are refilled in some amount, the others whenever there is news. */
 static bool
-queue_wants_turn(const Queue *queue, int64 monotonic)
+worth_claiming(const Queue *queue, int64 monotonic)
 {
-	if (!queue->more && queue->next_due > staged.now)
-		return false;
-	if (!route_open(queue, monotonic))
-		return false;
-	return claim_limit(queue, monotonic) >= (queue->lane < SMSFLOW_LANES - 1 ? 1 : Min(MAX_CLAIM / 4, Max(1, queue->job_count)));
+	int			limit = claim_limit(queue, monotonic);
+
+	return limit >= (queue->lane < SMSFLOW_LANES - 1 ? 1 : Min(MAX_CLAIM / 4, Max(1, queue->job_count)));
 }
 
-bool
-turn_is_due(void)
+static int64
+queue_due(const Queue *queue, int64 monotonic, TimestampTz now)
+{
+	int64		due;
+
+	if (queue->more || queue->next_due <= now)
+		due = monotonic;
+	else if (queue->next_due == DT_NOEND)
+		return PG_INT64_MAX;
+	else
+		due = monotonic + (queue->next_due - now);
+	return worth_claiming(queue, monotonic) ? Max(due, route_opens(queue)) : PG_INT64_MAX;
+}
+
+int64
+turn_due(void)
 {
 	int64		monotonic = worker.clock->monotonic();
+	TimestampTz now = worker.clock->now();
+	int64		due = results_due(monotonic);
 	dlist_iter	iter;
 
-	if (results_due())
-		return true;
-	if (!worker.armed)
-		return false;
-	staged.now = worker.clock->now();
-	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+	for (int lane = 0; worker.armed && lane < SMSFLOW_LANES; lane++)
 		dlist_foreach(iter, &worker.lanes[lane])
-			if (queue_wants_turn(dlist_container(Queue, in_lane, iter.cur), monotonic))
-				return true;
-	return false;
+			due = Min(due, queue_due(dlist_container(Queue, in_lane, iter.cur), monotonic, now));
+	return due;
 }

@@ -76,10 +76,12 @@ get_double(uint64 row, int column)
 static void
 set_limit(SmsflowLimiter *limiter, bool *set, double rate, int burst)
 {
+	int64		now = worker.clock->monotonic();
+
 	if (*set)
-		smsflow_limiter_set(limiter, rate, burst);
+		smsflow_limiter_set(limiter, rate, burst, now);
 	else
-		smsflow_limiter_init(limiter, rate, burst, worker.clock->monotonic());
+		smsflow_limiter_init(limiter, rate, burst, now);
 	*set = true;
 }
 
@@ -116,8 +118,6 @@ read_gateway(uint64 row)
 	gateway->error_path = get_text(row, 21);
 	gateway->callback_query = get_text(row, 22);
 	gateway->removes_repeats = get_bool(row, 23);
-	gateway->paused_until = 0;
-	gateway->failures = 0;
 }
 
 static void
@@ -231,7 +231,9 @@ read_sender(uint64 row)
 	sender->options = get_json(row, 4);
 	set_limit(&sender->limiter, &sender->limiter_set, get_double(row, 5), get_int(row, 6));
 	sender->daily_limit = get_int(row, 7);
-	sender->paused_until = 0;
+	if (sender->misconfigured)
+		sender->paused_until = 0;
+	sender->misconfigured = false;
 	if (!found)
 	{
 		bool		isnull;

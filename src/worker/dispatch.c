@@ -125,10 +125,20 @@ route_free(Sender *sender, int64 now)
 
 /* ---- starting a request ---- */
 
-static void
+/*
+ * The last moment at which a STOP, a cancel or a purchase can win. Reading the
+ * ring takes a lock for a moment, but neither allocates nor fails.
+ */
+static bool
 on_wire(void *tag)
 {
-	smsflow_journal_on_wire(((Job *) tag)->journal_place);
+	Job		   *job = tag;
+
+	dispatch_read_revocations();
+	if (job->check_again)
+		return false;
+	smsflow_journal_on_wire(job->journal_place);
+	return true;
 }
 
 static bool
@@ -147,7 +157,8 @@ start_request(Job *job, Sender *sender)
 			set_aside(job, problem);
 			return true;
 		}
-		sender->gateway->paused_until = worker.clock->monotonic() + CONFIGURATION_PAUSE;
+		sender->paused_until = worker.clock->monotonic() + CONFIGURATION_PAUSE;
+		sender->misconfigured = true;
 		dispatch_release(job, problem);
 		return true;
 	}
@@ -176,6 +187,7 @@ advance_queue(Queue *queue)
 	Sender	   *sender = queue->sender ? queue->sender : config_any_sender(job->contact_id ? job->contact_id : job->recipient);
 	int64		now = worker.clock->monotonic();
 
+	dispatch_read_revocations();
 	if (job->check_again)
 	{
 		dispatch_release(take_job(queue), "released");
@@ -237,7 +249,6 @@ void
 dispatch(void)
 {
 	wait_until = PG_INT64_MAX;
-	dispatch_read_revocations();
 	if (worker.backlog == 0)
 		return;
 	for (int lane = 0; lane < SMSFLOW_LANES; lane++)

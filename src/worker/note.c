@@ -1,10 +1,8 @@
 /*
  * note.c - what a backend tells the worker. Notes are collected during the
- * transaction. Before the commit becomes visible the queues with new rows are
- * marked, so that a row the worker can see always has its mark; revocations
- * are published before and again after, so that whichever way the race goes
- * the worker looks at the tables once the commit is visible. The latch is set
- * last, and only when the worker sleeps.
+ * transaction and published once the commit is visible; then the latch is set,
+ * if the worker sleeps. Revocations are published before the commit as well:
+ * no request may start between the commit and its news.
  */
 #include "shared.h"
 
@@ -85,10 +83,7 @@ at_transaction_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_COMMIT)
 	{
 		if (slot)
-		{
-			publish_marks(slot);
 			publish_revocations(slot);
-		}
 		return;
 	}
 	if (event == XACT_EVENT_COMMIT && slot)

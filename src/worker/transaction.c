@@ -86,6 +86,7 @@ worker_try(void (*step) (void *arg), void *arg)
 		FlushErrorState();
 		AbortCurrentTransaction();
 		worker_outside();
+		worker.failed = true;
 		pgstat_report_activity(STATE_IDLE, NULL);
 		RESUME_INTERRUPTS();
 

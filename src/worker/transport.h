@@ -31,10 +31,11 @@ typedef struct SmsflowRequest
 	void	   *tag;			/* comes back with the answer */
 
 	/*
-	 * Called when the first byte is about to leave; from here on the request
-	 * counts as perhaps sent. Must neither raise errors nor allocate.
+	 * Called when the first byte is about to leave. False stops the request;
+	 * true makes it count as perhaps sent from here on. Must neither raise
+	 * errors nor allocate.
 	 */
-	void		(*on_wire) (void *tag);
+	bool		(*on_wire) (void *tag);
 } SmsflowRequest;
 
 typedef struct SmsflowAnswer

@@ -41,7 +41,7 @@ typedef struct Place
 	struct curl_slist *headers;
 	char	   *body;
 	void	   *tag;
-	void		(*on_wire) (void *tag);
+	bool		(*on_wire) (void *tag);
 	int			times_on_wire;
 	size_t		answer_length;
 	bool		truncated;
@@ -134,9 +134,9 @@ on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int loca
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
-	if (place->times_on_wire++ > 0)
+	if (place->times_on_wire > 0 || !place->on_wire(place->tag))
 		return CURL_PREREQFUNC_ABORT;
-	place->on_wire(place->tag);
+	place->times_on_wire++;
 	return CURL_PREREQFUNC_OK;
 }
 

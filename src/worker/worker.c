@@ -389,7 +389,7 @@ take_turn(void)
 {
 	int64		now = worker.clock->monotonic();
 
-	if (now < turn_allowed_at || !turn_is_due())
+	if (now < turn_allowed_at || turn_due() > now)
 		return;
 	if (turn())
 	{
@@ -417,22 +417,12 @@ idle_time(void)
 	int64		now = worker.clock->monotonic();
 	int64		wait = Min(until(next_sweep), until(chores_due()));
 	long		transport = worker.transport->wait_timeout();
-	int64		dispatch_at = dispatch_wait();
-	HASH_SEQ_STATUS scan;
-	Queue	   *queue;
+	int64		at = Min(dispatch_wait(), Max(turn_due(), turn_allowed_at));
 
 	if (transport >= 0)
 		wait = Min(wait, (int64) transport * 1000);
-	if (dispatch_at != PG_INT64_MAX)
-		wait = Min(wait, Max(dispatch_at - now, 0));
-	if (worker.result_count > 0)
-		wait = Min(wait, 1000);
-	if (turn_allowed_at > now)
-		wait = Min(wait, turn_allowed_at - now);
-	hash_seq_init(&scan, worker.queues);
-	while ((queue = hash_seq_search(&scan)) != NULL)
-		if (worker.armed && !queue->stopped && queue->next_due != DT_NOEND)
-			wait = Min(wait, Max(until(queue->next_due), 1000));
+	if (at != PG_INT64_MAX)
+		wait = Min(wait, Max(at - now, 0));
 	return wait;
 }
 
@@ -440,8 +430,6 @@ static bool
 has_news(void)
 {
 	if (pg_atomic_read_u32(&worker.slot->news) != 0 || ShutdownRequestPending || ConfigReloadPending)
-		return true;
-	if (pg_atomic_read_u64(&worker.slot->ring_head) != worker.ring_tail && worker.backlog > 0)
 		return true;
 	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
 		if (pg_atomic_read_u32(&worker.slot->dirty[i]) != 0)
@@ -473,8 +461,9 @@ work(void)
 	bool		sweep;
 	uint32		news = take_news(&sweep);
 
-	if (sweep && !ready())
+	if ((sweep || worker.failed) && !ready())
 		return false;
+	worker.failed = false;
 	take_turn();
 	dispatch();
 	worker.transport->poll(answer_received);
@@ -543,11 +532,8 @@ smsflow_worker_main(Datum main_arg)
 	while (!ShutdownRequestPending)
 	{
 		reload_settings();
-		if (OidIsValid(extension_oid) || ready())
-		{
-			if (work())
-				wait_for_work(idle_time());
-		}
+		if ((OidIsValid(extension_oid) || ready()) && work())
+			wait_for_work(idle_time());
 		else
 			wait_for_latch(1000);
 		MemoryContextReset(worker.scratch);

@@ -69,6 +69,7 @@ typedef struct Sender
 	bool		present;
 	Gateway    *gateway;
 	int64		paused_until;
+	bool		misconfigured;		/* the pause ends with the next reload */
 	SmsflowLimiter limiter;
 	bool		limiter_set;
 	int32		daily_limit;		/* parts a day (UTC); 0 none */
@@ -191,6 +192,7 @@ typedef struct Worker
 	int			backlog;			/* jobs waiting in queues */
 	int			in_flight;
 	int64		sent;
+	bool		failed;				/* a transaction did, since this was cleared */
 	uint64		ring_tail;
 	int64		high_id;			/* highest message id seen by a claim */
 	Late		late;				/* of the outbox */
@@ -231,7 +233,12 @@ extern Sender *config_any_sender(int64 spread);
  * are then kept for the next turn.
  */
 extern bool turn(void);
-extern bool turn_is_due(void);
+
+/*
+ * Monotonic microseconds at which a turn is wanted: in the past for now,
+ * INT64_MAX for not by time.
+ */
+extern int64 turn_due(void);
 extern void job_free(Job *job);
 
 /* Columns of smsflow.gated (as g) that job_from_row reads, and the reason as column 15. */

@@ -6,6 +6,3 @@ CREATE OR REPLACE FUNCTION smsflow.worker_state(OUT preloaded boolean, OUT datab
 	LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_worker_state';
 COMMENT ON FUNCTION smsflow.worker_state() IS 'How the worker of this database is doing, from shared memory: pid NULL when it does not run; in_flight requests on the wire; backlog messages claimed and waiting for limits; sent since it started';
 REVOKE ALL ON FUNCTION smsflow.worker_state() FROM PUBLIC;
-
--- The first segments; the worker keeps them ahead.
-SELECT smsflow.make_segments();

@@ -119,7 +119,7 @@ sub write_secret
 }
 
 # A gateway of this name with one sender, which is the only one of a pool of the same name. The gateway is called under
-# the path /<name>/messages. Options: profile, url, gateway (its options, JSON), secret, rate, burst.
+# the path /<name>. Options: profile, url, gateway (its options, JSON), secret, rate, burst.
 sub add_route
 {
 	my ($name, $server, %option) = @_;

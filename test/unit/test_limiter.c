@@ -241,7 +241,7 @@ test_same_limit_again(void)
 	CHECK(trace.passed >= 0.98 * 5000);
 }
 
-/* room() foretells how many single parts wait() lets through. */
+/* room() foretells how many single parts wait() lets through, but for the part at the very edge. */
 static void
 check_room(double rate, int burst)
 {
@@ -265,11 +265,11 @@ check_room(double rate, int burst)
 				break;
 			smsflow_limiter_take(&ahead, 1, at);
 		}
-		CHECK(room >= passed && room <= passed + 1 + passed / 50);
+		CHECK(room >= passed - 1 && room <= passed + 1 + passed / 50);
 		smsflow_limiter_take(&limiter, 1 + random_below(burst), now);
 		now += random_below(2000000);
 	}
-	CHECK_EQ(smsflow_limiter_room(&limiter, now, INT64_MAX / 4), rate > 0.001 ? 1000000000 : 0);
+	CHECK_EQ(smsflow_limiter_room(&limiter, now, INT64_MAX / 4), 1000000000);
 }
 
 int

@@ -1,0 +1,91 @@
+# What users can call, read or set is documented: in the reference of README.md, by name, and in the catalog, by comment.
+
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use PostgreSQL::Test::Utils;
+use SmsflowTest;
+use Test::More;
+
+my $readme = slurp_file(dirname(__FILE__) . '/../../README.md');
+
+# The text below a heading, up to the next one.
+sub section
+{
+	my ($heading) = @_;
+
+	$readme =~ /^#+ \Q$heading\E\n(.*?)(?=^#+ |\z)/ms or die "README.md has no section \"$heading\"";
+	return $1;
+}
+
+sub rows { return split(/\n/, sql(@_)); }
+
+# Nothing may be left over of what a query lists.
+sub none_missing
+{
+	my ($what, @missing) = @_;
+
+	is(join("\n", @missing), '', $what);
+}
+
+start_server('documented', {});
+sql('CREATE EXTENSION smsflow');
+
+my $functions = section('Functions');
+my @granted = rows("SELECT DISTINCT p.proname FROM pg_proc p JOIN smsflow.access a ON a.name = p.proname
+	WHERE p.pronamespace = 'smsflow'::regnamespace ORDER BY 1");
+cmp_ok(scalar(@granted), '>', 40, 'grant_access() gives functions');
+none_missing('every function that grant_access() gives is in README.md', grep { $functions !~ /\b$_\(/ } @granted);
+
+my $own = join('|', rows("SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'smsflow'::regnamespace"));
+none_missing('every function in the reference exists',
+	grep { !/^(?:$own)$/ } map { /([a-z_]+)\(/g } map { /`([^`]+)`/g } map { (split(/\|/))[1] // '' } grep { /^\| `/ } split(/\n/, $functions));
+
+my $views = section('Views');
+none_missing('every view is in README.md', grep { $views !~ /`(?:smsflow(?:_bi)?\.)?$_`/ } rows("SELECT relname FROM pg_class
+	WHERE relkind = 'v' AND relnamespace IN ('smsflow'::regnamespace, 'smsflow_bi'::regnamespace) ORDER BY 1"));
+
+# Name, default and when a change takes effect.
+my $settings = section('Settings');
+my %change = (postmaster => 'restart', sighup => 'reload', user => 'session');
+my @settings = map { [ split(/\t/) ] } rows("SELECT concat_ws(E'\\t', name, coalesce(nullif(boot_val, ''), 'empty'), context)
+	FROM pg_settings WHERE name LIKE 'smsflow.%' ORDER BY 1");
+cmp_ok(scalar(@settings), '>', 5, 'there are settings');
+for my $setting (@settings)
+{
+	my ($name, $default, $context) = @$setting;
+
+	like($settings, qr/^\| `\Q$name\E` \| \Q$default\E( \w+)? \| $change{$context} \|/m, "$name is in README.md with its default");
+}
+none_missing('every setting in the reference exists',
+	grep { my $name = $_; !grep { $_->[0] eq $name } @settings } $settings =~ /^\| `([^`]+)`/mg);
+
+my $statuses = section('Message statuses');
+none_missing('every status is in README.md', grep { $statuses !~ /^\| `$_` \|/m }
+	rows('SELECT unnest(enum_range(NULL::smsflow.message_status))'));
+
+my $classes = section('Failure classes');
+none_missing('every failure class is in README.md', grep { $classes !~ /^\|.*`$_`.*\|/m }
+	rows('SELECT DISTINCT class FROM smsflow.error_code ORDER BY 1'));
+
+# Own SQLSTATEs, as the comments of functions name them.
+my $states = section('SQLSTATEs');
+my @states = rows("SELECT DISTINCT m[1] FROM pg_description, regexp_matches(description, 'SF[0-9]{3}', 'g') m ORDER BY 1");
+cmp_ok(scalar(@states), '>', 4, 'comments name errors');
+none_missing('every SQLSTATE is in README.md', grep { $states !~ /^\| `$_` \|/m } @states);
+
+none_missing('every function has a comment', rows("SELECT oid::regprocedure FROM pg_proc
+	WHERE pronamespace = 'smsflow'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL"));
+none_missing('every table and view has a comment', rows("SELECT oid::regclass FROM pg_class
+	WHERE relnamespace IN ('smsflow'::regnamespace, 'smsflow_bi'::regnamespace) AND relkind IN ('r', 'p', 'v')
+		AND NOT relispartition AND obj_description(oid, 'pg_class') IS NULL"));
+none_missing('every type has a comment', rows("SELECT t.oid::regtype FROM pg_type t
+	WHERE t.typnamespace = 'smsflow'::regnamespace AND t.typtype IN ('b', 'e') AND t.typelem = 0
+		AND obj_description(t.oid, 'pg_type') IS NULL"));
+none_missing('every column of a BI view has a comment', rows("SELECT c.oid::regclass || '.' || a.attname
+	FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+	WHERE c.relnamespace = 'smsflow_bi'::regnamespace AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NULL"));
+
+$SmsflowTest::node->stop;
+done_testing();
