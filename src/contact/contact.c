@@ -7,6 +7,7 @@
  * the head of its chain are written by a single statement, so that they cannot part.
  */
 #include "contact/contact.h"
+#include "message/spi.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -96,14 +97,7 @@ smsflow_execute(SmsflowStatement *statement, const NullableDatum *args)
 	Datum		values[FUNC_MAX_ARGS];
 	char		nulls[FUNC_MAX_ARGS];
 
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs, unconstify(Oid *, statement->types));
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
-		statement->plan = plan;
-	}
+	smsflow_spi_plan(&statement->plan, statement->sql, statement->nargs, unconstify(Oid *, statement->types));
 	for (int i = 0; i < statement->nargs; i++)
 	{
 		values[i] = args[i].value;

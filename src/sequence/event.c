@@ -18,6 +18,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
+
+#include "message/spi.h"
 #include "utils/syscache.h"
 
 #include "../contact/contact.h"
@@ -92,11 +94,8 @@ append_plan(void)
 		SPI_freeplan(plan);
 		plan = NULL;
 	}
-	plan = SPI_prepare(append_query, ARGS, types);
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare the insertion of an event: %s", SPI_result_code_string(SPI_result));
 	planned_for = phone;
-	return plan;
+	return smsflow_spi_plan(&plan, append_query, ARGS, types);
 }
 
 static void

@@ -90,16 +90,15 @@ afternoon()
 	show_phones
 }
 
-# The full minute may have come in the afternoon.
+# The full minute may have come in the afternoon already.
 wait_for_cron()
 {
 	if [ "$(sql postgres -c "SELECT status FROM smsflow.campaign")" = draft ]
 	then
 		say "waiting for pg_cron, which starts jobs at full minutes: $((60 - 10#$(date +%S))) s to go"
 		wait_for 90 "pg_cron to launch the flash sale (see cron.job_run_details)" "SELECT status <> 'draft' FROM smsflow.campaign"
-		say "pg_cron launches the flash sale"
-	else say "pg_cron has launched the flash sale in the meantime"
 	fi
+	say "pg_cron launches the flash sale" "$(sql postgres -c "SELECT extract(epoch FROM launch_at) FROM smsflow.campaign")"
 }
 
 evening()

@@ -24,7 +24,8 @@ cart_delay='4 seconds'
 
 # ------------------------------------------------------------------ telling
 
-seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+# seconds_since INSTANT [UNTIL]: both in seconds since 1970
+seconds_since() { awk -v a="$1" -v b="${2:-$EPOCHREALTIME}" 'BEGIN { printf "%.1f", b - a }'; }
 
 heading() { printf '\n%s\n' "$1"; }
 
@@ -37,8 +38,8 @@ doing()
 
 done_with() { printf '%5s s  %s\n' "$(seconds_since "$step_started")" "${1:-}"; }
 
-# say WHAT: what a shopper does, with the time since the day began.
-say() { printf '  %5s s  %s\n' "$(seconds_since "$started")" "$1"; }
+# say WHAT [INSTANT]: what happens in the store, with the time since the day began.
+say() { printf '  %5s s  %s\n' "$(seconds_since "$started" "${2:-}")" "$1"; }
 
 # logged WHAT LOG COMMAND...: its output goes to the log, and matters if it fails.
 logged()

@@ -1,0 +1,74 @@
+# Campaigns launched by the real pg_cron, whose shortest schedule is the next full minute: that is how long this takes.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SmsflowTest;
+use Test::More;
+
+my $pg_config = $ENV{PG_CONFIG} || 'pg_config';
+chomp(my $share = qx{$pg_config --sharedir});
+plan skip_all => 'pg_cron is not installed (Debian: apt-get install postgresql-15-cron)' if !-e "$share/extension/pg_cron.control";
+
+use constant CONTACTS => 20;
+
+my $gateway = SmsflowGateway->start;
+
+sub jobs { return sql("SELECT coalesce(string_agg(jobname, ', ' ORDER BY jobid), 'none') FROM cron.job WHERE jobname LIKE 'smsflow campaign %'"); }
+
+sub make_campaign
+{
+	my ($name) = @_;
+
+	sql("SELECT smsflow.create_campaign('$name', 'everybody', '$name for {{external_id|you}}', options => '{\"pool\": \"main\"}');
+		SELECT smsflow.schedule_campaign('$name', '* * * * *')");
+}
+
+# How often a campaign's text was on the wire, per recipient.
+sub wire_counts
+{
+	my ($name) = @_;
+	my %count;
+
+	$count{ $_->{to} }++ for grep { $_->{text} =~ /^\Q$name\E/ } $gateway->requests;
+	return join(' ', map { "$_ persons " . scalar(keys %count) } do { my %seen; grep { !$seen{$_}++ } values %count });
+}
+
+start_server('cron', {}, 'shared_preload_libraries' => 'smsflow,pg_cron', 'cron.database_name' => 'shop',
+	'cron.use_background_workers' => 'on');
+sql('CREATE EXTENSION pg_cron');
+create_shop(CONTACTS);
+add_route('main', $gateway);
+sql(q{SELECT smsflow.create_segment('everybody', 'true')});
+
+make_campaign('flash sale');
+make_campaign('early bird');
+make_campaign('called off');
+is(jobs(), 'smsflow campaign flash sale, smsflow campaign early bird, smsflow campaign called off', 'each campaign has its job');
+is(sql("SELECT count(*) FROM smsflow.message"), 0, 'nothing is sent before its time');
+
+# What somebody did by hand meanwhile, the job must not undo.
+sql(q{SELECT smsflow.launch_campaign('early bird')});
+sql(q{SELECT smsflow.cancel_campaign('called off')});
+
+ok(wait_sql('the job has run', "SELECT status FROM smsflow.campaign WHERE name = 'flash sale'", 'done', 90), 'pg_cron launches the campaign');
+ok(wait_until('the jobs are gone', sub { jobs() eq 'none' }), '... and its job is gone, as are those of the others');
+ok(wait_settled(), '... and all is sent');
+is(wire_counts('flash sale'), '1 persons ' . CONTACTS, '... once to everybody');
+is(wire_counts('early bird'), '1 persons ' . CONTACTS, 'a campaign launched by hand before is not sent twice');
+is(wire_counts('called off'), '', 'a cancelled one is not sent');
+is(sql(q{SELECT string_agg(status, ' ' ORDER BY campaign_id) FROM smsflow.campaign}), 'done done cancelled', 'the campaigns say the same');
+ok(wait_sql('the runs are recorded', q{SELECT count(*) = 3 AND bool_and(status = 'succeeded') FROM cron.job_run_details}),
+	'each job ran once, and succeeded') or diag(sql('SELECT command, status, return_message FROM cron.job_run_details'));
+
+is(sql(q{SELECT smsflow.launch_scheduled('flash sale')}), 'f', 'a doubled run launches nothing');
+is(sql(q{SELECT smsflow.schedule_defaults()}), 2, 'the regular jobs are made');
+is(sql(q{SELECT count(*) FROM cron.job}), 2, '... as jobs of pg_cron');
+check_is_clean();
+
+done_testing();
