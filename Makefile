@@ -120,8 +120,10 @@ static:
 	test/static.sh
 bench:
 	test/bench/bench.sh
-dist:
-	git archive --prefix=smsflow-$(EXTVERSION)/ -o smsflow-$(EXTVERSION).tar.gz HEAD
+META.json: META.json.in smsflow.control
+	sed 's/@VERSION@/$(EXTVERSION)/' META.json.in > $@
+dist: META.json
+	git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json -o smsflow-$(EXTVERSION).tar.gz HEAD
 
 .PHONY: check unit fuzz deps demo demo-stop static bench dist install-smsflowd
 

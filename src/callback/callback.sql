@@ -78,6 +78,8 @@ COMMENT ON FUNCTION smsflow.check_auto_reply() IS 'Trigger: refuses an automatic
 REVOKE ALL ON FUNCTION smsflow.check_auto_reply() FROM PUBLIC;
 CREATE OR REPLACE TRIGGER check_auto_reply BEFORE INSERT OR UPDATE ON smsflow.auto_reply
 	FOR EACH ROW EXECUTE FUNCTION smsflow.check_auto_reply();
+CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.auto_reply
+	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('action', 'language');
 
 -- Answers of one kind to one person are sent once an hour at most: two machines
 -- that answer each other must not go on for ever.

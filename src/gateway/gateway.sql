@@ -345,6 +345,25 @@ END $$;
 COMMENT ON FUNCTION smsflow.set_sender(text, text, boolean, double precision, integer, integer, text, text, jsonb) IS 'Changes a sender; what is NULL stays, daily_limit 0 removes the limit, an option with value null is removed. Errors: SF004, SF007';
 REVOKE ALL ON FUNCTION smsflow.set_sender(text, text, boolean, double precision, integer, integer, text, text, jsonb) FROM PUBLIC;
 
+-- Rows that smsflow brings are not dumped; the user's are. So a row that the user changes becomes the user's, and
+-- one that pg_restore brings takes the place of the row that CREATE EXTENSION has made.
+CREATE OR REPLACE FUNCTION smsflow.keep_own_row() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF TG_OP = 'UPDATE' THEN
+		new.builtin := false;
+	ELSIF NOT new.builtin THEN
+		EXECUTE format('DELETE FROM smsflow.%1$I t WHERE t.builtin AND (t.%2$I, t.%3$I) = (($1).%2$I, ($1).%3$I)',
+			TG_TABLE_NAME, TG_ARGV[0], TG_ARGV[1]) USING new;
+	END IF;
+	RETURN new;
+END $$;
+COMMENT ON FUNCTION smsflow.keep_own_row() IS 'Trigger of tables with rows that smsflow brings: what the user writes replaces them and is dumped. Its arguments are the columns of the key';
+REVOKE ALL ON FUNCTION smsflow.keep_own_row() FROM PUBLIC;
+
+CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.error_code
+	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('profile', 'code');
+
 -- The worker keeps these tables in memory. ------------------------------------
 
 CREATE OR REPLACE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON smsflow.gateway_profile

@@ -15,12 +15,16 @@
 #include "message/send.h"
 #include "message/spi.h"
 
-/* One row per sender of the pool, or one without sender when there is none. */
+/*
+ * One row per enabled sender of the pool. When all are disabled their messages
+ * wait for them: another pool's number must not speak for them. One row without
+ * sender when the pool never had any.
+ */
 #define POOL \
 "(SELECT s.sender_id FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id)" \
-"  WHERE s.enabled AND g.enabled AND s.pool = $3" \
-"  UNION ALL SELECT NULL WHERE NOT EXISTS (SELECT FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id)" \
-"   WHERE s.enabled AND g.enabled AND s.pool = $3)) AS p"
+"  WHERE s.pool = $3 AND (s.enabled AND g.enabled OR NOT EXISTS (SELECT FROM smsflow.sender x JOIN smsflow.gateway y USING (gateway_id)" \
+"   WHERE x.enabled AND y.enabled AND x.pool = $3))" \
+"  UNION ALL SELECT NULL WHERE NOT EXISTS (SELECT FROM smsflow.sender s WHERE s.pool = $3)) AS p"
 
 static const char find_queues[] =
 "SELECT q.queue_id, p.sender_id FROM " POOL

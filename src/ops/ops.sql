@@ -243,7 +243,7 @@ AS $$
 			WHEN problems IS NOT NULL THEN 'secret missing: ' || problems
 			ELSE enabled || ' of ' || gateways || ' enabled' END,
 		CASE WHEN gateways = 0 THEN 'SELECT smsflow.add_gateway(name, profile, base_url, options).'
-			WHEN enabled = 0 THEN 'UPDATE smsflow.gateway SET enabled = true WHERE name = ...'
+			WHEN enabled = 0 THEN 'Enable one again with smsflow.set_gateway().'
 			WHEN problems IS NOT NULL THEN 'Put the secret into a file named as the gateway in smsflow.secrets_dir, or SELECT smsflow.set_secret(gateway, secret).' END
 	FROM g
 	UNION ALL
@@ -307,7 +307,7 @@ AS $$
 		FROM smsflow.event_problem WHERE at > now() - interval '7 days'
 		UNION ALL
 		SELECT 'campaigns', count(*), min('campaign "' || name || '" failed: ' || coalesce(error, 'no reason was kept')),
-			'Correct what it says and create the campaign anew, under another name.'
+			'Correct what it says, then SELECT smsflow.resume_campaign(name).'
 		FROM smsflow.campaign
 		WHERE status = 'failed' AND coalesce(finished_at, started_at, created_at) > now() - interval '7 days'
 	) AS lines (component, problems, example, hint)

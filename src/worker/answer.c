@@ -198,7 +198,10 @@ throttle_pause(const SmsflowAnswer *answer)
 	return Min(SECONDS(answer->retry_after), MAX_PAUSE);
 }
 
-/* A 429 or a wrong password concerns the route, not this message. */
+/*
+ * A 429 or a wrong password concerns the route, not this message. When a
+ * person has corrected the password, what was held is due at once.
+ */
 static void
 hold(Job *job, const SmsflowAnswer *answer)
 {
@@ -207,7 +210,10 @@ hold(Job *job, const SmsflowAnswer *answer)
 	job->outcome = OUTCOME_RETRY;
 	job->sender->paused_until = Max(job->sender->paused_until, worker.clock->monotonic() + pause);
 	job->sender->misconfigured = job->class == CLASS_CONFIGURATION;
-	try_again(job, pause, job->class == CLASS_THROTTLED ? "throttled" : "configuration");
+	if (job->class == CLASS_THROTTLED)
+		try_again(job, pause, "throttled");
+	else
+		try_again(job, 0, "configuration");
 }
 
 /* The route itself fails: each further failure waits longer, up to a minute. */

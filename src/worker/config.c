@@ -170,7 +170,7 @@ read_secret(Gateway *gateway)
 	pfree(secret);
 }
 
-/* The config context is reset by the reload; before, secrets are wiped. */
+/* Secrets are wiped before their memory is given back. */
 static void
 forget_gateways(void)
 {
@@ -216,7 +216,7 @@ forget_senders(void)
 }
 
 static void
-read_sender(uint64 row)
+read_sender(uint64 row, bool changed)
 {
 	int32		id = get_int(row, 1);
 	int32		gateway_id = get_int(row, 2);
@@ -231,9 +231,11 @@ read_sender(uint64 row)
 	sender->options = get_json(row, 4);
 	set_limit(&sender->limiter, &sender->limiter_set, get_double(row, 5), get_int(row, 6));
 	sender->daily_limit = get_int(row, 7);
-	if (sender->misconfigured)
+	if (sender->misconfigured && changed)
+	{
 		sender->paused_until = 0;
-	sender->misconfigured = false;
+		sender->misconfigured = false;
+	}
 	if (!found)
 	{
 		bool		isnull;
@@ -245,7 +247,7 @@ read_sender(uint64 row)
 
 /* What was sent today survives a restart: it is counted from the metrics. */
 static void
-read_senders(void)
+read_senders(bool changed)
 {
 	static SPIPlanPtr plan = NULL;
 
@@ -258,7 +260,7 @@ read_senders(void)
 					 " FROM smsflow.sender s WHERE s.enabled", 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
 	for (uint64 row = 0; row < SPI_processed; row++)
-		read_sender(row);
+		read_sender(row, changed);
 }
 
 /* ---- queues ---- */
@@ -328,20 +330,43 @@ read_callback_key(void)
 	pfree(key);
 }
 
-void
-config_load(void)
+/* An answer is read by the rules of its gateway, even when that was disabled meanwhile. */
+static bool
+answers_awaited(void)
 {
+	HASH_SEQ_STATUS scan;
+	Gateway    *gateway;
+	bool		awaited = false;
+
+	hash_seq_init(&scan, worker.gateways);
+	while ((gateway = hash_seq_search(&scan)) != NULL)
+		awaited |= !gateway->present && gateway->in_flight > 0;
+	return awaited;
+}
+
+/*
+ * What was read before stays in memory until all of the new is there: this may
+ * fail half-way.
+ */
+void
+config_load(bool changed)
+{
+	MemoryContext old = worker.config;
+
+	worker.config = AllocSetContextCreate(worker.long_lived, "smsflow configuration", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSetParent(old, worker.config);
 	forget_gateways();
 	forget_senders();
 	if (worker.callback_key)
 		explicit_bzero(worker.callback_key, strlen(worker.callback_key));
-	MemoryContextReset(worker.config);
 	read_gateways();
 	complete_gateways();
-	read_senders();
+	read_senders(changed);
 	read_queues();
 	read_callback_key();
 	worker.armed = is_armed();
+	if (!answers_awaited())
+		MemoryContextDeleteChildren(worker.config);
 }
 
 /*

@@ -42,6 +42,7 @@ Worker worker;
 static Oid	extension_oid = InvalidOid;
 static bool cancellable = false;	/* a user's SQL may be running */
 static TimestampTz next_sweep = DT_NOBEGIN;
+static bool config_changed = false;
 static int	failed_turns = 0;
 static int64 turn_allowed_at = 0;
 static WaitEventSet *wait_set = NULL;
@@ -185,11 +186,6 @@ wait_for_latch(long timeout_ms)
 	WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
 }
 
 /*
@@ -203,6 +199,11 @@ wait_until_enabled(void)
 	{
 		show_state("disabled by smsflow.enabled");
 		wait_for_latch(60000);
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
 	}
 	if (ShutdownRequestPending)
 		proc_exit(1);
@@ -266,7 +267,7 @@ static void
 start_over(void *arg)
 {
 	worker_begin("taking over", true);
-	config_load();
+	config_load(true);
 	recover();
 	worker_commit();
 }
@@ -336,8 +337,27 @@ static void
 config_step(void *arg)
 {
 	worker_begin("reading gateways and senders", false);
-	config_load();
+	config_load(config_changed);
 	worker_commit();
+}
+
+/* Back to the tables with what is claimed and not started. */
+static void
+release_backlog(void)
+{
+	HASH_SEQ_STATUS scan;
+	Queue	   *queue;
+
+	hash_seq_init(&scan, worker.queues);
+	while ((queue = hash_seq_search(&scan)) != NULL)
+		while (!dlist_is_empty(&queue->jobs))
+		{
+			Job		   *job = dlist_container(Job, node, dlist_pop_head_node(&queue->jobs));
+
+			queue->job_count--;
+			worker.backlog--;
+			dispatch_release(job, "released");
+		}
 }
 
 /* A queue with the same bit may have nothing new: it costs one look. */
@@ -376,9 +396,15 @@ take_news(bool *sweep)
 	*sweep = worker.clock->now() >= next_sweep;
 	if (*sweep)
 		next_sweep = worker.clock->now() + (int64) smsflow_sweep_interval * 1000;
+	if (news & SMSFLOW_NEWS_CONFIG)
+		config_changed = true;
 	if ((news & SMSFLOW_NEWS_CONFIG) || *sweep)
-		if (!worker_try(config_step, NULL))
-			pg_atomic_fetch_or_u32(&worker.slot->news, SMSFLOW_NEWS_CONFIG);
+	{
+		if (worker_try(config_step, NULL))
+			config_changed = false;
+		else
+			next_sweep = Min(next_sweep, worker.clock->now() + FAILED_TURN_PAUSE);
+	}
 	mark_queues(*sweep);
 	return news;
 }
@@ -480,24 +506,6 @@ work(void)
 }
 
 /* ---- the end ---- */
-
-static void
-release_backlog(void)
-{
-	HASH_SEQ_STATUS scan;
-	Queue	   *queue;
-
-	hash_seq_init(&scan, worker.queues);
-	while ((queue = hash_seq_search(&scan)) != NULL)
-		while (!dlist_is_empty(&queue->jobs))
-		{
-			Job		   *job = dlist_container(Job, node, dlist_pop_head_node(&queue->jobs));
-
-			queue->job_count--;
-			worker.backlog--;
-			dispatch_release(job, "released");
-		}
-}
 
 /*
  * What is on the wire gets a moment to be answered; what is not goes back.

@@ -220,8 +220,11 @@ extern bool worker_try(void (*step) (void *arg), void *arg);
 
 /* ---- configuration (config.c) ---- */
 
-/* Reads gateways, senders, queues and campaign states; in a transaction. */
-extern void config_load(void);
+/*
+ * Reads gateways, senders, queues and campaign states; in a transaction.
+ * changed: somebody changed them, which ends a pause for a wrong configuration.
+ */
+extern void config_load(bool changed);
 extern Queue *config_queue(int32 queue_id);
 extern Sender *config_any_sender(int64 spread);
 

@@ -78,25 +78,39 @@ sub stats
 	return $json->decode(HTTP::Tiny->new(timeout => 10)->get($self->url . '/__stats')->{content});
 }
 
-# Every line of the log.
-sub log { my ($self) = @_; return map { $json->decode($_) } split(/\n/, slurp_file($self->{log_file})); }
-
-# Requests in order; each has message_id, attempt and text besides what the log says.
-sub requests
+# Every line of the log; what was read before is kept, so that a test may ask often.
+sub log
 {
 	my ($self) = @_;
-	my @requests = grep { defined $_->{n} } $self->log;
 
-	for my $request (@requests)
+	open(my $file, '<:raw', $self->{log_file}) or die $!;
+	seek($file, $self->{offset} // 0, 0);
+	while (my $line = <$file>)
 	{
-		my $fields = fields_of($request->{body});
-
-		@$request{qw(message_id attempt)} = ($fields->{reference} // '') =~ /^(\d+)\.(\d+)$/;
-		$request->{text} = $fields->{text};
-		$request->{callback_url} = $fields->{callback_url};
+		last if $line !~ /\n\z/;
+		push @{ $self->{lines} }, read_line($line);
+		$self->{offset} = tell($file);
 	}
-	return @requests;
+	return @{ $self->{lines} // [] };
 }
+
+# A request has message_id, attempt, text and callback_url besides what the log says.
+sub read_line
+{
+	my ($line) = $json->decode($_[0]);
+
+	if (defined $line->{n})
+	{
+		my $fields = fields_of($line->{body});
+
+		@$line{qw(message_id attempt)} = ($fields->{reference} // '') =~ /^(\d+)\.(\d+)$/;
+		@$line{qw(text callback_url)} = @$fields{qw(text callback_url)};
+	}
+	return $line;
+}
+
+# Requests in order
+sub requests { my ($self) = @_; return grep { defined $_->{n} } $self->log; }
 
 # The JSON object of a body, empty for any other body.
 sub fields_of

@@ -7,6 +7,7 @@ package SmsflowTest;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -26,7 +27,8 @@ sub start_server
 {
 	my ($name, $init, %settings) = @_;
 
-	$secrets = PostgreSQL::Test::Utils::tempdir();
+	# Before version 16 the folder is relative to that of the test, and the server has another.
+	$secrets = abs_path(PostgreSQL::Test::Utils::tempdir());
 	$node = PostgreSQL::Test::Cluster->new($name);
 	$node->init(%$init, extra => [ '-E', 'UTF8', '--no-locale' ]);
 	$node->append_conf('postgresql.conf', "log_statement = none\n");
@@ -70,7 +72,7 @@ sub wait_until
 	{
 		return 1 if $condition->();
 		last if time() > $end;
-		sleep(0.05);
+		sleep(0.02);
 	}
 	diag("gave up waiting until $what");
 	return 0;

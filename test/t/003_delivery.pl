@@ -69,6 +69,20 @@ sub test_answers
 	like(column('provider_id', $id), qr/^gw-\d+$/, "... with the provider's id");
 }
 
+# The answer of a request that is on the wire counts, whatever becomes of the gateway meanwhile.
+sub test_disabled_meanwhile
+{
+	my $id;
+
+	add_route('leaving', $gateway);
+	$gateway->script({ match => 'last one', delay_ms => 700 });
+	$id = send_sms('leaving', 'last one', 'promotional');
+	ok(wait_until('it is on the wire', sub { $gateway->count_for($id) == 1 }), 'a slow answer');
+	sql("SELECT smsflow.set_gateway('leaving', enabled => false)");
+	wait_status($id, 'accepted', '... counts when the gateway was disabled before it came');
+	like(column('provider_id', $id), qr/^gw-\d+$/, "... with the provider's id");
+}
+
 sub test_throttled
 {
 	my ($id, @requests);
@@ -312,6 +326,7 @@ sub test_transactions
 my $in_doubt;
 
 test_answers();
+test_disabled_meanwhile();
 test_throttled();
 $in_doubt = test_doubt();
 test_no_silent_replay();

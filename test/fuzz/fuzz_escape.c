@@ -1,0 +1,70 @@
+/*
+ * fuzz_escape.c - a value stays a value in a URL and in JSON, and a query string of any shape is read or refused.
+ * Input: the value, which is also read as a query string.
+ */
+#include "escape.h"
+#include "fuzz.h"
+
+static void
+check_url(const char *text, size_t size)
+{
+	size_t		needed = smsflow_escape_url(text, size, NULL, 0);
+	char	   *escaped = fuzz_buffer(needed);
+	size_t		len;
+
+	REQUIRE(smsflow_escape_url(text, size, escaped, needed) == needed);
+	for (size_t i = 0; i < needed; i++)
+		REQUIRE(escaped[i] > ' ' && escaped[i] < 0x7f && !strchr("&=+#?/\"'<>", escaped[i]));
+	len = smsflow_unescape_url(escaped, needed, escaped);
+	if (size > 0 && memchr(text, '\0', size))
+		REQUIRE(len == SIZE_MAX);
+	else
+		REQUIRE(len == size && memcmp(escaped, text, size) == 0);
+	free(escaped);
+}
+
+/* A backslash takes the next character with it; no quote and no control character stands alone. */
+static void
+check_json(const char *text, size_t size)
+{
+	size_t		needed = smsflow_escape_json(text, size, NULL, 0);
+	char	   *escaped = fuzz_buffer(needed);
+
+	REQUIRE(smsflow_escape_json(text, size, escaped, needed) == needed);
+	for (size_t i = 0; i < needed; i++)
+	{
+		REQUIRE((unsigned char) escaped[i] >= 0x20 && escaped[i] != '"');
+		if (escaped[i] == '\\')
+		{
+			REQUIRE(++i < needed);
+			REQUIRE(strchr("\"\\/bfnrtu", escaped[i]) != NULL);
+			REQUIRE(escaped[i] != 'u' || needed - i > 4);
+		}
+	}
+	free(escaped);
+}
+
+static void
+check_reading(const char *text, size_t size)
+{
+	char	   *out = fuzz_buffer(size);
+	size_t		len = smsflow_unescape_url(text, size, out);
+
+	REQUIRE(len == SIZE_MAX || len <= size);
+	REQUIRE(len == SIZE_MAX || len == 0 || memchr(out, '\0', len) == NULL);
+	free(out);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char	   *text = fuzz_copy(data, size);
+
+	check_url(text, size);
+	check_json(text, size);
+	check_reading(text, size);
+	if (smsflow_header_safe(text, size) && size > 0)
+		REQUIRE(memchr(text, '\n', size) == NULL && memchr(text, '\r', size) == NULL);
+	free(text);
+	return 0;
+}
