@@ -26,7 +26,9 @@ CREATE TABLE smsflow.queue (
 COMMENT ON TABLE smsflow.queue IS 'Lane, sender and source: what stops on its own and stops nobody else';
 COMMENT ON COLUMN smsflow.queue.lane IS '0 compliance and otp, 1 transactional, 2 conversational, 3 cart, 4 promotional';
 COMMENT ON COLUMN smsflow.queue.sender_id IS 'NULL: no sender existed at the time; the worker chooses one when it can';
-INSERT INTO smsflow.queue (queue_id, lane, source) VALUES (0, 0, 'refused');
+INSERT INTO smsflow.queue (queue_id, lane, source) VALUES
+	(0, 0, 'refused'), (1, 0, 'direct'), (2, 1, 'direct'), (3, 2, 'direct'), (4, 3, 'direct'), (5, 4, 'direct');
+ALTER TABLE smsflow.queue ALTER queue_id RESTART WITH 6;
 
 CREATE FUNCTION smsflow.next_message_id() RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_next_message_id';

@@ -248,6 +248,24 @@ claim_dedup_key(SendCall *call)
 	return false;
 }
 
+/* Messages may wait for a first sender, but not for a misspelt pool. */
+static void
+check_pool(SendCall *call)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(call->pool)};
+
+	if (strcmp(call->pool, "default") == 0)
+		return;
+	smsflow_spi_plan(&plan, "SELECT FROM smsflow.sender WHERE pool = $1 LIMIT 1", 1, types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("no sender is in pool \"%s\"", call->pool),
+				 errhint("Add one with smsflow.add_sender(..., pool => ...), or leave pool out.")));
+}
+
 static void
 choose_queue(SendCall *call)
 {
@@ -258,6 +276,7 @@ choose_queue(SendCall *call)
 
 	if (call->refusal)
 		return;
+	check_pool(call);
 	queues = smsflow_queues(lane, "direct", call->pool, &count);
 	call->queue_id = queues[spread % count];
 }
@@ -371,7 +390,7 @@ smsflow_cancel(PG_FUNCTION_ARGS)
 	name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (!smsflow_status_from_name(name, &status))
 		elog(ERROR, "unknown status \"%s\"", name);
-	if (smsflow_status_is_pending(status))
+	if (smsflow_status_is_pending(status) || status == STATUS_IN_DOUBT)
 	{
 		smsflow_spi_plan(&revoke_plan, "INSERT INTO smsflow.revocation (kind, target_id, reason) SELECT 'message', $1, 'cancelled'"
 						 " WHERE NOT EXISTS (SELECT FROM smsflow.revocation WHERE kind = 'message' AND target_id = $1)", 1, types);

@@ -21,7 +21,7 @@ SELECT pg_extension_config_dump('smsflow.gateway_gateway_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.sender', '');
 SELECT pg_extension_config_dump('smsflow.sender_sender_id_seq', '');
 
-SELECT pg_extension_config_dump('smsflow.queue', 'WHERE queue_id <> 0');
+SELECT pg_extension_config_dump('smsflow.queue', 'WHERE queue_id > 5');
 SELECT pg_extension_config_dump('smsflow.queue_queue_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.message_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.timer_id_seq', '');

@@ -95,11 +95,8 @@ apply_reason(Job *job, const char *reason, TimestampTz due_at)
 	else if (strcmp(reason, "campaign_paused") == 0)
 		hold_until(job, staged.now, "campaign_paused");
 	else
-	{
-		job->outcome = strcmp(reason, "expired") == 0 ? OUTCOME_EXPIRED :
-			strstr(reason, "cancelled") ? OUTCOME_CANCELLED : OUTCOME_SUPPRESSED;
-		job->reason = MemoryContextStrdup(job->context, reason);
-	}
+		job_refuse(job, strcmp(reason, "expired") == 0 ? OUTCOME_EXPIRED :
+				   strstr(reason, "cancelled") ? OUTCOME_CANCELLED : OUTCOME_SUPPRESSED, reason);
 }
 
 static void

@@ -54,8 +54,7 @@ dispatch_release(Job *job, const char *reason)
 static void
 expire(Job *job)
 {
-	job->outcome = OUTCOME_EXPIRED;
-	job->reason = "expired";
+	job_refuse(job, OUTCOME_EXPIRED, "expired");
 	job->finished_at = worker.clock->now();
 	result_add(job);
 }

@@ -18,6 +18,14 @@ job_free(Job *job)
 	MemoryContextDelete(job->context);
 }
 
+/* What may have been sent already is not made unsent by a refusal now. */
+void
+job_refuse(Job *job, Outcome outcome, const char *reason)
+{
+	job->outcome = job->was_in_doubt ? OUTCOME_IN_DOUBT : outcome;
+	job->reason = MemoryContextStrdup(job->context, reason);
+}
+
 int64
 column_id(uint64 row, int column)
 {

@@ -5,6 +5,7 @@
 #include "worker/worker.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -26,11 +27,27 @@ worker_outside(void)
 	MemoryContextSwitchTo(worker.scratch);
 }
 
+/*
+ * Messages in hand belong to tables that are gone when the extension was dropped
+ * or made anew. Their requests cannot be called back, and their ends must not be
+ * written into other tables of the same names: the process ends, and the next
+ * one starts from what is there.
+ */
+static void
+leave_if_dropped(void)
+{
+	if (!OidIsValid(worker.schema) || get_namespace_oid(SMSFLOW_SCHEMA, true) == worker.schema)
+		return;
+	ereport(LOG, (errmsg("extension smsflow was dropped or made anew, restarting the worker")));
+	proc_exit(1);
+}
+
 void
 worker_begin(const char *activity, bool stable)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	leave_if_dropped();
 	if (stable)
 		XactIsoLevel = XACT_REPEATABLE_READ;
 	SPI_connect();

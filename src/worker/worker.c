@@ -14,6 +14,7 @@
 #include "worker/worker.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -39,7 +40,6 @@
 
 Worker worker;
 
-static Oid	extension_oid = InvalidOid;
 static bool cancellable = false;	/* a user's SQL may be running */
 static TimestampTz next_sweep = DT_NOBEGIN;
 static bool config_changed = false;
@@ -246,7 +246,7 @@ setup(int slot)
 
 typedef struct Installed
 {
-	Oid			extension;
+	bool		exists;
 	bool		version_fits;
 } Installed;
 
@@ -256,8 +256,8 @@ look_for_extension(void *arg)
 	Installed  *installed = arg;
 
 	worker_begin("looking for the extension", false);
-	installed->extension = get_extension_oid(SMSFLOW_SCHEMA, true);
-	if (OidIsValid(installed->extension) &&
+	installed->exists = OidIsValid(get_extension_oid(SMSFLOW_SCHEMA, true));
+	if (installed->exists &&
 		SPI_execute("SELECT extversion = '" SMSFLOW_VERSION "' FROM pg_catalog.pg_extension WHERE extname = 'smsflow'", true, 1) == SPI_OK_SELECT)
 		installed->version_fits = column_bool(0, 1);
 	worker_commit();
@@ -266,29 +266,22 @@ look_for_extension(void *arg)
 static void
 start_over(void *arg)
 {
+	Oid			schema;
+
 	worker_begin("taking over", true);
+	schema = get_namespace_oid(SMSFLOW_SCHEMA, false);
 	config_load(true);
 	recover();
 	worker_commit();
+	worker.schema = schema;
 }
 
-/*
- * Messages in hand belong to tables that are gone. Their requests cannot be
- * called back, and nothing is left to write their ends to: the process ends,
- * and the next one starts from what is there.
- */
 static void
-extension_changed(Oid extension)
+take_over(void)
 {
-	if (OidIsValid(extension_oid))
-	{
-		ereport(LOG, (errmsg("extension smsflow was dropped or made anew, restarting the worker")));
-		proc_exit(1);
-	}
 	if (!worker_try(start_over, NULL))
 		proc_exit(1);
 	smsflow_journal_begin(worker.generation);
-	extension_oid = extension;
 	chores_forget();
 	worker.ring_tail = pg_atomic_read_u64(&worker.slot->ring_head);
 	ereport(LOG, (errmsg("smsflow worker of database \"%s\" started, generation " INT64_FORMAT,
@@ -298,14 +291,12 @@ extension_changed(Oid extension)
 static bool
 ready(void)
 {
-	Installed	installed = {InvalidOid, false};
+	Installed	installed = {false, false};
 
 	if (!worker_try(look_for_extension, &installed))
 		return false;
-	if (!OidIsValid(installed.extension))
+	if (!installed.exists)
 	{
-		if (OidIsValid(extension_oid))
-			extension_changed(InvalidOid);
 		show_state("extension not created");
 		return false;
 	}
@@ -314,8 +305,8 @@ ready(void)
 		show_state("ALTER EXTENSION smsflow UPDATE is needed");
 		return false;
 	}
-	if (installed.extension != extension_oid)
-		extension_changed(installed.extension);
+	if (!OidIsValid(worker.schema))
+		take_over();
 	return true;
 }
 
@@ -540,13 +531,13 @@ smsflow_worker_main(Datum main_arg)
 	while (!ShutdownRequestPending)
 	{
 		reload_settings();
-		if ((OidIsValid(extension_oid) || ready()) && work())
+		if ((OidIsValid(worker.schema) || ready()) && work())
 			wait_for_work(idle_time());
 		else
 			wait_for_latch(1000);
 		MemoryContextReset(worker.scratch);
 	}
-	if (OidIsValid(extension_oid))
+	if (OidIsValid(worker.schema))
 		drain();
 	proc_exit(1);
 }

@@ -173,6 +173,7 @@ typedef struct JobEntry
 typedef struct Worker
 {
 	SmsflowSlot *slot;
+	Oid			schema;				/* whose tables this is about; InvalidOid: none yet */
 	int64		generation;
 	bool		armed;
 	char	   *callback_key;		/* NULL until the first arm() */
@@ -243,6 +244,9 @@ extern bool turn(void);
  */
 extern int64 turn_due(void);
 extern void job_free(Job *job);
+
+/* Ends a job without a request: suppressed, cancelled or expired. */
+extern void job_refuse(Job *job, Outcome outcome, const char *reason);
 
 /* Columns of smsflow.gated (as g) that job_from_row reads, and the reason as column 15. */
 #define GATED_COLUMNS \

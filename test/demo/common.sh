@@ -32,7 +32,7 @@ choose_owner()
 check_name()
 {
 	case $folder in
-		/ | */../* | */..) fail "\"$folder\" cannot be the folder of the demo" "Set DEMO_DIR to a folder that does not exist yet." ;;
+		'' | */../* | */..) fail "\"$folder\" cannot be the folder of the demo" "Set DEMO_DIR to a folder that does not exist yet." ;;
 		/*) ;;
 		*) fail "DEMO_DIR is \"$folder\", but must be an absolute path" ;;
 	esac

@@ -90,12 +90,27 @@ afternoon()
 	show_phones
 }
 
+# A terminal shows the seconds that are left.
+count_down()
+{
+	local minute=$(($(date +%s) / 60 * 60 + 60)) waiting
+
+	waiting=$(say "waiting for pg_cron, which starts jobs at full minutes: $((minute - $(date +%s))) s to go")
+	printf '%s' "$waiting"
+	while [ -t 1 ] && [ "$(date +%s)" -lt "$minute" ]
+	do
+		printf '\r%s %2d s to go' "${waiting%:*}:" "$((minute - $(date +%s)))"
+		sleep 0.2
+	done
+	printf '\n'
+}
+
 # The full minute may have come in the afternoon already.
 wait_for_cron()
 {
 	if [ "$(sql postgres -c "SELECT status FROM smsflow.campaign")" = draft ]
 	then
-		say "waiting for pg_cron, which starts jobs at full minutes: $((60 - 10#$(date +%S))) s to go"
+		count_down
 		wait_for 90 "pg_cron to launch the flash sale (see cron.job_run_details)" "SELECT status <> 'draft' FROM smsflow.campaign"
 	fi
 	say "pg_cron launches the flash sale" "$(sql postgres -c "SELECT extract(epoch FROM launch_at) FROM smsflow.campaign")"

@@ -53,7 +53,8 @@ logged()
 	fail "$what failed" "Its log is $log" "$cleanup"
 }
 
-cleanup="What runs already is stopped and removed by $here/demo-stop.sh"
+stop_command="${DEMO_DIR:+DEMO_DIR=$folder }make -C $top demo-stop"
+cleanup="Stop and remove what runs already: $stop_command"
 
 # ------------------------------------------------------------------ waiting
 
@@ -65,22 +66,28 @@ sql()
 	"$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$folder" -U "$role" -d shop "$@"
 }
 
-# wait_for SECONDS WHAT QUERY: until the query says t.
+# wait_for SECONDS WHAT QUERY: until every row of the query says t.
 wait_for()
 {
 	local end=$((SECONDS + $1)) answer
 
 	until answer=$(sql postgres -c "SELECT coalesce(bool_and(t), false) FROM ($3) AS q (t)" 2>>"$folder/day.log") && [ "$answer" = t ]
 	do
-		if [ $SECONDS -ge $end ]
-		then
-			printf '\n' >&2
-			sql postgres -P format=aligned -P tuples_only=off -c "SELECT * FROM smsflow.health() WHERE NOT ok" >&2
-			fail "waited $1 s in vain for $2" "Logs: $folder/postgresql.log, $folder/day.log, $folder/kannel/*.log, $folder/smsflowd.log" \
-				"Look around: $look_around" "$cleanup"
-		fi
+		[ $SECONDS -lt $end ] || give_up "$1" "$2"
 		sleep 0.1
 	done
+}
+
+# Says what smsflow knows about it.
+give_up()
+{
+	printf '\nAfter %s s without %s, smsflow says:\n' "$1" "$2" >&2
+	sql postgres -F ': ' >&2 <<-'END'
+	SELECT 'health, ' || component, message, hint FROM smsflow.health() WHERE NOT ok;
+	SELECT 'message ' || message_id, concat_ws(', ', coalesce(sequence, campaign, purpose), status, reason, error_code)
+	FROM smsflow.message WHERE status NOT IN ('delivered', 'undelivered', 'suppressed') ORDER BY message_id;
+	END
+	fail "waited in vain for $2" "Logs: $folder/postgresql.log, day.log, smsflowd.log, kannel/*.log" "Look around: $look_around" "$cleanup"
 }
 
 show_phones() { "$here/phones.pl" new "$folder/kannel/smsc.log" "$started" "$folder/.seen" "$folder/.names"; }
@@ -108,15 +115,13 @@ give_folder()
 
 install_everything()
 {
-	doing "installing packages that are missing"
-	logged "installing packages" "$folder/packages.log" "$top/test/deps.sh" demo
-	done_with "$(tail -n 1 "$folder/packages.log" | sed 's/^deps.sh: //')"
+	"$top/test/deps.sh" demo 2>&1 | sed 's/^/  /' || fail "packages are missing" "See above." "$cleanup"
 	choose_owner
 	doing "building smsflow and smsflowd, up to a minute"
-	logged "make" "$folder/build.log" make -C "$top" -j2 all
+	logged "make" "$folder/build.log" make -s -C "$top" -j2 all
 	done_with
 	doing "installing them"
-	logged "make install" "$folder/build.log" as_root make -C "$top" install
+	logged "make install" "$folder/build.log" as_root make -s -C "$top" install
 	bindir=$("$PG_CONFIG" --bindir)
 	[ -x "$bindir/initdb" ] || fail "there is no PostgreSQL server in $bindir" "$PG_CONFIG belongs to another version than the server."
 	done_with "PostgreSQL in ${bindir%/bin}"
@@ -282,7 +287,7 @@ main()
 	                   SELECT * FROM smsflow.explain(1);
 	                   SELECT smsflow.send('$(number_of 1)', 'Hello Ada', 'transactional');
 	  write as Ada     $top/test/gateway/kannel.sh reply $folder/kannel $(number_of 1) $sender HELP
-	  end and remove   make demo-stop
+	  end and remove   $stop_command
 
 	END
 }

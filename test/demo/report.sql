@@ -2,6 +2,8 @@
 -- from the network's own log, which the file :network has as a table.
 
 \pset footer off
+\pset format wrapped
+\pset columns 100
 \pset linestyle unicode
 \pset null ''
 

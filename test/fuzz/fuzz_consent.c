@@ -40,8 +40,11 @@ check_applied(const SmsflowOptOut *opt_out)
 		smsflow_consent_grant(&consent, purpose, SMSFLOW_LEVEL_CONFIRMED, opt_out->at);
 	smsflow_consent_apply(&consent, opt_out);
 	for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
-		REQUIRE(smsflow_consent_level(&consent, purpose) ==
-				(opt_out->purposes & 1u << purpose ? SMSFLOW_LEVEL_NONE : SMSFLOW_LEVEL_CONFIRMED));
+	{
+		bool		ended = (opt_out->purposes >> purpose & 1) != 0;
+
+		REQUIRE(smsflow_consent_level(&consent, purpose) == (ended ? SMSFLOW_LEVEL_NONE : SMSFLOW_LEVEL_CONFIRMED));
+	}
 }
 
 static void

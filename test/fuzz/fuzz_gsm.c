@@ -30,6 +30,7 @@ check_smart(const char *text, size_t len, const SmsflowParts *before)
 	SmsflowParts after;
 
 	REQUIRE(out_len <= len * 3 / 2);
+	REQUIRE(smsflow_smart_encode(text, len, NULL, 0) == out_len);
 	REQUIRE(smsflow_message_parts(out, out_len, &after));
 	REQUIRE(after.parts <= before->parts);
 	if (before->encoding == SMSFLOW_GSM7 || after.encoding == SMSFLOW_UCS2)

@@ -164,18 +164,22 @@ sub test_standby
 
 sub test_drop_extension
 {
+	my $requests = $gateway->stats->{requests};
 	my ($old, $id);
 
 	add_route('stopped', $gateway);
 	sql("SELECT smsflow.set_gateway('stopped', enabled => false)");
 	$old = send_sms('stopped', 'of the old extension', 'transactional');
-	quickly(5, 'DROP EXTENSION with messages waiting', sub { sql('DROP EXTENSION smsflow CASCADE') });
-	sql('CREATE EXTENSION smsflow');
+	$gateway->script({ match => 'answered', delay_ms => 500 });
+	send_sms('main', 'answered when its tables are gone', 'transactional');
+	ok(wait_until('it is on the wire', sub { $gateway->stats->{requests} == 1 + $requests }), 'a request is on the wire');
+	quickly(5, 'DROP EXTENSION with messages waiting', sub { sql('DROP EXTENSION smsflow CASCADE; CREATE EXTENSION smsflow') });
 	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'written'); SELECT smsflow.arm()");
 	add_route('main', $gateway);
 	$id = send_sms('main', 'of the new extension', 'transactional');
 	wait_status($id, 'accepted', 'the extension made anew sends');
 	is(scalar(grep { ($_->{text} // '') =~ /of the old/ } $gateway->requests), 0, '... and nothing of the old one');
+	is(sql('SELECT count(*) FROM smsflow.attempt'), 1, '... nor is a late answer written into its tables');
 }
 
 sub test_drop_database

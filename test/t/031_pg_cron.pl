@@ -15,8 +15,7 @@ my $pg_config = $ENV{PG_CONFIG} || 'pg_config';
 chomp(my $share = qx{$pg_config --sharedir});
 plan skip_all => 'pg_cron is not installed (Debian: apt-get install postgresql-15-cron)' if !-e "$share/extension/pg_cron.control";
 
-use constant CONTACTS => 20;
-
+my $everybody = 20;
 my $gateway = SmsflowGateway->start;
 
 sub jobs { return sql("SELECT coalesce(string_agg(jobname, ', ' ORDER BY jobid), 'none') FROM cron.job WHERE jobname LIKE 'smsflow campaign %'"); }
@@ -29,20 +28,20 @@ sub make_campaign
 		SELECT smsflow.schedule_campaign('$name', '* * * * *')");
 }
 
-# How often a campaign's text was on the wire, per recipient.
-sub wire_counts
+# How many messages of a campaign were on the wire, and how many different ones: equal if each was there once.
+sub on_wire
 {
 	my ($name) = @_;
-	my %count;
+	my @ids = map { $_->{message_id} } grep { ($_->{text} // '') =~ /^\Q$name\E/ } $gateway->requests;
+	my %different = map { $_ => 1 } @ids;
 
-	$count{ $_->{to} }++ for grep { $_->{text} =~ /^\Q$name\E/ } $gateway->requests;
-	return join(' ', map { "$_ persons " . scalar(keys %count) } do { my %seen; grep { !$seen{$_}++ } values %count });
+	return scalar(@ids) . '/' . scalar(keys %different);
 }
 
 start_server('cron', {}, 'shared_preload_libraries' => 'smsflow,pg_cron', 'cron.database_name' => 'shop',
 	'cron.use_background_workers' => 'on');
 sql('CREATE EXTENSION pg_cron');
-create_shop(CONTACTS);
+create_shop($everybody);
 add_route('main', $gateway);
 sql(q{SELECT smsflow.create_segment('everybody', 'true')});
 
@@ -59,12 +58,13 @@ sql(q{SELECT smsflow.cancel_campaign('called off')});
 ok(wait_sql('the job has run', "SELECT status FROM smsflow.campaign WHERE name = 'flash sale'", 'done', 90), 'pg_cron launches the campaign');
 ok(wait_until('the jobs are gone', sub { jobs() eq 'none' }), '... and its job is gone, as are those of the others');
 ok(wait_settled(), '... and all is sent');
-is(wire_counts('flash sale'), '1 persons ' . CONTACTS, '... once to everybody');
-is(wire_counts('early bird'), '1 persons ' . CONTACTS, 'a campaign launched by hand before is not sent twice');
-is(wire_counts('called off'), '', 'a cancelled one is not sent');
+is(on_wire('flash sale'), "$everybody/$everybody", '... once to everybody');
+is(on_wire('early bird'), "$everybody/$everybody", 'a campaign launched by hand before is not sent twice');
+is(on_wire('called off'), '0/0', 'a cancelled one is not sent');
 is(sql(q{SELECT string_agg(status, ' ' ORDER BY campaign_id) FROM smsflow.campaign}), 'done done cancelled', 'the campaigns say the same');
-ok(wait_sql('the runs are recorded', q{SELECT count(*) = 3 AND bool_and(status = 'succeeded') FROM cron.job_run_details}),
-	'each job ran once, and succeeded') or diag(sql('SELECT command, status, return_message FROM cron.job_run_details'));
+
+# pg_cron may call a job that removed itself canceled, after its commit, so the status of a run means nothing here.
+is(sql('SELECT count(*), count(DISTINCT jobid) FROM cron.job_run_details'), '3|3', 'each job ran once');
 
 is(sql(q{SELECT smsflow.launch_scheduled('flash sale')}), 'f', 'a doubled run launches nothing');
 is(sql(q{SELECT smsflow.schedule_defaults()}), 2, 'the regular jobs are made');
