@@ -137,7 +137,9 @@ SELECT o.message_id, o.brand_id, o.contact_id, o.queue_id, o.campaign_id, o.sequ
 	COALESCE(report.class, last.class) AS error_class, COALESCE(report.code, last.code) AS error_code,
 	COALESCE(report.provider_id, tries.provider_id) AS provider_id,
 	report.cost, report.currency, COALESCE(tries.attempts, 0) AS attempts,
-	COALESCE(timer.due_at, o.due_at) AS due_at, COALESCE(tries.sent_at, report.first_at) AS sent_at, report.delivered_at,
+	COALESCE(timer.due_at, o.due_at) AS due_at, COALESCE(tries.sent_at, report.first_at) AS sent_at,
+	-- Some networks report whole seconds: none delivers before it accepts.
+	CASE WHEN report.delivered_at IS NOT NULL THEN GREATEST(report.delivered_at, tries.sent_at) END AS delivered_at,
 	COALESCE(last.sender_id, q.sender_id) AS sender_id
 FROM smsflow.outbox o
 LEFT JOIN smsflow.queue q ON q.queue_id = o.queue_id

@@ -237,15 +237,17 @@ AS $$
 		JOIN smsflow.gateway g USING (gateway_id)
 		LEFT JOIN smsflow.stat_sender t USING (sender_id)
 	)
-	SELECT 'gateways', enabled > 0 AND problems IS NULL,
+	SELECT 'gateways', enabled > 0 AND problems IS NULL AND w.route_problem IS NULL,
 		CASE WHEN gateways = 0 THEN 'there is no gateway to send through'
 			WHEN enabled = 0 THEN 'every gateway is disabled'
 			WHEN problems IS NOT NULL THEN 'secret missing: ' || problems
+			WHEN w.route_problem IS NOT NULL THEN w.route_problem
 			ELSE enabled || ' of ' || gateways || ' enabled' END,
 		CASE WHEN gateways = 0 THEN 'SELECT smsflow.add_gateway(name, profile, base_url, options).'
 			WHEN enabled = 0 THEN 'Enable one again with smsflow.set_gateway().'
-			WHEN problems IS NOT NULL THEN 'Put the secret into a file named as the gateway in smsflow.secrets_dir, or SELECT smsflow.set_secret(gateway, secret).' END
-	FROM g
+			WHEN problems IS NOT NULL THEN 'Put the secret into a file named as the gateway in smsflow.secrets_dir, or SELECT smsflow.set_secret(gateway, secret).'
+			WHEN w.route_problem IS NOT NULL THEN 'Look at error_code of the newest rows of smsflow.message; sending goes on by itself once the gateway works.' END
+	FROM g LEFT JOIN smsflow.worker_state() w ON true
 	UNION ALL
 	SELECT 'senders', enabled > 0 AND NOT blocked,
 		CASE WHEN senders = 0 THEN 'there is no number to send from'

@@ -243,6 +243,7 @@ accept(Job *job, const Reading *reading, const Gateway *gateway)
 {
 	job->outcome = OUTCOME_ACCEPTED;
 	job->wire = WIRE_YES;
+	job->sender->misconfigured = false;
 	copy_path(reading, gateway->id_path, job->provider_id, sizeof(job->provider_id));
 	if (job->provider_id[0] == '\0')
 		copy_group(reading, gateway->id_pattern, job->provider_id, sizeof(job->provider_id));

@@ -46,6 +46,7 @@ typedef struct SmsflowWorkerState
 	int32		in_flight;
 	int32		backlog;
 	int64		sent;
+	char		route_problem[256]; /* "" when every route works */
 } SmsflowWorkerState;
 
 typedef struct SmsflowSlot

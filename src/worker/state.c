@@ -29,8 +29,8 @@ smsflow_worker_state(PG_FUNCTION_ARGS)
 	SmsflowSlot *slot = slot_by_name();
 	SmsflowWorkerState state = {0};
 	TupleDesc	desc;
-	Datum		values[11] = {0};
-	bool		nulls[11] = {false};
+	Datum		values[12] = {0};
+	bool		nulls[12] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -56,5 +56,7 @@ smsflow_worker_state(PG_FUNCTION_ARGS)
 	values[8] = Int32GetDatum(state.in_flight);
 	values[9] = Int32GetDatum(state.backlog);
 	values[10] = Int64GetDatum(state.sent);
+	values[11] = CStringGetTextDatum(state.route_problem);
+	nulls[11] = state.route_problem[0] == '\0';
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

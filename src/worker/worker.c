@@ -97,10 +97,34 @@ on_sigterm(SIGNAL_ARGS)
 
 /* ---- state for others to see ---- */
 
+/* The first route that does not work, in words for health(). */
+static void
+describe_routes(char *text, size_t size)
+{
+	HASH_SEQ_STATUS scan;
+	Sender	   *sender;
+
+	text[0] = '\0';
+	hash_seq_init(&scan, worker.senders);
+	while ((sender = hash_seq_search(&scan)) != NULL)
+	{
+		if (!sender->present || text[0] != '\0')
+			continue;
+		if (sender->gateway->failures > 0)
+			snprintf(text, size, "gateway \"%s\" cannot be reached, %d tries so far", sender->gateway->name, sender->gateway->failures);
+		else if (sender->misconfigured)
+			snprintf(text, size, "gateway \"%s\" refuses us, or its secret is missing", sender->gateway->name);
+	}
+}
+
 static void
 show_state(const char *state)
 {
 	SmsflowSlot *slot = worker.slot;
+	char		route_problem[sizeof(slot->worker.route_problem)] = "";
+
+	if (worker.senders)
+		describe_routes(route_problem, sizeof(route_problem));
 
 	SpinLockAcquire(&slot->mutex);
 	strlcpy(slot->worker.state, state, sizeof(slot->worker.state));
@@ -110,6 +134,7 @@ show_state(const char *state)
 	slot->worker.in_flight = worker.in_flight;
 	slot->worker.backlog = worker.backlog;
 	slot->worker.sent = worker.sent;
+	memcpy(slot->worker.route_problem, route_problem, sizeof(route_problem));
 	SpinLockRelease(&slot->mutex);
 }
 

@@ -13,7 +13,9 @@ use SmsflowTest;
 use Test::More;
 
 my $gateway = SmsflowGateway->start;
-my $node = start_server('primary', { allows_streaming => 1 });
+
+# A listed database that does not exist keeps nobody from anything.
+my $node = start_server('primary', { allows_streaming => 1 }, 'smsflow.databases' => 'shop, not_yet');
 
 sub health_of { my ($component) = @_; return sql("SELECT ok || ': ' || message FROM smsflow.health() WHERE component = '$component'"); }
 

@@ -69,6 +69,34 @@ sub test_answers
 	like(column('provider_id', $id), qr/^gw-\d+$/, "... with the provider's id");
 }
 
+# A gateway may answer with anything; what is kept of it is valid text of a bounded length.
+sub test_odd_answers
+{
+	for my $case (
+		[ 'a code of 200 bytes', 'rejected', status => 400, body => { error => { code => 'x' . "\x{e9}" x 100 } } ],
+		[ 'an id of 300 bytes', 'accepted', body => { id => 'x' . "\x{20ac}" x 100 } ],
+		[ 'deep JSON', 'accepted', body => '[' x 50_000 ],
+		[ 'a zero byte', 'accepted', body => '{"id": "a\u0000b"}' ],
+		[ 'bytes that are no text', 'rejected', status => 422, body_hex => '8180ff' ],
+		[ 'a status out of range', 'in_doubt', status => 799 ])
+	{
+		my ($what, $status, %rule) = @$case;
+		my $id;
+
+		$gateway->script({ match => 'odd', %rule });
+		$id = send_sms('main', 'odd', 'promotional');
+		wait_status($id, $status, "$what: $status");
+		is(sql("SELECT count(*) FROM smsflow.attempt WHERE message_id = $id AND code IS NOT DISTINCT FROM
+				convert_from(convert_to(code, 'UTF8'), 'UTF8') AND length(concat(code, provider_id)) < 128"), 1, '... and valid text is kept');
+	}
+	$gateway->script({ match => 'elsewhere', status => 302, headers => { Location => 'http://127.0.0.1:1/' } });
+	add_route('moved', $gateway);
+	my $id = send_sms('moved', 'elsewhere', 'promotional');
+	wait_status($id, 'held', 'a redirection is not followed: held');
+	is($gateway->count_for($id), 1, '... as it was not sent');
+	sql("SELECT smsflow.cancel($id)");
+}
+
 # The answer of a request that is on the wire counts, whatever becomes of the gateway meanwhile.
 sub test_disabled_meanwhile
 {
@@ -326,6 +354,7 @@ sub test_transactions
 my $in_doubt;
 
 test_answers();
+test_odd_answers();
 test_disabled_meanwhile();
 test_throttled();
 $in_doubt = test_doubt();
