@@ -108,6 +108,7 @@ run_tap() {
 	for file in ${CHECK_TAP:-test/t/*.pl}; do
 		name=$(basename "$file" .pl)
 		log=$work/$name.log
+		as_user mkdir -p "$work/tap/$name"
 		(cd "$work" && as_user env TESTDIR="$work/tap/$name" TESTDATADIR="$work/tap/$name" TESTLOGDIR="$work/tap/$name/log" SMSFLOWD="$work/smsflowd" \
 			PG_REGRESS="$pgxs/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" top_builddir="$work" \
 			prove -I "$pgxs/src/test/perl" -I test/perl --timer "$file") >"$log" 2>&1

@@ -42,10 +42,10 @@ full_xid(TransactionId xid)
 static int64
 known_low_id(const Late *late, TransactionId xid)
 {
-	for (int i = 0; i < late->running.count; i++)
-		if (late->running.entries[i].xid == xid)
-			return late->running.entries[i].low_id;
-	return late->low_of_new;
+	const RunningTransaction *known = late->running.count == 0 ? NULL :
+		bsearch(&xid, late->running.entries, late->running.count, sizeof(RunningTransaction), compare_xids);
+
+	return known ? known->low_id : late->low_of_new;
 }
 
 /* What was running and is so no more: committed ones own rows to be found. */
@@ -68,23 +68,41 @@ collect_committed(const Late *late, const TransactionId *xip, int xcnt, uint64 *
 	return count;
 }
 
+/*
+ * Transactions that may be running, sorted. A snapshot lists those below its
+ * xmax, which is only one more than the newest that has ended: younger ones may
+ * be running already, and hold ids below those that are visible. The next
+ * transaction id is read after the snapshot was taken, so whatever is not in
+ * this list takes ids above all that the snapshot shows.
+ */
+static TransactionId *
+list_running(const SnapshotData *snapshot, int *count)
+{
+	TransactionId next = XidFromFullTransactionId(ReadNextFullTransactionId());
+	TransactionId *xids = palloc(sizeof(TransactionId) * (snapshot->xcnt + (next - snapshot->xmax) + 1));
+
+	*count = (int) snapshot->xcnt;
+	memcpy(xids, snapshot->xip, sizeof(TransactionId) * snapshot->xcnt);
+	for (TransactionId xid = snapshot->xmax; xid != next; xid++)
+		if (TransactionIdIsNormal(xid))
+			xids[(*count)++] = xid;
+	qsort(xids, *count, sizeof(TransactionId), compare_xids);
+	return xids;
+}
+
 int
 late_update(Late *late, struct SnapshotData *snapshot, uint64 **committed, int64 *low_id)
 {
-	int			xcnt = (int) snapshot->xcnt;
-	TransactionId *xip = palloc(sizeof(TransactionId) * Max(xcnt, 1));
-	int			count;
-
-	memcpy(xip, snapshot->xip, sizeof(TransactionId) * xcnt);
-	qsort(xip, xcnt, sizeof(TransactionId), compare_xids);
-	count = collect_committed(late, xip, xcnt, committed, low_id);
+	int			running;
+	TransactionId *xids = list_running(snapshot, &running);
+	int			count = collect_committed(late, xids, running, committed, low_id);
 
 	if (late->next.entries)
 		pfree(late->next.entries);
-	late->next.entries = MemoryContextAlloc(worker.long_lived, sizeof(RunningTransaction) * Max(xcnt, 1));
-	late->next.count = xcnt;
-	for (int i = 0; i < xcnt; i++)
-		late->next.entries[i] = (RunningTransaction) {xip[i], known_low_id(late, xip[i])};
+	late->next.entries = MemoryContextAlloc(worker.long_lived, sizeof(RunningTransaction) * Max(running, 1));
+	late->next.count = running;
+	for (int i = 0; i < running; i++)
+		late->next.entries[i] = (RunningTransaction) {xids[i], known_low_id(late, xids[i])};
 	return count;
 }
 

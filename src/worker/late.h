@@ -20,7 +20,7 @@ struct SnapshotData;
 
 typedef struct RunningTransaction
 {
-	TransactionId xid;
+	TransactionId xid;			/* lists are sorted by it */
 	int64		low_id;
 } RunningTransaction;
 

@@ -27,7 +27,8 @@ sub texts
 	return \%count;
 }
 
-# Eight writers, whose transactions take up to 20 ms, and one in ten of which is rolled back; one more holds 2,000
+# Eight writers, whose transactions take up to 20 ms between two messages, so that ids of one lie around those of
+# another, and one in ten of which is rolled back; one more holds 2,000
 # messages open for 3 seconds, with ids below nearly all of theirs.
 sub test_writers
 {
@@ -43,6 +44,8 @@ BEGIN;
 SELECT smsflow.send('+1415555' || to_char(:contact, 'FM0000'),
 	CASE :end WHEN 1 THEN 'undone ' ELSE 'kept ' END || nextval('text_number'), 'promotional', pool => 'main');
 \sleep :delay ms
+SELECT smsflow.send('+1415555' || to_char(:contact, 'FM0000'),
+	CASE :end WHEN 1 THEN 'undone ' ELSE 'kept ' END || nextval('text_number'), 'promotional', pool => 'main');
 \if :end = 1
 ROLLBACK;
 \else
