@@ -57,13 +57,18 @@ static SmsflowStatement append_messages = {
 	"   c.launch_at + coalesce((c.options ->> 'valid_for')::interval, smsflow.default_validity(c.purpose))"
 	"   AS expires_at"
 	"  FROM smsflow.campaign AS c JOIN smsflow.brand AS b USING (brand_id) WHERE c.campaign_id = $1"
+	" ), drafted AS ("
+	"  SELECT d.contact_id, d.phone, d.body, d.parts, d.unicode, coalesce(d.refusal, CASE WHEN k.queued_parts"
+	"    + sum(d.parts) FILTER (WHERE d.refusal IS NULL) OVER (ORDER BY d.contact_id) > (k.options ->> 'budget')::bigint"
+	"    THEN 'budget_exhausted' END) AS refusal"
+	"  FROM k CROSS JOIN LATERAL smsflow.draft_messages(k.body, k.purpose, k.brand, $2) AS d"
 	" ), appended AS ("
 	"  INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, purpose, parts,"
 	"   unicode, refusal, body)"
 	"  SELECT k.expires_at, m.contact_id, m.phone,"
 	"   CASE WHEN m.refusal IS NULL THEN ($3)[1 + m.contact_id % cardinality($3)] ELSE 0 END,"
 	"   k.brand_id, k.campaign_id, k.purpose, m.parts, m.unicode, m.refusal, m.body"
-	"  FROM k CROSS JOIN LATERAL smsflow.draft_messages(k.body, k.purpose, k.brand, $2) AS m"
+	"  FROM k CROSS JOIN drafted AS m"
 	"  RETURNING queue_id, parts, refusal IS NOT NULL AS refused"
 	" ), total AS ("
 	"  SELECT queue_id, refused, count(*) AS messages, sum(parts) AS parts FROM appended GROUP BY queue_id, refused"
@@ -79,15 +84,16 @@ static SmsflowStatement append_messages = {
 	" )"
 	" SELECT coalesce(sum(messages) FILTER (WHERE NOT refused), 0)::bigint,"
 	"  coalesce(sum(messages) FILTER (WHERE refused), 0)::bigint,"
+	"  coalesce(sum(parts) FILTER (WHERE NOT refused), 0)::bigint,"
 	"  smsflow.note_enqueued(coalesce(array_agg(queue_id) FILTER (WHERE NOT refused), '{}'))"
 	" FROM total",
 	.nargs = 3, .types = (const Oid[]) {INT4OID, INT8ARRAYOID, INT4ARRAYOID}
 };
 
 static SmsflowStatement move_cursor = {
-	.sql = "UPDATE smsflow.campaign SET cursor_contact_id = $2, queued = queued + $3, refused = refused + $4"
-	" WHERE campaign_id = $1",
-	.nargs = 4, .types = (const Oid[]) {INT4OID, INT8OID, INT8OID, INT8OID}
+	.sql = "UPDATE smsflow.campaign SET cursor_contact_id = $2, queued = queued + $3, refused = refused + $4,"
+	" queued_parts = queued_parts + $5 WHERE campaign_id = $1",
+	.nargs = 5, .types = (const Oid[]) {INT4OID, INT8OID, INT8OID, INT8OID, INT8OID}
 };
 
 static SmsflowStatement finish_campaign = {
@@ -113,8 +119,8 @@ append_slice(const Campaign *campaign, ArrayType *members, int64 cursor)
 {
 	NullableDatum append[3] = {smsflow_value(Int32GetDatum(campaign->campaign_id)),
 	smsflow_value(PointerGetDatum(members))};
-	NullableDatum move[4] = {append[0], smsflow_value(Int64GetDatum(cursor)),
-	smsflow_value(Int64GetDatum(0)), smsflow_value(Int64GetDatum(0))};
+	NullableDatum move[5] = {append[0], smsflow_value(Int64GetDatum(cursor)),
+	smsflow_value(Int64GetDatum(0)), smsflow_value(Int64GetDatum(0)), smsflow_value(Int64GetDatum(0))};
 
 	if (ArrayGetNItems(ARR_NDIM(members), ARR_DIMS(members)) > 0)
 	{
@@ -123,6 +129,7 @@ append_slice(const Campaign *campaign, ArrayType *members, int64 cursor)
 		smsflow_execute(&append_messages, append);
 		move[2] = smsflow_result(1);
 		move[3] = smsflow_result(2);
+		move[4] = smsflow_result(3);
 	}
 	smsflow_execute(&move_cursor, move);
 }

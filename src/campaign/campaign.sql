@@ -30,7 +30,8 @@ CREATE OR REPLACE FUNCTION smsflow.draft_messages(template text, purpose smsflow
 	LANGUAGE sql STABLE ROWS 1000
 BEGIN ATOMIC
 	SELECT c.contact_id, c.phone, COALESCE(m.rendered, template), COALESCE(m.parts, 0)::smallint, COALESCE(m.unicode, false),
-		COALESCE(smsflow.consent_refusal(c.consent, purpose), CASE WHEN m.missing IS NOT NULL THEN 'missing_variable' END)
+		COALESCE(smsflow.final_refusal(smsflow.gate_contact(c, purpose, now())), CASE WHEN m.missing IS NOT NULL THEN 'missing_variable' END,
+			smsflow.content_refusal(m.rendered, purpose, brand))
 	FROM smsflow.contact AS c
 	CROSS JOIN LATERAL smsflow.render_message(template, smsflow.contact_vars(c, brand, '{}')) AS m
 	WHERE c.contact_id = ANY (contact_ids);
@@ -65,7 +66,7 @@ REVOKE ALL ON FUNCTION smsflow.lock_campaign(text, text, text[]) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.check_campaign_options(options jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	known CONSTANT text[] := '{pool,valid_for}';
+	known CONSTANT text[] := '{pool,valid_for,budget}';
 	unknown text;
 BEGIN
 	IF jsonb_typeof(options) <> 'object' THEN
@@ -76,6 +77,10 @@ BEGIN
 	IF unknown IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown option "%s"', unknown),
 			DETAIL = format('Options are %s.', array_to_string(known, ', ')), HINT = 'Leave it out, or correct its name.';
+	END IF;
+	IF options ? 'budget' AND coalesce(options ->> 'budget' !~ '^[1-9][0-9]{0,8}$', true) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('invalid option budget "%s"', options ->> 'budget'),
+			DETAIL = 'It is the number of message parts the campaign may use.', HINT = 'Pass a whole number such as 50000.';
 	END IF;
 	IF (options ->> 'valid_for')::interval <= '0' THEN
 		RAISE datetime_field_overflow;
@@ -106,6 +111,7 @@ BEGIN
 			DETAIL = 'Campaigns are promotional, cart, conversational or transactional.', HINT = 'Use smsflow.send() for single messages.';
 	END IF;
 	PERFORM smsflow.check_template(create_campaign.body);
+	PERFORM smsflow.check_content(create_campaign.body, create_campaign.purpose::smsflow.purpose, create_campaign.brand);
 	PERFORM smsflow.check_campaign_options(coalesce(create_campaign.options, '{}'));
 	SELECT s.segment_id INTO its_segment FROM smsflow.segment AS s
 	WHERE s.name = create_campaign.segment AND s.brand_id = its_brand;
@@ -126,7 +132,7 @@ BEGIN
 	RETURN id;
 END $$;
 COMMENT ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) IS
-'Writes a campaign as a draft and returns its id. Options: pool (senders to use), valid_for (time after the launch until which messages may leave). SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used';
+'Writes a campaign as a draft and returns its id. Options: pool (senders to use), valid_for (time after the launch until which messages may leave), budget (message parts it may use; members past that get nothing). SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
 REVOKE ALL ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.campaign_draft(name text, brand text, rows integer)

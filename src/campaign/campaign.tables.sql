@@ -33,6 +33,7 @@ CREATE TABLE smsflow.campaign (
 	refused		bigint NOT NULL DEFAULT 0,
 	error		text,
 	created_at	timestamptz NOT NULL DEFAULT now(),
+	queued_parts bigint NOT NULL DEFAULT 0,
 	UNIQUE (brand_id, name)
 );
 CREATE INDEX campaign_active ON smsflow.campaign (launch_at) WHERE status IN ('scheduled', 'running');

@@ -191,11 +191,13 @@ REVOKE ALL ON FUNCTION smsflow.consent_at(text, timestamptz, text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.can_send(phone text, purpose text, at timestamptz DEFAULT now(), brand text DEFAULT 'default',
 		OUT allowed boolean, OUT reason text, OUT retry_at timestamptz) RETURNS record
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT refusal IS NULL, refusal, NULL::timestamptz
-	FROM smsflow.consent_refusal(
-		smsflow.ledger_at(smsflow.contact_named(can_send.phone, can_send.brand), can_send.at),
-		smsflow.purpose_named(can_send.purpose)) AS refusal
+	SELECT (d.gate).reason IS NULL, (d.gate).reason, (d.gate).retry_at
+	FROM (SELECT smsflow.parse_phone(can_send.phone) AS phone, smsflow.purpose_named(can_send.purpose) AS purpose,
+		smsflow.brand_named(can_send.brand) AS brand_id OFFSET 0) AS q
+	LEFT JOIN smsflow.contact AS c ON c.brand_id = q.brand_id AND c.phone OPERATOR(smsflow.=) q.phone
+	CROSS JOIN LATERAL (SELECT smsflow.gate(c.contact_id, q.phone, smsflow.ledger_at(c.contact_id, can_send.at), q.purpose, c.region,
+		c.time_zone, c.time_zone_source, c.reachability, NULL, NULL, NULL, NULL, NULL, NULL, can_send.at) AS gate OFFSET 0) AS d
 $$;
 COMMENT ON FUNCTION smsflow.can_send(text, text, timestamptz, text) IS
-'Whether consent permits a message of this purpose to this number at an instant, else the reason: no_consent, opted_out or consent_too_low. retry_at is null while no passing of time alone lifts the refusal. SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose';
+'Whether the gate lets a message of this purpose to this number leave at an instant, else the reason: consent, reachability, frequency caps, quiet hours. retry_at is when it would, null while no passing of time alone lifts the refusal. SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose';
 REVOKE ALL ON FUNCTION smsflow.can_send(text, text, timestamptz, text) FROM PUBLIC;

@@ -58,26 +58,3 @@ COMMENT ON TABLE smsflow.consent_event IS 'Append-only ledger of grants, confirm
 COMMENT ON COLUMN smsflow.consent_event.disclosure IS 'The exact text the person saw when agreeing';
 COMMENT ON COLUMN smsflow.consent_event.words IS 'The words the person used when revoking';
 COMMENT ON COLUMN smsflow.consent_event.hash IS 'SHA-256 over the previous hash and this row in canonical form';
-
-CREATE TABLE smsflow.policy_rule (
-	policy_rule_id	integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	jurisdiction	text NOT NULL DEFAULT '*',
-	purpose			smsflow.purpose NOT NULL,
-	kind			text NOT NULL CHECK (kind IN ('consent_level', 'stop_ends')),
-	value			text NOT NULL,
-	effective		tstzrange NOT NULL DEFAULT '(,)' CHECK (NOT isempty(effective)),
-	source			text,
-	builtin			boolean NOT NULL DEFAULT false
-);
-COMMENT ON TABLE smsflow.policy_rule IS 'Rules of law and of the store as data: consent level a purpose needs, purposes a STOP ends; a change of law is an INSERT with its effective range';
-INSERT INTO smsflow.policy_rule (purpose, kind, value, source, builtin) VALUES
-	('compliance',		'consent_level', 'none',	'answers to STOP and HELP', true),
-	('otp',				'consent_level', 'none',	'asked for by the person in the same minute', true),
-	('transactional',	'consent_level', 'implied',	'47 CFR 64.1200(a)(1)', true),
-	('conversational',	'consent_level', 'implied',	'47 CFR 64.1200(a)(1)', true),
-	('cart',			'consent_level', 'express',	'CTIA Messaging Principles 5.1', true),
-	('promotional',		'consent_level', 'express',	'CTIA Messaging Principles 5.1', true),
-	('transactional',	'stop_ends', 'true',		'47 CFR 64.1200(a)(10)', true),
-	('conversational',	'stop_ends', 'true',		'47 CFR 64.1200(a)(10)', true),
-	('cart',			'stop_ends', 'true',		'47 CFR 64.1200(a)(10)', true),
-	('promotional',		'stop_ends', 'true',		'47 CFR 64.1200(a)(10)', true);

@@ -49,18 +49,6 @@ CREATE OR REPLACE FUNCTION smsflow.default_validity(purpose smsflow.purpose) RET
 COMMENT ON FUNCTION smsflow.default_validity(smsflow.purpose) IS 'Time after which a message of this purpose is no longer sent, unless the call says otherwise. A confirmation of STOP leaves within 5 minutes (47 CFR 64.1200(a)(12)) or not at all';
 REVOKE ALL ON FUNCTION smsflow.default_validity(smsflow.purpose) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.consent_refusal(consent smsflow.consent, purpose smsflow.purpose) RETURNS text
-	LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_consent_refusal';
-COMMENT ON FUNCTION smsflow.consent_refusal(smsflow.consent, smsflow.purpose) IS 'NULL when the consent reaches the level that policy_rule asks for this purpose now, else no_consent, opted_out or consent_too_low';
-REVOKE ALL ON FUNCTION smsflow.consent_refusal(smsflow.consent, smsflow.purpose) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION smsflow.policy_changed() RETURNS trigger
-	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_policy_changed';
-COMMENT ON FUNCTION smsflow.policy_changed() IS 'Makes every session forget the rules it has in memory';
-REVOKE ALL ON FUNCTION smsflow.policy_changed() FROM PUBLIC;
-CREATE TRIGGER policy_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON smsflow.policy_rule
-	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.policy_changed();
-
 -- Text. ----------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION smsflow.contact_vars(c smsflow.contact, brand text, extra jsonb) RETURNS jsonb
@@ -88,32 +76,45 @@ CREATE OR REPLACE FUNCTION smsflow.queues_for(lane smallint, source text, pool t
 COMMENT ON FUNCTION smsflow.queues_for(smallint, text, text) IS 'Queue per enabled sender of the pool, ordered by sender, made where missing; the queue without sender when the pool is empty';
 REVOKE ALL ON FUNCTION smsflow.queues_for(smallint, text, text) FROM PUBLIC;
 
--- The gate. ------------------------------------------------------------------
+-- The gate over messages. ----------------------------------------------------
 
 CREATE OR REPLACE VIEW smsflow.gated AS
 SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, o.recipient, o.enrollment_id,
 	o.queue_id, o.brand_id, o.campaign_id, o.sequence_id, o.purpose, o.step, o.parts, o.unicode, o.body,
-	CASE
-		WHEN o.expires_at <= now() THEN 'expired'
-		WHEN (SELECT true FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = o.message_id LIMIT 1)
-			THEN 'cancelled'
-		WHEN k.status = 'cancelled' THEN 'campaign_cancelled'
-		WHEN k.status = 'paused' THEN 'campaign_paused'
-		WHEN e.ended_at IS NOT NULL AND e.end_reason <> 'completed' THEN 'sequence_ended'
-		WHEN o.sequence_id IS NOT NULL AND s.sequence_id IS NULL THEN 'sequence_ended'
-		WHEN (SELECT true FROM smsflow.event x WHERE x.contact_id = o.contact_id AND x.event_id > o.trigger_event_id
-				AND x.kind = ANY (s.exit_on) AND (x.kind <> 'cart_emptied' OR COALESCE(x.ref, '') = e.ref) LIMIT 1) THEN 'sequence_exited'
-		WHEN smsflow.consent_refusal(COALESCE(c.consent, 'none'), o.purpose) IS NOT NULL
-			THEN smsflow.consent_refusal(COALESCE(c.consent, 'none'), o.purpose)
-		WHEN o.due_at > now() THEN 'not_due'
-	END AS reason
+	COALESCE(m.reason, (d.gate).reason) AS reason,
+	CASE m.reason WHEN 'not_due' THEN o.due_at WHEN 'campaign_paused' THEN now() ELSE
+		CASE WHEN m.reason IS NULL THEN (d.gate).retry_at END END AS retry_at,
+	(d.gate).open_until, f.subject, f.ref
 FROM smsflow.outbox o
 LEFT JOIN smsflow.contact c ON c.contact_id = o.contact_id
 LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
 LEFT JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id
-LEFT JOIN smsflow.enrollment e ON e.enrollment_id = o.enrollment_id;
+LEFT JOIN smsflow.enrollment e ON e.enrollment_id = o.enrollment_id
+LEFT JOIN smsflow.queue q ON q.queue_id = o.queue_id
+LEFT JOIN smsflow.sender n ON n.sender_id = q.sender_id
+CROSS JOIN LATERAL (SELECT COALESCE(o.subject, k.name, s.name) AS subject,
+	COALESCE(NULLIF(e.ref, ''), 'enrollment ' || o.enrollment_id) AS ref) f
+-- OFFSET 0 keeps the two apart, so that each is worked out once for a message and not once for each column.
+CROSS JOIN LATERAL (SELECT smsflow.gate(o.contact_id, o.recipient, c.consent, o.purpose, c.region, c.time_zone,
+	c.time_zone_source, c.reachability, o.message_id, f.subject, f.ref, n.kind, n.registration, n.options, now()) AS gate OFFSET 0) d
+CROSS JOIN LATERAL (SELECT CASE
+	WHEN o.expires_at <= now() THEN 'expired'
+	WHEN (SELECT true FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = o.message_id LIMIT 1)
+		THEN 'cancelled'
+	WHEN k.status = 'cancelled' THEN 'campaign_cancelled'
+	WHEN k.status = 'paused' THEN 'campaign_paused'
+	WHEN e.ended_at IS NOT NULL AND e.end_reason <> 'completed' THEN 'sequence_ended'
+	WHEN o.sequence_id IS NOT NULL AND s.sequence_id IS NULL THEN 'sequence_ended'
+	WHEN (SELECT true FROM smsflow.event x WHERE x.contact_id = o.contact_id AND x.event_id > o.trigger_event_id
+			AND x.kind = ANY (s.exit_on) AND (x.kind <> 'cart_emptied' OR COALESCE(x.ref, '') = e.ref) LIMIT 1) THEN 'sequence_exited'
+	WHEN o.due_at > now() AND smsflow.final_refusal(d.gate) IS NULL THEN 'not_due'
+	END AS reason OFFSET 0) m;
 COMMENT ON VIEW smsflow.gated IS 'Messages with the gate''s decision in the reader''s snapshot';
-COMMENT ON COLUMN smsflow.gated.reason IS 'NULL: may be sent now. Else why not: expired, cancelled, campaign_cancelled, campaign_paused, sequence_ended, sequence_exited, no_consent, opted_out, consent_too_low, not_due';
+COMMENT ON COLUMN smsflow.gated.reason IS 'NULL: may be sent now. Else why not: expired, cancelled, campaign_cancelled, campaign_paused, sequence_ended, sequence_exited, not_due, or a reason of smsflow.gate()';
+COMMENT ON COLUMN smsflow.gated.retry_at IS 'When it is worth asking again; NULL with a reason: never';
+COMMENT ON COLUMN smsflow.gated.subject IS 'What caps on the same subject count by';
+COMMENT ON COLUMN smsflow.gated.ref IS 'Cart it is about';
+COMMENT ON COLUMN smsflow.gated.open_until IS 'Until when it may leave; NULL: no window closes';
 
 -- Status. --------------------------------------------------------------------
 
@@ -201,7 +202,7 @@ CREATE OR REPLACE FUNCTION smsflow.send(phone text, body text DEFAULT NULL, purp
 		expires_in interval DEFAULT NULL, pool text DEFAULT NULL, media_urls text[] DEFAULT NULL, brand text DEFAULT 'default')
 	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
 	AS 'MODULE_PATHNAME', 'smsflow_send';
-COMMENT ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) IS 'Asks for one message and returns its id; it exists if and only if the transaction commits. What the gate refuses (consent) is a message whose status and reason say so, not an error. A second call with the same dedup_key returns the first id. Errors: SF001 phone, SF003 template, SF004 brand, template or pool, SF007 other arguments';
+COMMENT ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) IS 'Asks for one message and returns its id; it exists if and only if the transaction commits. What the gate refuses for good is a message whose status and reason say so, not an error. A second call with the same dedup_key returns the first id. Errors: SF001 phone, SF003 template, SF004 brand, template or pool, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.cancel(message_id bigint) RETURNS boolean
@@ -223,10 +224,10 @@ BEGIN ATOMIC
 		FROM smsflow.outbox o JOIN smsflow.consent_event c ON c.contact_id = o.contact_id
 		WHERE o.message_id = explain.message_id AND o.purpose = ANY (c.purposes)
 		UNION ALL
-		SELECT o.created_at, 'refused', o.refusal, 2, 0
+		SELECT o.created_at, 'refused', concat_ws(': ', o.refusal, NULLIF(smsflow.refusal_words(o.refusal, NULL), replace(o.refusal, '_', ' '))), 2, 0
 		FROM smsflow.outbox o WHERE o.message_id = explain.message_id AND o.refusal IS NOT NULL
 		UNION ALL
-		SELECT t.created_at, 'waits until ' || t.due_at::text, t.reason, 3, t.timer_id
+		SELECT t.created_at, 'waits until ' || t.due_at::text, concat_ws(': ', t.reason, NULLIF(smsflow.refusal_words(t.reason, NULL), replace(t.reason, '_', ' '))), 3, t.timer_id
 		FROM smsflow.timer t WHERE t.message_id = explain.message_id
 		UNION ALL
 		SELECT r.revoked_at, 'cancelled', r.reason, 4, r.revocation_id
@@ -239,8 +240,8 @@ BEGIN ATOMIC
 		SELECT r.received_at, 'report: ' || r.status, concat_ws(', ', r.class, r.code), 6, r.callback_id
 		FROM smsflow.report r WHERE r.message_id = explain.message_id
 		UNION ALL
-		SELECT now(), 'status now: ' || m.status, COALESCE(m.reason, (SELECT 'the gate would say: ' || g.reason FROM smsflow.gated g
-			WHERE g.message_id = m.message_id AND m.status IN ('scheduled', 'queued', 'held'))), 7, 0
+		SELECT now(), 'status now: ' || m.status, concat_ws('; ', m.reason, (SELECT 'the gate says: ' || smsflow.refusal_words(g.reason, g.retry_at) FROM smsflow.gated g
+			WHERE g.message_id = m.message_id AND m.status IN ('scheduled', 'queued', 'held') AND g.reason IS NOT NULL AND g.reason <> 'not_due')), 7, 0
 		FROM smsflow.message m WHERE m.message_id = explain.message_id
 	) AS e (at, what, detail, kind, seq)
 	ORDER BY e.at, e.kind, e.seq;

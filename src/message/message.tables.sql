@@ -58,7 +58,8 @@ CREATE TABLE smsflow.outbox (
 	refusal			text,
 	body			text NOT NULL,
 	media_urls		text[],
-	dedup_key		text
+	dedup_key		text,
+	subject			text
 ) PARTITION BY RANGE (message_id);
 CREATE INDEX outbox_queue ON smsflow.outbox (queue_id, message_id);
 COMMENT ON TABLE smsflow.outbox IS 'Message as it was asked for, appended once and never changed';
@@ -67,6 +68,7 @@ COMMENT ON COLUMN smsflow.outbox.due_at IS 'Not before; NULL is at once';
 COMMENT ON COLUMN smsflow.outbox.expires_at IS 'Never put on the wire from this instant on';
 COMMENT ON COLUMN smsflow.outbox.trigger_event_id IS 'Store event that enrolled the recipient; a later exit event stops the message';
 COMMENT ON COLUMN smsflow.outbox.unicode IS 'Body needs UCS-2 (70 units a part); false is GSM-7 (160)';
+COMMENT ON COLUMN smsflow.outbox.subject IS 'What caps on the same subject count by; NULL: the name of the campaign or sequence';
 COMMENT ON COLUMN smsflow.outbox.refusal IS 'Reason the gate refused at the call; such a message is in queue 0 and never claimed';
 
 CREATE TABLE smsflow.dedup (
@@ -128,6 +130,20 @@ COMMENT ON TABLE smsflow.attempt IS 'What became of one try';
 COMMENT ON COLUMN smsflow.attempt.wire IS 'Whether the message may have left: decides what may be tried again';
 COMMENT ON COLUMN smsflow.attempt.class IS 'Normalized failure class';
 COMMENT ON COLUMN smsflow.attempt.code IS 'The provider''s own code, or the transport error';
+
+CREATE TABLE smsflow.touch (
+	contact_id	bigint NOT NULL,
+	sent_at		timestamptz NOT NULL,
+	message_id	bigint NOT NULL,
+	purpose		smsflow.purpose NOT NULL,
+	subject		text NOT NULL,
+	ref			text
+);
+CREATE INDEX touch_contact ON smsflow.touch (contact_id, sent_at);
+CREATE INDEX touch_age ON smsflow.touch USING brin (sent_at);
+COMMENT ON TABLE smsflow.touch IS 'Marketing message that reached, or may have reached, a contact: what caps count, kept for 35 days. Apart from attempt, so that counting never walks through the segments of a long history';
+COMMENT ON COLUMN smsflow.touch.subject IS 'Subject of the message, else its campaign or sequence, else empty';
+COMMENT ON COLUMN smsflow.touch.ref IS 'Cart it was about';
 
 CREATE SEQUENCE smsflow.timer_id_seq;
 CREATE TABLE smsflow.timer (

@@ -18,12 +18,10 @@
 #include "core/gsm.h"
 #include "core/phone.h"
 #include "errcodes.h"
+#include "message/policy.h"
 #include "message/send.h"
 #include "message/spi.h"
 #include "types/types.h"
-
-/* Longer messages are cut or refused by most gateways. */
-#define MAX_PARTS 10
 
 typedef struct SendCall
 {
@@ -130,7 +128,8 @@ read_arguments(FunctionCallInfo fcinfo, SendCall *call)
 /* Brand, contact, template, the gate's word, and when the message expires. */
 static const char resolve_query[] =
 "SELECT b.brand_id, c.contact_id, t.template_id, t.body,"
-" smsflow.consent_refusal(COALESCE(c.consent, 'none'), $3::smsflow.purpose),"
+" smsflow.final_refusal(smsflow.gate(c.contact_id, $2::smsflow.phone, c.consent, $3::smsflow.purpose, c.region, c.time_zone,"
+"  c.time_zone_source, c.reachability, NULL, NULL, NULL, NULL, NULL, NULL, GREATEST($6, now()))),"
 " smsflow.contact_vars(c, b.name, $4),"
 " GREATEST($6, now()) + COALESCE($7, smsflow.default_validity($3::smsflow.purpose))"
 " FROM smsflow.brand b"
@@ -199,6 +198,7 @@ resolve(SendCall *call)
 static void
 render(SendCall *call)
 {
+	const char *problem;
 	char	   *missing = NULL;
 	char	   *rendered = smsflow_try_render(call->body, call->vars, &missing);
 
@@ -211,12 +211,15 @@ render(SendCall *call)
 	smsflow_count_parts(call->body, &call->parts);
 	if (call->parts.parts == 0)
 		refuse_argument("a message body is empty", "Write at least one character.");
-	if (call->parts.parts > MAX_PARTS)
+	problem = smsflow_content_refusal(call->body, call->purpose_value, call->brand);
+	if (problem && strcmp(problem, "too_long") == 0)
 		ereport(ERROR,
 				(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
 				 errmsg("message of %d parts is too long", call->parts.parts),
-				 errdetail("At most %d parts are sent.", MAX_PARTS),
+				 errdetail("The rule max_parts of smsflow.policy_rule allows fewer."),
 				 errhint("smsflow.message_parts() counts the parts of a text.")));
+	if (problem && call->refusal == NULL)
+		call->refusal = pstrdup(problem);
 }
 
 /* Returns false when an earlier call with the same key made the message. */

@@ -148,6 +148,7 @@ BEGIN
 			DETAIL = 'Every step sends one message.', HINT = 'Write a text, with {{variables}} where it needs them.';
 	END IF;
 	PERFORM smsflow.check_template(add_step.body);
+	PERFORM smsflow.check_content(add_step.body, s.purpose, add_step.brand) FROM smsflow.sequence s WHERE s.sequence_id = id;
 	-- Two calls at once number their steps one after the other.
 	PERFORM FROM smsflow.sequence s WHERE s.sequence_id = id FOR UPDATE;
 	INSERT INTO smsflow.sequence_step AS p (sequence_id, step, after, body)
@@ -155,7 +156,7 @@ BEGIN
 	RETURNING p.step INTO added;
 	RETURN added;
 END $$;
-COMMENT ON FUNCTION smsflow.add_step(text, interval, text, jsonb, text) IS 'Adds the next message to a sequence and returns its number; after is the delay since the event (first step) or the step before. Errors: SF003 template, SF004 brand or sequence, SF007 negative delay, empty message or unknown option';
+COMMENT ON FUNCTION smsflow.add_step(text, interval, text, jsonb, text) IS 'Adds the next message to a sequence and returns its number; after is the delay since the event (first step) or the step before. Errors: SF003 template, SF004 brand or sequence, SF007 negative delay, empty message, unknown option or a text against the rules';
 REVOKE ALL ON FUNCTION smsflow.add_step(text, interval, text, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.enable_sequence(name text, brand text DEFAULT 'default')
@@ -291,8 +292,12 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 		SELECT s.sequence_id, smsflow.sequence_queues(s) AS ids FROM smsflow.sequence s
 		WHERE s.sequence_id IN (SELECT d.sequence_id FROM decided d WHERE d.stop IS NULL)),
 	composed AS MATERIALIZED (
-		SELECT d.*, c.phone, r.rendered, r.parts, r.unicode, coalesce(smsflow.consent_refusal(c.consent, d.purpose),
-			CASE WHEN r.missing IS NOT NULL THEN 'missing_variable' END) AS refusal
+		SELECT d.*, c.phone, r.rendered, r.parts, r.unicode, coalesce(smsflow.final_refusal(smsflow.gate(c.contact_id, c.phone,
+				c.consent, d.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability, NULL, NULL,
+				coalesce(nullif(d.ref, ''), 'enrollment ' || d.enrollment_id), NULL, NULL, NULL, now())),
+			CASE WHEN r.missing IS NOT NULL THEN 'missing_variable' END, smsflow.content_refusal(r.rendered, d.purpose, b.name)) AS refusal,
+			CASE WHEN d.purpose = 'cart' THEN smsflow.cart_deadline(c.phone, c.region,
+				(SELECT x.occurred_at FROM smsflow.event x WHERE x.event_id = d.event_id)) END AS deadline
 		FROM decided d
 		JOIN smsflow.contact c ON c.contact_id = d.contact_id
 		JOIN smsflow.brand b ON b.brand_id = d.brand_id
@@ -301,7 +306,7 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 	appended AS (
 		INSERT INTO smsflow.outbox AS o (expires_at, contact_id, recipient, enrollment_id, trigger_event_id, queue_id, brand_id,
 			sequence_id, purpose, step, parts, unicode, refusal, body)
-		SELECT m.next_at + m.valid_for, m.contact_id, m.phone, m.enrollment_id, m.event_id,
+		SELECT least(m.next_at + m.valid_for, m.deadline), m.contact_id, m.phone, m.enrollment_id, m.event_id,
 			CASE WHEN m.refusal IS NULL THEN q.ids[1 + m.contact_id % cardinality(q.ids)] ELSE 0 END, m.brand_id,
 			m.sequence_id, m.purpose, m.this_step, coalesce(m.parts, 0), coalesce(m.unicode, false), m.refusal, coalesce(m.rendered, m.body)
 		FROM composed m JOIN queues q ON q.sequence_id = m.sequence_id

@@ -329,7 +329,7 @@ static void
 segments_step(void *arg)
 {
 	worker_begin("making segments", false);
-	SPI_execute("SELECT set_config('lock_timeout', '100ms', true), smsflow.make_segments()", false, 1);
+	SPI_execute("SELECT set_config('lock_timeout', '100ms', true), smsflow.make_segments(), smsflow.forget_touches()", false, 1);
 	worker_commit();
 }
 

@@ -40,6 +40,9 @@
 /* What the limits allow within this time is claimed. */
 #define CLAIM_HORIZON USECS_PER_SEC
 
+/* A capped message whose contact has another one in hand is looked at again after this time. */
+#define BUSY_RETRY (10 * USECS_PER_SEC)
+
 /* Results are written down at this age, or when there are so many. */
 #define RESULT_AGE 2000			/* microseconds */
 #define RESULT_BATCH 256
@@ -87,22 +90,22 @@ hold_until(Job *job, TimestampTz due_at, const char *reason)
 	job->next_attempt = job->attempt;
 }
 
+/* What no time heals is final; so is what time heals too late. */
 static void
-apply_reason(Job *job, const char *reason, TimestampTz due_at)
+apply_reason(Job *job, const char *reason, TimestampTz retry_at)
 {
-	if (strcmp(reason, "not_due") == 0)
-		hold_until(job, due_at, "not_due");
-	else if (strcmp(reason, "campaign_paused") == 0)
-		hold_until(job, staged.now, "campaign_paused");
+	/* Until it is tried again, a message in doubt stays so. */
+	if (retry_at != DT_NOBEGIN && retry_at < job->expires_at)
+		hold_until(job, retry_at, job->was_in_doubt ? "resend_later" : MemoryContextStrdup(job->context, reason));
 	else
-		job_refuse(job, strcmp(reason, "expired") == 0 ? OUTCOME_EXPIRED :
+		job_refuse(job, retry_at != DT_NOBEGIN || strcmp(reason, "expired") == 0 ? OUTCOME_EXPIRED :
 				   strstr(reason, "cancelled") ? OUTCOME_CANCELLED : OUTCOME_SUPPRESSED, reason);
 }
 
 static void
 stage_job(Job *job, uint64 row)
 {
-	char	   *reason = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 15);
+	char	   *reason = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 14);
 
 	staged.high_id = Max(staged.high_id, job->message_id);
 
@@ -110,7 +113,9 @@ stage_job(Job *job, uint64 row)
 	if (job->outcome == OUTCOME_RESOLVED)
 		reason = NULL;
 	else if (reason)
-		apply_reason(job, reason, column_time(row, 14, staged.now));
+		apply_reason(job, reason, column_time(row, 15, DT_NOBEGIN));
+	else if (!job_take_contact(job))
+		apply_reason(job, "contact_busy", staged.now + BUSY_RETRY);
 
 	if (job->outcome == OUTCOME_NONE && job->due_at == DT_NOBEGIN)
 		staged.jobs[staged.job_count++] = job;
@@ -218,11 +223,11 @@ claim_timers(Queue *queue, int limit)
 	{
 		Job		   *job = job_from_row(queue, row);
 
-		claim->to_due = column_time(row, 16, staged.now);
-		claim->to_timer_id = column_id(row, 17);
-		job->attempt = column_int(row, 18);
-		job->was_in_doubt = column_bool(row, 19);
-		if (column_bool(row, 20))
+		claim->to_due = column_time(row, 19, staged.now);
+		claim->to_timer_id = column_id(row, 20);
+		job->attempt = column_int(row, 21);
+		job->was_in_doubt = column_bool(row, 22);
+		if (column_bool(row, 23))
 		{
 			job->outcome = OUTCOME_RESOLVED;
 			job->reason = "reported";
@@ -495,7 +500,10 @@ static void
 discard(void)
 {
 	for (int i = 0; i < staged.job_count; i++)
+	{
+		job_leave_contact(staged.jobs[i]);
 		MemoryContextDelete(staged.jobs[i]->context);
+	}
 	for (int i = 0; i < staged.refused_count; i++)
 		MemoryContextDelete(staged.refused[i]->context);
 }

@@ -192,6 +192,11 @@ advance_queue(Queue *queue)
 		dispatch_release(take_job(queue), "released");
 		return true;
 	}
+	if (job->open_until <= worker.clock->now())
+	{
+		dispatch_release(take_job(queue), "quiet_hours");
+		return true;
+	}
 	if (job->expires_at <= worker.clock->now())
 	{
 		expire(take_job(queue));

@@ -6,6 +6,7 @@
 
 #include "utils/memutils.h"
 
+#include "message/policy.h"
 #include "message/spi.h"
 #include "worker/journal.h"
 
@@ -15,6 +16,7 @@ job_free(Job *job)
 	hash_search(worker.jobs, &job->message_id, HASH_REMOVE, NULL);
 	if (job->journal_place >= 0)
 		smsflow_journal_release(job->journal_place);
+	job_leave_contact(job);
 	MemoryContextDelete(job->context);
 }
 
@@ -24,6 +26,26 @@ job_refuse(Job *job, Outcome outcome, const char *reason)
 {
 	job->outcome = job->was_in_doubt ? OUTCOME_IN_DOUBT : outcome;
 	job->reason = MemoryContextStrdup(job->context, reason);
+}
+
+bool
+job_take_contact(Job *job)
+{
+	bool		taken = false;
+
+	if (job->contact_id == 0 || !smsflow_policy_is_capped(job->purpose))
+		return true;
+	hash_search(worker.busy, &job->contact_id, HASH_ENTER, &taken);
+	job->capped = !taken;
+	return job->capped;
+}
+
+void
+job_leave_contact(Job *job)
+{
+	if (job->capped)
+		hash_search(worker.busy, &job->contact_id, HASH_REMOVE, NULL);
+	job->capped = false;
 }
 
 int64
@@ -85,6 +107,9 @@ job_from_row(Queue *queue, uint64 row)
 	job->recipient = strtoll(SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 11) + 1, NULL, 10);
 	job->body = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 12);
 	job->expires_at = column_time(row, 13, DT_NOEND);
+	job->open_until = column_time(row, 16, DT_NOEND);
+	job->subject = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 17);
+	job->ref = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 18);
 	job->attempt = 1;
 	job->journal_place = -1;
 	job->due_at = DT_NOBEGIN;

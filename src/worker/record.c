@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "message/policy.h"
 #include "message/spi.h"
 
 static const char *const outcome_names[] = {
@@ -137,6 +138,51 @@ append_attempts(Job **jobs, int count)
 	values[12] = Int64GetDatum(worker.generation);
 	values[13] = column_array(&column[12]);
 	smsflow_spi_plan(&plan, attempt_query, lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
+}
+
+/* ---- touches ---- */
+
+/* What may have reached a person, for the caps. The same try is recorded once more when its doubt is settled. */
+static bool
+is_touch(const Job *job)
+{
+	return job->contact_id && (job->outcome == OUTCOME_ACCEPTED || job->outcome == OUTCOME_IN_DOUBT) && !job->was_in_doubt &&
+		smsflow_policy_counts(job->purpose);
+}
+
+static void
+append_touches(Job **jobs, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Column		column[6];
+	Datum		values[6];
+
+	for (int i = 0; i < 6; i++)
+		column[i] = column_make(i == 1 ? TIMESTAMPTZOID : i < 3 ? INT8OID : TEXTOID, count);
+	for (int i = 0; i < count; i++)
+	{
+		Job		   *job = jobs[i];
+
+		if (!is_touch(job))
+			continue;
+		add(&column[0], Int64GetDatum(job->contact_id));
+		add(&column[1], TimestampTzGetDatum(job->finished_at));
+		add(&column[2], Int64GetDatum(job->message_id));
+		add_text(&column[3], smsflow_purpose_name(job->purpose));
+		add_text(&column[4], job->subject);
+		add_text(&column[5], job->ref);
+	}
+	if (column[0].count == 0)
+		return;
+	for (int i = 0; i < 6; i++)
+		values[i] = column_array(&column[i]);
+	smsflow_spi_plan(&plan,
+					 "INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject, ref)"
+					 " SELECT t.contact_id, t.sent_at, t.message_id, t.purpose::smsflow.purpose, coalesce(t.subject, ''), t.ref"
+					 " FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[])"
+					 "  AS t (contact_id, sent_at, message_id, purpose, subject, ref)", lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
 }
 
@@ -332,6 +378,7 @@ record_jobs(Job **jobs, int count)
 	if (count == 0)
 		return;
 	append_attempts(jobs, count);
+	append_touches(jobs, count);
 	append_timers(jobs, count);
 	for (int i = 0; i < count; i++)
 		count_job(&deltas, jobs[i]);

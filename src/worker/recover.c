@@ -104,13 +104,13 @@ read_jobs(int *count)
 	*count = 0;
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Queue	   *queue = config_queue(column_int(row, 16));
+		Queue	   *queue = config_queue(column_int(row, 19));
 		Job		   *job;
 
 		if (queue == NULL)
 			continue;
 		job = job_from_row(queue, row);
-		job->attempt = column_int(row, 17);
+		job->attempt = column_int(row, 20);
 		job->sender = queue->sender;
 		jobs[(*count)++] = job;
 	}

@@ -180,6 +180,7 @@ make_memory(void)
 	worker.senders = make_table("smsflow senders", sizeof(int32), sizeof(Sender));
 	worker.queues = make_table("smsflow queues", sizeof(int32), sizeof(Queue));
 	worker.jobs = make_table("smsflow messages", sizeof(int64), sizeof(JobEntry));
+	worker.busy = make_table("smsflow contacts", sizeof(int64), sizeof(int64));
 	for (int i = 0; i < SMSFLOW_LANES; i++)
 		dlist_init(&worker.lanes[i]);
 	dlist_init(&worker.results);

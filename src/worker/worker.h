@@ -140,6 +140,10 @@ typedef struct Job
 	int64		recipient;
 	char	   *body;
 	TimestampTz expires_at;
+	TimestampTz open_until;			/* when the recipient's window closes */
+	char	   *subject;			/* what caps count by, and the cart */
+	char	   *ref;
+	bool		capped;				/* counts as the one on its way to its contact */
 	int			attempt;
 	bool		was_in_doubt;		/* status before this try */
 
@@ -186,6 +190,7 @@ typedef struct Worker
 	HTAB	   *senders;
 	HTAB	   *queues;
 	HTAB	   *jobs;				/* JobEntry, from claim to record */
+	HTAB	   *busy;				/* contacts with a capped message in hand */
 	dlist_head	lanes[SMSFLOW_LANES];	/* queues */
 	dlist_head	results;			/* jobs whose end is known */
 	int			result_count;
@@ -248,10 +253,18 @@ extern void job_free(Job *job);
 /* Ends a job without a request: suppressed, cancelled or expired. */
 extern void job_refuse(Job *job, Outcome outcome, const char *reason);
 
-/* Columns of smsflow.gated (as g) that job_from_row reads, and the reason as column 15. */
+/*
+ * Of messages that caps may stop, one at a time is in hand for a contact, since
+ * caps count only what is recorded. Takes the contact; false when it is taken.
+ */
+extern bool job_take_contact(Job *job);
+extern void job_leave_contact(Job *job);
+
+/* Columns of smsflow.gated (as g) that job_from_row reads; the gate's reason and retry_at are columns 14 and 15. */
 #define GATED_COLUMNS \
 	" g.message_id, g.contact_id, g.enrollment_id, g.brand_id, g.campaign_id, g.sequence_id, g.step::integer, g.purpose::text," \
-	" g.parts::integer, g.unicode, g.recipient::text, g.body, g.expires_at, g.due_at, g.reason"
+	" g.parts::integer, g.unicode, g.recipient::text, g.body, g.expires_at, g.reason," \
+	" g.retry_at, g.open_until, g.subject, g.ref"
 
 /* Makes a job of a row of the current SPI result; it lives in its own context. */
 extern Job *job_from_row(Queue *queue, uint64 row);

@@ -1,0 +1,119 @@
+/*
+ * content.c - what a marketing text must and must not say, by the rules in
+ * smsflow.policy_rule.
+ *
+ * The same check stands at send(), where a breach is a message that says so, at
+ * create_campaign() and add_step(), where it is an error, and again over each
+ * rendered text, because a variable may bring what the template did not say.
+ */
+#include "smsflow.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/timestamp.h"
+#include "catalog/pg_collation.h"
+
+#include "message/policy.h"
+#include "types/types.h"
+
+/* One of these tells the reader how to end it. */
+static const char *const opt_out_words[] = {
+	"stop", "unsubscribe", "opt out", "opt-out", "optout", "arret", "arr\xc3\xaat", "quit", "cancel", "end"
+};
+
+static bool
+is_word(char c)
+{
+	return isalnum((unsigned char) c) || (c & 0x80) != 0;
+}
+
+/* Whether the word stands in the text by itself. */
+static bool
+contains_word(const char *text, const char *word)
+{
+	size_t		len = strlen(word);
+
+	for (const char *at = strstr(text, word); at != NULL; at = strstr(at + 1, word))
+		if ((at == text || !is_word(at[-1])) && !is_word(at[len]))
+			return true;
+	return false;
+}
+
+/* Whether a link of the domain, or of one below it, is in the text. */
+static bool
+contains_domain(const char *text, const char *domain)
+{
+	size_t		len = strlen(domain);
+
+	for (const char *at = strstr(text, domain); at != NULL; at = strstr(at + 1, domain))
+	{
+		bool		begins = at == text || !(is_word(at[-1]) || at[-1] == '-');
+		bool		ends = !(is_word(at[len]) || at[len] == '-' || (at[len] == '.' && is_word(at[len + 1])));
+
+		if (begins && ends)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_opt_out_wording(const char *text)
+{
+	for (int i = 0; i < (int) lengthof(opt_out_words); i++)
+		if (contains_word(text, opt_out_words[i]))
+			return true;
+	return false;
+}
+
+static bool
+has_shortener(const SmsflowPolicy *policy, const char *text)
+{
+	for (int i = 0; i < policy->shortener_count; i++)
+		if (contains_domain(text, policy->shorteners[i]))
+			return true;
+	return false;
+}
+
+static char *
+lower_text(const char *text)
+{
+	return str_tolower(text, strlen(text), DEFAULT_COLLATION_OID);
+}
+
+const char *
+smsflow_content_refusal(const char *body, SmsflowPurpose purpose, const char *brand)
+{
+	const SmsflowPolicy *policy = smsflow_policy_at(GetCurrentTimestamp());
+	bool		marketing = purpose == SMSFLOW_PURPOSE_PROMOTIONAL || purpose == SMSFLOW_PURPOSE_CART;
+	SmsflowParts parts;
+	char	   *text;
+
+	smsflow_count_parts(body, &parts);
+	if (parts.parts > policy->max_parts)
+		return "too_long";
+	if (!marketing && !policy->brand_named[purpose] && !policy->opt_out_wording[purpose])
+		return NULL;
+	text = lower_text(body);
+	if (marketing && has_shortener(policy, text))
+		return "public_shortener";
+	if (policy->brand_named[purpose] && strstr(text, lower_text(brand)) == NULL)
+		return "brand_missing";
+	if (policy->opt_out_wording[purpose] && !has_opt_out_wording(text))
+		return "opt_out_wording_missing";
+	return NULL;
+}
+
+/* content_refusal(body text, purpose smsflow.purpose, brand text) returns text */
+PG_FUNCTION_INFO_V1(smsflow_content_refusal_sql);
+Datum
+smsflow_content_refusal_sql(PG_FUNCTION_ARGS)
+{
+	const char *reason = smsflow_content_refusal(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+												 smsflow_purpose_from_oid(PG_GETARG_OID(1)),
+												 text_to_cstring(PG_GETARG_TEXT_PP(2)));
+
+	if (reason == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(reason));
+}

@@ -1,0 +1,123 @@
+-- The gate: one decision for everything that asks whether a message may leave.
+
+CREATE TYPE smsflow.gate_decision AS (reason text, retry_at timestamptz, open_until timestamptz);
+COMMENT ON TYPE smsflow.gate_decision IS 'The gate''s word: reason NULL is yes, then until open_until (NULL: no window closes); else why not, and the instant at which it is worth asking again, NULL when no time heals it';
+
+CREATE OR REPLACE FUNCTION smsflow.gate(contact_id bigint, phone smsflow.phone, consent smsflow.consent, purpose smsflow.purpose,
+		region text, time_zone text, time_zone_source text, reachability text, message_id bigint, subject text, ref text,
+		sender_kind text, sender_registration text, sender_options jsonb, at timestamptz)
+	RETURNS smsflow.gate_decision LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_gate';
+COMMENT ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz) IS 'Whether a message of this purpose may leave to this person at an instant, by consent, country, registration, reachability, caps, the cart rule and quiet hours. contact_id NULL is a stranger; message_id, subject, ref (cart) and sender_... are NULL where there is no message yet. A NULL phone, purpose or instant gives NULL';
+REVOKE ALL ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz) FROM PUBLIC;
+
+-- Without a SET clause, so that the planner can make it part of the query that uses it.
+CREATE OR REPLACE FUNCTION smsflow.gate_contact(c smsflow.contact, purpose smsflow.purpose, at timestamptz) RETURNS smsflow.gate_decision
+	LANGUAGE sql STABLE
+	RETURN smsflow.gate((c).contact_id, (c).phone, (c).consent, purpose, (c).region, (c).time_zone, (c).time_zone_source,
+		(c).reachability, NULL, NULL, NULL, NULL, NULL, NULL, at);
+COMMENT ON FUNCTION smsflow.gate_contact(smsflow.contact, smsflow.purpose, timestamptz) IS 'The gate''s word on a contact, before there is a message';
+REVOKE ALL ON FUNCTION smsflow.gate_contact(smsflow.contact, smsflow.purpose, timestamptz) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.final_refusal(decision smsflow.gate_decision) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN (decision).retry_at IS NULL THEN (decision).reason END;
+COMMENT ON FUNCTION smsflow.final_refusal(smsflow.gate_decision) IS 'The reason when no time heals it: such a message is refused at once, all others wait for their hour';
+REVOKE ALL ON FUNCTION smsflow.final_refusal(smsflow.gate_decision) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.consent_refusal(consent smsflow.consent, purpose smsflow.purpose) RETURNS text
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_consent_refusal';
+COMMENT ON FUNCTION smsflow.consent_refusal(smsflow.consent, smsflow.purpose) IS 'NULL when the consent reaches the level that policy_rule asks for this purpose everywhere, else no_consent, opted_out or consent_too_low; gate() knows of levels that hold in some places';
+REVOKE ALL ON FUNCTION smsflow.consent_refusal(smsflow.consent, smsflow.purpose) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.cart_deadline(phone smsflow.phone, region text, event_at timestamptz) RETURNS timestamptz
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_cart_deadline';
+COMMENT ON FUNCTION smsflow.cart_deadline(smsflow.phone, text, timestamptz) IS 'Until when a reminder of a cart left at event_at may leave to this person; NULL where no rule says so';
+REVOKE ALL ON FUNCTION smsflow.cart_deadline(smsflow.phone, text, timestamptz) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.content_refusal(body text, purpose smsflow.purpose, brand text) RETURNS text
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_content_refusal_sql';
+COMMENT ON FUNCTION smsflow.content_refusal(text, smsflow.purpose, text) IS 'What a text says against the rules of its purpose: too_long, public_shortener, brand_missing or opt_out_wording_missing; NULL when nothing';
+REVOKE ALL ON FUNCTION smsflow.content_refusal(text, smsflow.purpose, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_content(body text, purpose smsflow.purpose, brand text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	problem CONSTANT text := smsflow.content_refusal(
+		regexp_replace(check_content.body, '\{\{\s*brand[^}]*\}\}', check_content.brand, 'g'), check_content.purpose, check_content.brand);
+BEGIN
+	IF problem IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('this text cannot be sent as %s: %s', check_content.purpose, problem),
+			DETAIL = smsflow.refusal_words(problem, NULL) || '.', HINT = 'The rules are in smsflow.policy_rule.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_content(text, smsflow.purpose, text) IS 'Raises SF007 for a template against the rules of its purpose';
+REVOKE ALL ON FUNCTION smsflow.check_content(text, smsflow.purpose, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamptz) RETURNS text
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN CASE reason
+		WHEN 'quiet_hours' THEN 'quiet hours where the recipient is'
+		WHEN 'frequency_cap' THEN 'the recipient has had as many messages as the cap allows'
+		WHEN 'subject_cap' THEN 'the law of the recipient''s state allows no more messages on this subject'
+		WHEN 'contact_busy' THEN 'another message to the recipient is on its way'
+		WHEN 'sender_unregistered' THEN 'the sender is not registered for the recipient''s country'
+		WHEN 'country_not_allowed' THEN 'the sender may not write to the recipient''s country'
+		WHEN 'unreachable' THEN 'the number was reported as out of reach'
+		WHEN 'cart_limit' THEN 'this cart has had its one reminder'
+		WHEN 'zone_unknown' THEN 'nobody knows the recipient''s time zone'
+		WHEN 'no_common_hours' THEN 'the places where the recipient may be have no hour in common'
+		WHEN 'budget_exhausted' THEN 'the budget of the campaign is used up'
+		WHEN 'no_consent' THEN 'the recipient never agreed'
+		WHEN 'opted_out' THEN 'the recipient opted out'
+		WHEN 'consent_too_low' THEN 'the recipient agreed less firmly than this purpose needs'
+		WHEN 'too_long' THEN 'the text has too many parts'
+		WHEN 'public_shortener' THEN 'the text has a link of a public URL shortener'
+		WHEN 'brand_missing' THEN 'the text does not name the brand'
+		WHEN 'opt_out_wording_missing' THEN 'the text does not say how to opt out'
+		ELSE replace(reason, '_', ' ') END
+		|| COALESCE('; asked again at ' || retry_at::text, '');
+COMMENT ON FUNCTION smsflow.refusal_words(text, timestamptz) IS 'A reason code in words, with the instant at which the gate is asked again';
+REVOKE ALL ON FUNCTION smsflow.refusal_words(text, timestamptz) FROM PUBLIC;
+
+-- Policy. --------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.policy_changed() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_policy_changed';
+COMMENT ON FUNCTION smsflow.policy_changed() IS 'Makes every session forget the rules it has in memory';
+REVOKE ALL ON FUNCTION smsflow.policy_changed() FROM PUBLIC;
+CREATE TRIGGER policy_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON smsflow.policy_rule
+	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.policy_changed();
+
+-- A row of its own and not a change of the rules, so that it is seen, dumped and
+-- undone, and check() still knows when the rules were not in force.
+CREATE OR REPLACE FUNCTION smsflow.suspend_rule(kind text, reason text DEFAULT NULL) RETURNS void
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	INSERT INTO smsflow.policy_rule (kind, value, effective, source, note)
+	SELECT 'suspended', suspend_rule.kind, tstzrange(now(), NULL), session_user, suspend_rule.reason
+	WHERE NOT EXISTS (SELECT FROM smsflow.policy_rule p
+		WHERE p.kind = 'suspended' AND p.value = suspend_rule.kind AND p.effective @> now())
+$$;
+COMMENT ON FUNCTION smsflow.suspend_rule(text, text) IS 'From now on no rule of this kind holds (window: no quiet hours), until resume_rule(); for tests, and for a lawyer''s say. Errors: SF007 unknown kind';
+REVOKE ALL ON FUNCTION smsflow.suspend_rule(text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.resume_rule(kind text) RETURNS boolean
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	WITH brief AS (
+		DELETE FROM smsflow.policy_rule p
+		WHERE p.kind = 'suspended' AND p.value = resume_rule.kind AND p.effective @> now() AND lower(p.effective) >= now() RETURNING 1
+	), ended AS (
+		UPDATE smsflow.policy_rule p SET effective = tstzrange(lower(p.effective), now())
+		WHERE p.kind = 'suspended' AND p.value = resume_rule.kind AND p.effective @> now() AND lower(p.effective) < now() RETURNING 1
+	)
+	SELECT EXISTS (SELECT FROM brief UNION ALL SELECT FROM ended)
+$$;
+COMMENT ON FUNCTION smsflow.resume_rule(text) IS 'Ends what suspend_rule() began; false when nothing was suspended';
+REVOKE ALL ON FUNCTION smsflow.resume_rule(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.forget_touches() RETURNS bigint
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	WITH gone AS (DELETE FROM smsflow.touch WHERE sent_at < now() - interval '35 days' RETURNING 1)
+	SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION smsflow.forget_touches() IS 'Removes what no cap counts any more; returns how many';
+REVOKE ALL ON FUNCTION smsflow.forget_touches() FROM PUBLIC;
