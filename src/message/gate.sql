@@ -90,29 +90,31 @@ CREATE TRIGGER policy_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sm
 
 -- A row of its own and not a change of the rules, so that it is seen, dumped and
 -- undone, and check() still knows when the rules were not in force.
-CREATE OR REPLACE FUNCTION smsflow.suspend_rule(kind text, reason text DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION smsflow.suspend_rule(kind text, jurisdiction text DEFAULT '*', reason text DEFAULT NULL) RETURNS void
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	INSERT INTO smsflow.policy_rule (kind, value, effective, source, note)
-	SELECT 'suspended', suspend_rule.kind, tstzrange(now(), NULL), session_user, suspend_rule.reason
-	WHERE NOT EXISTS (SELECT FROM smsflow.policy_rule p
-		WHERE p.kind = 'suspended' AND p.value = suspend_rule.kind AND p.effective @> now())
+	INSERT INTO smsflow.policy_rule (jurisdiction, kind, value, effective, source, note)
+	SELECT suspend_rule.jurisdiction, 'suspended', suspend_rule.kind, tstzrange(now(), NULL), session_user, suspend_rule.reason
+	WHERE NOT EXISTS (SELECT FROM smsflow.policy_rule p WHERE p.kind = 'suspended' AND p.value = suspend_rule.kind
+		AND p.jurisdiction = suspend_rule.jurisdiction AND p.effective @> now())
 $$;
-COMMENT ON FUNCTION smsflow.suspend_rule(text, text) IS 'From now on no rule of this kind holds (window: no quiet hours), until resume_rule(); for tests, and for a lawyer''s say. Errors: SF007 unknown kind';
-REVOKE ALL ON FUNCTION smsflow.suspend_rule(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.suspend_rule(text, text, text) IS 'From now on no rule of this kind (window: quiet hours) holds in a jurisdiction, * is all of them, until resume_rule(). For tests, and where a lawyer says so. Errors: SF007 unknown kind or jurisdiction';
+REVOKE ALL ON FUNCTION smsflow.suspend_rule(text, text, text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.resume_rule(kind text) RETURNS boolean
+CREATE OR REPLACE FUNCTION smsflow.resume_rule(kind text, jurisdiction text DEFAULT '*') RETURNS boolean
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	WITH brief AS (
 		DELETE FROM smsflow.policy_rule p
-		WHERE p.kind = 'suspended' AND p.value = resume_rule.kind AND p.effective @> now() AND lower(p.effective) >= now() RETURNING 1
+		WHERE p.kind = 'suspended' AND p.value = resume_rule.kind AND p.jurisdiction = resume_rule.jurisdiction
+			AND p.effective @> now() AND lower(p.effective) >= now() RETURNING 1
 	), ended AS (
 		UPDATE smsflow.policy_rule p SET effective = tstzrange(lower(p.effective), now())
-		WHERE p.kind = 'suspended' AND p.value = resume_rule.kind AND p.effective @> now() AND lower(p.effective) < now() RETURNING 1
+		WHERE p.kind = 'suspended' AND p.value = resume_rule.kind AND p.jurisdiction = resume_rule.jurisdiction
+			AND p.effective @> now() AND lower(p.effective) < now() RETURNING 1
 	)
 	SELECT EXISTS (SELECT FROM brief UNION ALL SELECT FROM ended)
 $$;
-COMMENT ON FUNCTION smsflow.resume_rule(text) IS 'Ends what suspend_rule() began; false when nothing was suspended';
-REVOKE ALL ON FUNCTION smsflow.resume_rule(text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.resume_rule(text, text) IS 'Ends what suspend_rule() began; false when nothing was suspended';
+REVOKE ALL ON FUNCTION smsflow.resume_rule(text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.forget_touches() RETURNS bigint
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

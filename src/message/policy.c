@@ -331,7 +331,7 @@ read_rules(TimestampTz at)
 	smsflow_spi_plan(&plan,
 					 "SELECT p.jurisdiction, p.purpose, p.kind, p.value FROM smsflow.policy_rule p"
 					 " WHERE p.effective @> $1 AND p.kind <> 'suspended' AND NOT EXISTS (SELECT FROM smsflow.policy_rule s"
-					 "  WHERE s.kind = 'suspended' AND s.value = p.kind AND s.effective @> $1)"
+					 "  WHERE s.kind = 'suspended' AND s.value = p.kind AND s.jurisdiction IN ('*', p.jurisdiction) AND s.effective @> $1)"
 					 " ORDER BY p.jurisdiction COLLATE \"C\", p.kind, p.purpose IS NULL, p.policy_rule_id", 1, types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 }

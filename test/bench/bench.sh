@@ -54,6 +54,8 @@ CONF
 as_user pg_ctl -D "$work/data" -l "$work/log" -w start >/dev/null
 as_user psql -h "$work" -p "$port" -U bench -d postgres -Xqc 'CREATE DATABASE shop'
 sql -c 'CREATE EXTENSION smsflow'
+# The same contacts are written to again and again, at any hour.
+sql -c "SELECT smsflow.suspend_rule(kind) FROM unnest('{window,cap,subject_cap}'::text[]) kind" >/dev/null
 "$work/sink" -p "$sink_port" -t 1 -k reference >/dev/null &
 sink=$!
 

@@ -15,7 +15,7 @@ use SmsflowGateway;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_server create_shop sql wait_until wait_sql worker_pid wait_for_worker add_route write_secret
+our @EXPORT = qw(start_server create_extension create_shop sql wait_until wait_sql worker_pid wait_for_worker add_route write_secret
 	send_sms status_of wait_status wait_settled quickly phone check_is_clean);
 
 our $node;
@@ -46,14 +46,21 @@ sub start_server
 	return $node;
 }
 
+# The extension, but tests of other things write at any hour of the day, and as often as they like.
+sub create_extension
+{
+	sql('CREATE EXTENSION smsflow');
+	sql("SELECT smsflow.suspend_rule(kind) FROM unnest('{window,cap,subject_cap}'::text[]) kind");
+}
+
 # The extension, armed, and contacts 1 to $contacts (see phone()) that agreed to everything.
 sub create_shop
 {
 	my ($contacts) = @_;
 
-	sql('CREATE EXTENSION smsflow');
+	create_extension();
 	sql("SELECT count(smsflow.subscribe('+1415555' || to_char(n, 'FM0000'),
-			'{transactional,conversational,cart,promotional}', level => 'written')) FROM generate_series(1, $contacts) n");
+			'{transactional,conversational,cart,promotional}', level => 'confirmed')) FROM generate_series(1, $contacts) n");
 	sql('SELECT smsflow.arm()');
 	wait_for_worker('running');
 }

@@ -49,7 +49,7 @@ sub test_extension
 
 	ok(wait_until('the worker is there', sub { $pid = worker_pid() }), 'a listed database has a worker');
 	is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'smsflow worker'"), 1, '... just one');
-	sql('CREATE EXTENSION smsflow');
+	create_extension();
 	wait_for_worker('disarmed');
 	is(worker_pid(), $pid, 'it begins when the extension is created');
 }
@@ -58,7 +58,7 @@ sub test_arming
 {
 	my $id;
 
-	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'written')");
+	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'confirmed')");
 	add_route('main', $gateway);
 	$id = send_sms('main', 'Hello', 'transactional');
 	ok(wait_for_turn(), 'a worker that is not armed takes its turns');
@@ -175,8 +175,9 @@ sub test_drop_extension
 	$gateway->script({ match => 'answered', delay_ms => 500 });
 	send_sms('main', 'answered when its tables are gone', 'transactional');
 	ok(wait_until('it is on the wire', sub { $gateway->stats->{requests} == 1 + $requests }), 'a request is on the wire');
-	quickly(5, 'DROP EXTENSION with messages waiting', sub { sql('DROP EXTENSION smsflow CASCADE; CREATE EXTENSION smsflow') });
-	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'written'); SELECT smsflow.arm()");
+	quickly(5, 'DROP EXTENSION with messages waiting', sub { sql('DROP EXTENSION smsflow CASCADE') });
+	create_extension();
+	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'confirmed'); SELECT smsflow.arm()");
 	add_route('main', $gateway);
 	$id = send_sms('main', 'of the new extension', 'transactional');
 	wait_status($id, 'accepted', 'the extension made anew sends');

@@ -1,0 +1,171 @@
+-- The gate: quiet hours by law and place, caps, carts, content, and rules that are refused when written.
+\set VERBOSITY sqlstate
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+CREATE FUNCTION pg_temp.person(phone text, attributes jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
+	SELECT smsflow.subscribe(phone, '{transactional,conversational,cart,promotional}', level => 'confirmed', attributes => attributes,
+		occurred_at => '2020-01-01') $$;
+-- What the gate says at an instant, and the same minute as the recipient's clock shows it.
+CREATE FUNCTION pg_temp.word(phone text, at timestamptz, zone text, purpose text DEFAULT 'promotional')
+	RETURNS TABLE (clock text, reason text, retry text) LANGUAGE sql AS $$
+	SELECT to_char(at AT TIME ZONE zone, 'Dy MM-DD HH24:MI:SS'), g.reason, to_char(g.retry_at AT TIME ZONE zone, 'Dy MM-DD HH24:MI:SS')
+	FROM smsflow.can_send(phone, purpose, at) g $$;
+
+-- States. ----------------------------------------------------------------------------
+SELECT pg_temp.person(p) FROM unnest('{+17135550171,+12155550171,+13055550171,+14045550171,+16015550171,+14015550171}'::text[]) p;
+-- Texas: from noon on Sundays.
+SELECT w.* FROM unnest('{2026-11-22 17:59:59Z,2026-11-22 18:00Z,2026-11-23 02:59:59Z,2026-11-23 03:00Z}'::timestamptz[]) at,
+	pg_temp.word('+17135550171', at, 'America/Chicago') w;
+-- Pennsylvania: closed on Sundays and holidays since October 2026.
+SELECT w.* FROM unnest('{2026-10-11 17:00Z,2026-11-22 17:00Z,2026-11-21 23:59Z,2026-11-22 00:00Z,2026-11-26 17:00Z}'::timestamptz[]) at,
+	pg_temp.word('+12155550171', at, 'America/New_York') w;
+-- Florida: 8 to 20, every day.
+SELECT w.* FROM unnest('{2026-11-22 12:59Z,2026-11-22 13:00Z,2026-11-23 00:59:59Z,2026-11-23 01:00Z}'::timestamptz[]) at,
+	pg_temp.word('+13055550171', at, 'America/New_York') w;
+-- Georgia: the federal window. Mississippi closes on Sundays. Rhode Island has two windows.
+SELECT p, w.* FROM (VALUES ('+14045550171', '2026-11-23 01:59Z'::timestamptz, 'America/New_York'), ('+14045550171', '2026-11-23 02:00Z', 'America/New_York'),
+	('+16015550171', '2026-11-22 18:00Z', 'America/Chicago'), ('+14015550171', '2026-11-21 14:30Z', 'America/New_York'),
+	('+14015550171', '2026-11-21 22:00Z', 'America/New_York')) v (p, at, zone), pg_temp.word(p, at, zone) w;
+
+-- Places. ----------------------------------------------------------------------------
+-- Area code 850 lies in two zones: Florida's morning begins where the sun rises last, its evening where it sets first.
+SELECT pg_temp.person('+18505550171');
+SELECT w.* FROM unnest('{2026-11-23 13:59Z,2026-11-23 14:00Z,2026-11-24 00:59Z,2026-11-24 01:00Z}'::timestamptz[]) at,
+	pg_temp.word('+18505550171', at, 'America/Chicago') w;
+-- What the customer said counts for the clock; the number's state stays.
+SELECT pg_temp.person('+13055550172', '{"time_zone": "America/Los_Angeles"}');
+SELECT w.* FROM unnest('{2026-11-23 13:00Z,2026-11-23 16:00Z,2026-11-24 04:00Z}'::timestamptz[]) at,
+	pg_temp.word('+13055550172', at, 'America/Los_Angeles') w;
+-- An address in another state: both states' rules.
+SELECT pg_temp.person('+14045550172', '{"region": "US-PA"}');
+SELECT w.* FROM unnest('{2026-11-22 17:00Z,2026-11-23 13:30Z,2026-11-23 14:00Z}'::timestamptz[]) at, pg_temp.word('+14045550172', at, 'America/New_York') w;
+-- No state, no zone: refused; with a zone, what is open in all states.
+SELECT pg_temp.person('+18005550171'), pg_temp.person('+18005550172', '{"time_zone": "America/Denver"}');
+SELECT p, w.* FROM (VALUES ('+18005550171', '2026-11-23 18:00Z'::timestamptz), ('+18005550172', '2026-11-23 16:59Z'), ('+18005550172', '2026-11-23 17:00Z'),
+	('+18005550172', '2026-11-22 18:00Z')) v (p, at), pg_temp.word(p, at, 'America/Denver') w;
+-- Other countries: half an hour off, holidays, several zones, none.
+SELECT pg_temp.person(p) FROM unnest('{+919876543210,+33612345678,+61412345678,+85251234567}'::text[]) p;
+SELECT p, w.* FROM (VALUES ('+919876543210', '2026-11-23 04:29Z'::timestamptz, 'Asia/Kolkata'), ('+919876543210', '2026-11-23 04:30Z', 'Asia/Kolkata'),
+	('+33612345678', '2026-07-13 12:00Z', 'Europe/Paris'), ('+33612345678', '2026-07-14 12:00Z', 'Europe/Paris'),
+	('+61412345678', '2026-11-23 10:00Z', 'Australia/Sydney'), ('+61412345678', '2026-11-23 09:59Z', 'Australia/Sydney'),
+	('+85251234567', '2026-11-23 04:00Z', 'Asia/Hong_Kong')) v (p, at, zone), pg_temp.word(p, at, zone) w;
+
+-- The days on which clocks change. -------------------------------------------------
+SELECT w.* FROM unnest('{2026-03-08 11:59:59Z,2026-03-08 12:00Z,2026-03-07 13:00Z,2026-03-08 01:00Z,2026-11-01 12:00Z,2026-11-01 13:00Z,2026-11-01 00:00Z,2026-11-02 01:00Z}'::timestamptz[]) at,
+	pg_temp.word('+13055550171', at, 'America/New_York') w ORDER BY at;
+SELECT pg_temp.person('+447400123456');
+SELECT w.* FROM unnest('{2026-03-29 06:59Z,2026-03-29 07:00Z,2026-03-28 21:00Z,2026-10-25 07:59Z,2026-10-25 08:00Z,2026-10-24 20:00Z}'::timestamptz[]) at,
+	pg_temp.word('+447400123456', at, 'Europe/London') w ORDER BY at;
+
+-- Purposes. --------------------------------------------------------------------------
+SELECT p.purpose, w.* FROM unnest('{compliance,otp,transactional,conversational,cart,promotional}'::text[]) WITH ORDINALITY AS p (purpose, n),
+	pg_temp.word('+13055550171', '2026-11-23 04:00Z', 'America/New_York', p.purpose) w ORDER BY n;
+INSERT INTO smsflow.policy_rule (jurisdiction, purpose, kind, value) VALUES ('US-FL', 'conversational', 'windowed', 'true');
+SELECT p.purpose, w.reason FROM unnest('{transactional,conversational}'::text[]) AS p (purpose),
+	pg_temp.word('+13055550171', '2026-11-23 04:00Z', 'America/New_York', p.purpose) w;
+DELETE FROM smsflow.policy_rule WHERE kind = 'windowed';
+-- The consented profile: what large senders keep to where the person said yes.
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'profile', 'consented');
+SELECT w.* FROM unnest('{2026-11-22 16:59Z,2026-11-22 17:00Z}'::timestamptz[]) at, pg_temp.word('+12155550171', at, 'America/New_York') w;
+DELETE FROM smsflow.policy_rule WHERE kind = 'profile';
+-- Suspended rules, and back.
+SELECT smsflow.suspend_rule('window', reason => 'a test');
+SELECT reason FROM smsflow.can_send('+18005550171', 'promotional');
+SELECT smsflow.resume_rule('window'), smsflow.resume_rule('window');
+SELECT reason FROM smsflow.can_send('+18005550171', 'promotional');
+
+-- Carts. -----------------------------------------------------------------------------
+SELECT smsflow.subscribe('+13055550173', '{cart,promotional}', level => 'written') > 0 AS subscribed,
+	smsflow.subscribe('+447400123457', '{cart}', level => 'express') > 0 AS abroad;
+SELECT reason FROM smsflow.can_send('+13055550173', 'cart', '2099-11-22 17:00Z');
+SELECT reason FROM smsflow.can_send('+447400123457', 'cart', '2099-11-22 17:00Z');
+SELECT smsflow.cart_deadline('+13055550173', NULL, '2026-11-22 17:00Z'), smsflow.cart_deadline('+447400123457', NULL, '2026-11-22 17:00Z');
+SELECT smsflow.cart_deadline('+447400123457', 'US-NY', '2026-11-22 17:00Z') AS address_in_the_us;
+
+-- Caps. ------------------------------------------------------------------------------
+CREATE FUNCTION pg_temp.touch(of text, at timestamptz, subject text DEFAULT '', purpose text DEFAULT 'promotional', ref text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO smsflow.touch SELECT c.contact_id, at, 0, purpose::smsflow.purpose, subject, ref FROM smsflow.contact c WHERE c.phone::text = of $$;
+CREATE FUNCTION pg_temp.ask(of text, at timestamptz, subject text DEFAULT NULL, purpose text DEFAULT 'promotional', ref text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', (g.d).reason, (g.d).retry_at) FROM (SELECT smsflow.gate(c.contact_id, c.phone, c.consent, purpose::smsflow.purpose,
+		c.region, c.time_zone, c.time_zone_source, c.reachability, 1, subject, ref, NULL, NULL, NULL, at) AS d
+		FROM smsflow.contact c WHERE c.phone::text = of OFFSET 0) g $$;
+-- Ten in seven days: there is room again when the tenth newest is a week old.
+SELECT count(*), max(pg_temp.touch('+14045550171', '2026-11-16 15:00Z'::timestamptz + n * interval '10 hours', 'news ' || n)::text) AS touched FROM generate_series(0, 8) n;
+SELECT pg_temp.ask('+14045550171', '2026-11-20 15:00Z');
+SELECT pg_temp.touch('+14045550171', '2026-11-20 14:00Z', '', 'cart', 'cart 1');
+SELECT pg_temp.ask('+14045550171', '2026-11-20 15:00Z');
+SELECT pg_temp.ask('+14045550171', '2026-11-23 15:00Z');
+-- Such a moment may be in the night: then it is the next morning.
+UPDATE smsflow.touch SET sent_at = '2026-11-16 05:00Z' WHERE sent_at = '2026-11-16 15:00Z';
+SELECT pg_temp.ask('+14045550171', '2026-11-20 15:00Z');
+-- Purposes without a cap are not checked.
+SELECT pg_temp.ask('+14045550171', '2026-11-20 15:00Z', purpose => 'transactional');
+-- Florida: three in a day on the same subject, from whatever number.
+SELECT count(*), max(pg_temp.touch('+13055550171', '2026-11-20 14:00Z'::timestamptz + n * interval '1 hour', 'sale')::text) AS touched FROM generate_series(0, 2) n;
+SELECT pg_temp.ask('+13055550171', '2026-11-20 18:00Z', 'sale'), pg_temp.ask('+13055550171', '2026-11-20 18:00Z', 'shoes'),
+	pg_temp.ask('+13055550171', '2026-11-21 14:00Z', 'sale');
+-- One reminder per cart.
+SELECT pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref => 'cart 1'), pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref => 'cart 2');
+
+-- Senders, reachability. -------------------------------------------------------------
+CREATE FUNCTION pg_temp.from(of text, kind text, registration text, options jsonb, purpose text DEFAULT 'transactional') RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', (g.d).reason, (g.d).retry_at) FROM (SELECT smsflow.gate(c.contact_id, c.phone, c.consent, purpose::smsflow.purpose,
+		NULL, NULL, NULL, c.reachability, NULL, NULL, NULL, kind, registration, options, '2026-11-20 15:00Z') AS d
+		FROM smsflow.contact c WHERE c.phone::text = of OFFSET 0) g $$;
+SELECT pg_temp.from('+13055550171', 'long_code', NULL, '{"countries": ["US", "CA"]}'), pg_temp.from('+447400123456', 'long_code', NULL, '{"countries": ["US", "CA"]}');
+SELECT pg_temp.from('+13055550171', 'long_code', NULL, '{}') AS not_asked_for;
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('US', 'registration', 'true');
+SELECT pg_temp.from('+13055550171', 'long_code', NULL, '{}'), pg_temp.from('+13055550171', 'toll_free', NULL, '{}', 'otp'),
+	pg_temp.from('+13055550171', 'long_code', 'C123456', '{}'), pg_temp.from('+13055550171', 'short_code', NULL, '{}'), pg_temp.from('+447400123456', 'long_code', NULL, '{}');
+DELETE FROM smsflow.policy_rule WHERE kind = 'registration';
+UPDATE smsflow.contact SET reachability = 'unreachable' WHERE phone::text = '+13055550171';
+SELECT pg_temp.ask('+13055550171', '2026-11-25 15:00Z'), pg_temp.ask('+13055550171', '2026-11-25 15:00Z', purpose => 'transactional');
+
+-- Content. ---------------------------------------------------------------------------
+SELECT left(body, 30) AS body, smsflow.content_refusal(body, 'promotional', 'Acme') FROM unnest(ARRAY['Sale: https://bit.ly/x', 'Sale: BIT.LY/x', 'rabbit.ly is ours', 'see https://t.co.', 'see t.com',
+	'https://shop.example/sale', repeat('x', 1600)]) body;
+SELECT smsflow.content_refusal('See https://bit.ly/x', 'transactional', 'Acme');
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'brand_named', 'true'), ('promotional', 'opt_out_wording', 'true');
+SELECT body, smsflow.content_refusal(body, 'promotional', 'Acme') FROM unnest(ARRAY['Sale', 'ACME: sale', 'Acme: sale, stopping soon', 'Acme: sale. Reply STOP to end']) body;
+SELECT smsflow.check_content('{{brand}}: sale. STOP ends', 'promotional', 'Acme');
+DELETE FROM smsflow.policy_rule WHERE kind IN ('brand_named', 'opt_out_wording');
+SELECT smsflow.create_segment('gate', 'true') IS NOT NULL AS made;
+SELECT smsflow.create_campaign('gate', 'gate', 'Sale: https://bit.ly/x');
+SELECT smsflow.create_campaign('gate', 'gate', 'Sale', options => '{"budget": 0}');
+SELECT smsflow.create_campaign('gate', 'gate', 'Sale', options => '{"budget": 2}') > 0 AS made;
+SELECT smsflow.create_sequence('gate', 'cart') > 0 AS made;
+SELECT smsflow.add_step('gate', '1 hour', 'Your cart: https://tinyurl.com/x');
+SELECT smsflow.send('+14045550172', 'Sale: https://bit.ly/x', 'promotional') AS id \gset
+SELECT status, reason FROM smsflow.message WHERE message_id = :id;
+
+-- A message waits, it is not refused, and explain() says until when. ------------------
+INSERT INTO smsflow.policy_rule (jurisdiction, purpose, kind, value) VALUES ('GB', 'conversational', 'windowed', 'true'),
+	('GB', 'conversational', 'window', to_char(now() + interval '3 days', 'Dy') || ' 10:00-11:00');
+SELECT smsflow.send('+447400123456', 'Any questions?', 'conversational', expires_in => '9 days') AS id \gset
+SELECT m.status, g.reason, to_char(g.retry_at AT TIME ZONE 'Europe/London', 'HH24:MI') AS opens, g.retry_at > now() AS later
+	FROM smsflow.message m JOIN smsflow.gated g USING (message_id) WHERE m.message_id = :id;
+SELECT detail LIKE 'the gate says: quiet hours where the recipient is; asked again at %' AS told FROM smsflow.explain(:id) WHERE what LIKE 'status now%';
+DELETE FROM smsflow.policy_rule WHERE purpose = 'conversational' AND kind IN ('windowed', 'window');
+
+-- The budget of a campaign. ------------------------------------------------------------
+SELECT smsflow.launch_campaign('gate');
+SELECT smsflow.advance_campaigns(1000) IS NOT NULL AS more;
+SELECT k.queued_parts, count(*) FILTER (WHERE o.refusal = 'budget_exhausted') > 0 AS some_left_out, count(*) FILTER (WHERE o.refusal IS NULL) AS queued
+	FROM smsflow.campaign k JOIN smsflow.outbox o USING (campaign_id) WHERE k.name = 'gate' GROUP BY 1;
+
+-- Rules that are refused when written. -------------------------------------------------
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('US', 'window', 'Mon-Fri 20:00-08:00');
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('US', 'window', 'Mon-Fri 08:00-25:00');
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('US-ZZ', 'window', 'Mon-Fri 08:00-20:00');
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('Florida', 'window', 'Mon-Fri 08:00-20:00');
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('FR', 'zone', 'Europe/Lutetia');
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('marketing', 'cap', '3 per 24 hours');
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'cap', 'three a day');
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('otp', 'windowed', 'true');
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('cart', 'consent_level', 'somewhat');
+INSERT INTO smsflow.policy_rule (kind, value) VALUES ('siesta', 'true');
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('FR', 'holiday', '07-32');
+UPDATE smsflow.policy_rule SET value = 'Sun 21:00-09:00' WHERE kind = 'window';
+SELECT smsflow.suspend_rule('siesta');
+-- What is shipped can be read.
+UPDATE smsflow.policy_rule SET value = value;
