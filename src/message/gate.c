@@ -712,6 +712,31 @@ smsflow_cart_deadline(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(PG_GETARG_TIMESTAMPTZ(2) + within);
 }
 
+/* quiet_at(phone, consent, purpose, region, time_zone, time_zone_source, at) returns boolean */
+PG_FUNCTION_INFO_V1(smsflow_quiet_at);
+Datum
+smsflow_quiet_at(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(args, ARG_AT + 1);
+	Question	q = {.args = args};
+	Decision	decision = {NULL, DT_NOBEGIN, DT_NOEND};
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(6))
+		PG_RETURN_NULL();
+	args->args[ARG_CONSENT] = fcinfo->args[1];
+	args->args[ARG_REGION] = fcinfo->args[3];
+	args->args[ARG_TIME_ZONE] = fcinfo->args[4];
+	args->args[ARG_TIME_ZONE_SOURCE] = fcinfo->args[5];
+	q.phone = PG_GETARG_PHONE(0);
+	q.purpose = smsflow_purpose_from_oid(PG_GETARG_OID(2));
+	q.at = PG_GETARG_TIMESTAMPTZ(6);
+	q.policy = smsflow_policy_at(q.at);
+	find_places(&q);
+	decide_consent(&q);
+	decide_hours(&q, &decision);
+	PG_RETURN_BOOL(decision.reason != NULL);
+}
+
 /* consent_refusal(consent, purpose) returns text: the level alone, wherever the recipient is */
 PG_FUNCTION_INFO_V1(smsflow_consent_refusal);
 Datum

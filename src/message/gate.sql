@@ -79,6 +79,12 @@ CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamp
 COMMENT ON FUNCTION smsflow.refusal_words(text, timestamptz) IS 'A reason code in words, with the instant at which the gate is asked again';
 REVOKE ALL ON FUNCTION smsflow.refusal_words(text, timestamptz) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.quiet_at(phone smsflow.phone, consent smsflow.consent, purpose smsflow.purpose, region text,
+		time_zone text, time_zone_source text, at timestamptz)
+	RETURNS boolean LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_quiet_at';
+COMMENT ON FUNCTION smsflow.quiet_at(smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, timestamptz) IS 'Whether an instant is in the quiet hours of this purpose, where the recipient may be, by the rules in force then';
+REVOKE ALL ON FUNCTION smsflow.quiet_at(smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, timestamptz) FROM PUBLIC;
+
 -- Policy. --------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION smsflow.policy_changed() RETURNS trigger

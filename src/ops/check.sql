@@ -168,6 +168,20 @@ $$;
 COMMENT ON FUNCTION smsflow.check_metrics() IS 'I8. Proves that every counter equals a recount from the messages, per campaign, sequence step and currency';
 REVOKE ALL ON FUNCTION smsflow.check_metrics() FROM PUBLIC;
 
+-- The contact is judged as it is now, so one that has changed since then is left out.
+CREATE OR REPLACE FUNCTION smsflow.check_quiet_hours() RETURNS SETOF text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('message %s attempt %s started at %s', a.message_id, a.attempt, a.started_at)
+	FROM smsflow.attempt a
+	JOIN smsflow.outbox o USING (message_id)
+	JOIN smsflow.contact c ON c.contact_id = o.contact_id AND c.updated_at <= a.started_at
+	WHERE a.wire <> 'none'
+		AND smsflow.quiet_at(o.recipient, c.consent, o.purpose, c.region, c.time_zone, c.time_zone_source, a.started_at)
+$$;
+COMMENT ON FUNCTION smsflow.check_quiet_hours() IS 'I10. Proves that no request was on the wire in the recipient''s quiet hours, by the rules in force at that moment; contacts that changed since are not judged';
+REVOKE ALL ON FUNCTION smsflow.check_quiet_hours() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.check_provider_ids() RETURNS SETOF text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -247,6 +261,7 @@ AS $$
 	SELECT 'I6 nothing waits past its validity', count(*), min(v) FROM smsflow.check_progress() v UNION ALL
 	SELECT 'I7 nothing is sent again after its end', count(*), min(v) FROM smsflow.check_terminal_once() v UNION ALL
 	SELECT 'I8 metrics equal a recount', count(*), min(v) FROM smsflow.check_metrics() v UNION ALL
+	SELECT 'I10 nothing leaves in quiet hours', count(*), min(v) FROM smsflow.check_quiet_hours() v UNION ALL
 	SELECT 'I11 a provider''s id belongs to one message', count(*), min(v) FROM smsflow.check_provider_ids() v UNION ALL
 	SELECT 'I12 no delivery report is lost', count(*), min(v) FROM smsflow.check_callbacks() v UNION ALL
 	SELECT 'I13 one message per recipient and occasion', count(*), min(v) FROM smsflow.check_one_message() v UNION ALL

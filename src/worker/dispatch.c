@@ -11,6 +11,9 @@
 /* Places that only the lane of compliance and one-time passwords may take. */
 #define RESERVED_PLACES 4
 
+/* No request starts so shortly before the recipient's window closes: it takes time to reach the phone. */
+#define CLOSING_MARGIN (5 * USECS_PER_SEC)
+
 /* A route that cannot be used is tried again after this. */
 #define CONFIGURATION_PAUSE (60 * USECS_PER_SEC)
 
@@ -49,6 +52,14 @@ dispatch_release(Job *job, const char *reason)
 	job->next_attempt = job->attempt;
 	job->finished_at = job->due_at;
 	result_add(job);
+}
+
+/* The window of the recipient closes: at that moment the gate says when it opens again. */
+static void
+hold_for_gate(Job *job)
+{
+	dispatch_release(job, "quiet_hours");
+	job->due_at = Max(job->due_at, job->open_until);
 }
 
 static void
@@ -134,7 +145,7 @@ on_wire(void *tag)
 	Job		   *job = tag;
 
 	dispatch_read_revocations();
-	if (job->check_again)
+	if (job->check_again || job->open_until <= worker.clock->now())
 		return false;
 	smsflow_journal_on_wire(job->journal_place);
 	return true;
@@ -192,9 +203,9 @@ advance_queue(Queue *queue)
 		dispatch_release(take_job(queue), "released");
 		return true;
 	}
-	if (job->open_until <= worker.clock->now())
+	if (job->open_until - CLOSING_MARGIN <= worker.clock->now())
 	{
-		dispatch_release(take_job(queue), "quiet_hours");
+		hold_for_gate(take_job(queue));
 		return true;
 	}
 	if (job->expires_at <= worker.clock->now())

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# What the gate costs a claim: the claim's own query over 500 promotional
+# messages, with the gate and without it, and the gate again beside a long
+# history of the same contacts. Prints microseconds per message.
+#
+#   test/bench/gate.sh
+set -euo pipefail
+PG_CONFIG=${PG_CONFIG:-pg_config}
+export PATH="$($PG_CONFIG --bindir):$PATH"
+as_user() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-gate.XXXXXX")
+[ "$(id -u)" -eq 0 ] && chown postgres "$work"
+finish() {
+	as_user pg_ctl -D "$work/data" -m immediate stop >/dev/null 2>&1
+	rm -rf "$work"
+}
+trap finish EXIT
+sql() { as_user psql -h "$work" -U bench -d postgres -XAtq -v ON_ERROR_STOP=1 "$@"; }
+
+as_user initdb -D "$work/data" -U bench -E UTF8 --no-locale -A trust >/dev/null
+printf "listen_addresses = ''\nunix_socket_directories = '%s'\nshared_preload_libraries = 'smsflow'\nfsync = off\n" "$work" >>"$work/data/postgresql.conf"
+as_user pg_ctl -D "$work/data" -l "$work/log" -w start >/dev/null
+sql -f - >/dev/null <<'SQL'
+CREATE EXTENSION smsflow;
+-- Five states, one of two zones; at any hour of the day most are open or most are closed, and both are timed.
+SELECT count(smsflow.subscribe('+1' || (ARRAY[415, 212, 305, 713, 850])[1 + g % 5] || (5550000 + g), '{promotional}', level => 'written'))
+	FROM generate_series(1, 5000) g;
+INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body)
+	SELECT now() + interval '1 day', c.contact_id, c.phone, (smsflow.queues_for(4::smallint, 'direct', 'default'))[1], 1, 'promotional', 1, false, 'A flash sale.'
+	FROM smsflow.contact c ORDER BY c.contact_id;
+INSERT INTO smsflow.touch SELECT contact_id, now() - n * interval '40 hours', n, 'promotional', 'sale ' || n FROM smsflow.contact, generate_series(1, 4) n;
+CREATE TABLE cost (what text, microseconds numeric);
+-- As the worker plans it.
+CREATE PROCEDURE measure(what text, columns text, source text DEFAULT 'smsflow.gated') LANGUAGE plpgsql
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+	begun timestamptz;
+	best numeric := 'infinity';
+	cursor_id bigint;
+BEGIN
+	FOR round IN 0..39 LOOP
+		cursor_id := (SELECT min(message_id) FROM smsflow.outbox) - 1 + round % 10 * 500;
+		begun := clock_timestamp();
+		EXECUTE format('SELECT count(x) FROM (SELECT (%s) AS x FROM %s g WHERE g.queue_id = %s AND g.message_id > %s
+			ORDER BY g.queue_id, g.message_id LIMIT 500) AS claim', columns, source,
+			(SELECT max(queue_id) FROM smsflow.outbox), cursor_id);
+		best := least(best, extract(epoch FROM clock_timestamp() - begun) * 1000000 / 500);
+	END LOOP;
+	INSERT INTO cost VALUES (what, best);
+END $$;
+VACUUM ANALYZE;
+CREATE FUNCTION at_noon(g smsflow.outbox) RETURNS smsflow.gate_decision LANGUAGE sql STABLE RETURN (SELECT smsflow.gate(c.contact_id, c.phone, c.consent,
+	g.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability, g.message_id, 'sale', NULL, 'long_code', NULL, '{}',
+	date_trunc('day', now(), 'America/New_York') + interval '2 days 14 hours') FROM smsflow.contact c WHERE c.contact_id = g.contact_id);
+CALL measure('outbox and contact alone', '(SELECT c.consent FROM smsflow.contact c WHERE c.contact_id = g.contact_id)::text', 'smsflow.outbox');
+CALL measure('view smsflow.gated, now', 'g.reason, g.retry_at, g.open_until');
+CALL measure('gate alone, day', 'at_noon(g)', 'smsflow.outbox');
+SELECT smsflow.suspend_rule('window'), smsflow.suspend_rule('cap'), smsflow.suspend_rule('subject_cap');
+CALL measure('view smsflow.gated, neither hours nor caps', 'g.reason, g.retry_at, g.open_until');
+SELECT smsflow.resume_rule('window'), smsflow.resume_rule('cap'), smsflow.resume_rule('subject_cap');
+INSERT INTO smsflow.touch SELECT contact_id, now() - interval '30 days' + n * interval '1 minute', n, 'promotional', 'old sale' FROM smsflow.contact, generate_series(1, 200) n;
+VACUUM ANALYZE;
+CALL measure('view smsflow.gated, now, after 200 older messages each', 'g.reason, g.retry_at, g.open_until');
+SQL
+sql -c "SELECT rpad(what, 58) || to_char(microseconds, '990.0') || ' us' FROM cost"
