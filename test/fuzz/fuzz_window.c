@@ -1,19 +1,11 @@
 /*
  * fuzz_window.c - any text as a window and as a holiday, and looking ahead from anywhere.
  *
+ * Input: four bytes for the days that are closed, one for the weekday, two for the minute, one unused, then lines.
  * Looking ahead must end where it says: the minute it names is open (or closed), and the one before is not.
  */
+#include "fuzz.h"
 #include "window.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-static void
-require(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static bool
 is_open(const SmsflowWindow *window, int weekday, int minute, uint32_t closed_days)
@@ -30,14 +22,12 @@ check_ahead(const SmsflowWindow *window, int weekday, int minute, uint32_t close
 	int			wait = smsflow_window_wait(window, weekday, minute, closed_days);
 	int			left = smsflow_window_left(window, weekday, minute, closed_days);
 
-	require(wait <= 0 || is_open(window, weekday, minute + wait, closed_days));
-	require(wait <= 0 || !is_open(window, weekday, minute + wait - 1, closed_days));
-	require(left <= 0 || !is_open(window, weekday, minute + left, closed_days));
-	require(left <= 0 || is_open(window, weekday, minute + left - 1, closed_days));
-	require((wait == 0) != (left == 0));
+	REQUIRE(wait <= 0 || is_open(window, weekday, minute + wait, closed_days));
+	REQUIRE(wait <= 0 || !is_open(window, weekday, minute + wait - 1, closed_days));
+	REQUIRE(left <= 0 || !is_open(window, weekday, minute + left, closed_days));
+	REQUIRE(left <= 0 || is_open(window, weekday, minute + left - 1, closed_days));
+	REQUIRE((wait == 0) != (left == 0));
 }
-
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -54,9 +44,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t from = 8, to = 8; to <= size; to++)
 		if (to == size || data[to] == '\n')
 		{
-			smsflow_window_add(&window, (const char *) data + from, to - from, &except);
-			if (smsflow_holiday_parse((const char *) data + from, to - from, &holiday))
-				smsflow_holiday_on(&holiday, (int32_t) closed_days % 1000000);
+			char	   *line = fuzz_copy(data + from, to - from);
+
+			(void) smsflow_window_add(&window, line, to - from, &except);
+			if (smsflow_holiday_parse(line, to - from, &holiday))
+				(void) smsflow_holiday_on(&holiday, (int32_t) closed_days % 1000000);
+			free(line);
 			from = to + 1;
 		}
 	check_ahead(&window, data[4] % 7, (data[5] * 256 + data[6]) % SMSFLOW_DAY_MINUTES, closed_days);

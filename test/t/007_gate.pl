@@ -1,0 +1,99 @@
+# The worker at the gate: what quiet hours hold leaves when they end, caps hold over messages that are claimed together,
+# a cart has one reminder, and what waits for longer than it is valid expires.
+
+use strict;
+use warnings;
+
+use SmsflowGateway;
+use SmsflowTest;
+use Test::More;
+
+my $gateway = SmsflowGateway->start;
+
+start_server('gate', {});
+create_shop(5);
+add_route('main', $gateway);
+
+sub reason_of { my ($id) = @_; return sql("SELECT reason FROM smsflow.message WHERE message_id = $id"); }
+
+sub wire_of { my ($text) = @_; return scalar(grep { ($_->{text} // '') eq $text } $gateway->requests); }
+
+# A window that is not open now, and opens in three days.
+sub close_window
+{
+	sql("INSERT INTO smsflow.policy_rule (jurisdiction, purpose, kind, value)
+		VALUES ('US', 'promotional', 'window', to_char(now() + interval '3 days', 'Dy') || ' 10:00-11:00');
+		SELECT smsflow.resume_rule('window')");
+}
+
+sub test_quiet_hours
+{
+	my ($waits, $late, $code);
+
+	close_window();
+	$waits = send_sms('main', 'an offer at night', 'promotional', expires_in => "'9 days'");
+	$late = send_sms('main', 'an offer of today', 'promotional', expires_in => "'1 day'");
+	$code = send_sms('main', 'a code at night', 'otp');
+	wait_status($code, 'accepted', 'a one-time password leaves at any hour');
+	wait_status($waits, 'held', 'an offer in quiet hours is held');
+	is(reason_of($waits), 'quiet_hours', '... and says why');
+	is(sql("SELECT due_at > now() FROM smsflow.message WHERE message_id = $waits"), 't', '... and until when');
+	like(sql("SELECT string_agg(detail, ' ') FROM smsflow.explain($waits)"), qr/quiet hours where the recipient is; asked again at 2/, '... in words, too');
+	wait_status($late, 'expired', 'one that would be too late then expires');
+	is(reason_of($late), 'quiet_hours', '... for the same reason');
+	is(wire_of('an offer at night') + wire_of('an offer of today'), 0, 'neither was on the wire');
+
+	# The timer stands at the opening. One that is due now, which a new worker finds, asks the gate again.
+	sql("SELECT smsflow.suspend_rule('window');
+		INSERT INTO smsflow.timer (message_id, due_at, queue_id, attempt, reason)
+		SELECT message_id, now(), queue_id, 1, 'quiet_hours' FROM smsflow.outbox WHERE message_id = $waits");
+	$SmsflowTest::node->restart;
+	wait_status($waits, 'accepted', 'it leaves when the gate says so');
+	is(wire_of('an offer at night'), 1, '... once');
+}
+
+sub test_rule_removed
+{
+	sql("DELETE FROM smsflow.policy_rule WHERE NOT builtin AND kind = 'window'");
+	wait_status(send_sms('main', 'an offer without hours', 'promotional'), 'accepted', 'where no rule holds it leaves at once');
+}
+
+# Five that are claimed together, where two are allowed.
+sub test_caps
+{
+	my $text = 'an offer of five';
+
+	sql("UPDATE smsflow.policy_rule SET value = '2 per 7 days' WHERE kind = 'cap'; SELECT smsflow.resume_rule('cap')");
+	sql("SELECT smsflow.send('" . phone(2) . "', '$text', 'promotional', pool => 'main') FROM generate_series(1, 5)");
+	ok(wait_sql('two are accepted and three wait for days', "SELECT count(*) FILTER (WHERE status = 'accepted') || ' ' ||
+		count(*) FILTER (WHERE reason = 'frequency_cap') FROM smsflow.message WHERE body = '$text'", '2 3', 60), 'a cap of two lets two of five leave');
+	is(wire_of($text), 2, '... on the wire, too');
+	is(sql("SELECT count(*) FROM smsflow.touch WHERE contact_id = (SELECT contact_id FROM smsflow.contact WHERE phone::text = '" . phone(2) . "')"), 2,
+		'what left is counted');
+	is(sql("SELECT allowed || ' ' || reason FROM smsflow.can_send('" . phone(2) . "', 'promotional')"), 'false frequency_cap', 'can_send() says the same');
+	sql("SELECT smsflow.suspend_rule('cap')");
+}
+
+sub test_cart
+{
+	sql("SELECT smsflow.create_sequence('two reminders', 'cart', '{\"pool\": \"main\"}');
+		SELECT smsflow.add_step('two reminders', '0', 'first reminder');
+		SELECT smsflow.add_step('two reminders', '1 second', 'second reminder');
+		SELECT smsflow.enable_sequence('two reminders');
+		SELECT smsflow.record_event('" . phone(3) . "', 'cart', 'cart 7')");
+	ok(wait_sql('both are decided', "SELECT string_agg(body || ' ' || status || coalesce(' ' || reason, ''), ', ' ORDER BY message_id)
+		FROM smsflow.message WHERE sequence = 'two reminders' AND status <> 'queued'",
+		'first reminder accepted, second reminder suppressed cart_limit'), 'a cart in the United States has one reminder');
+	is(wire_of('second reminder'), 0, '... on the wire, too');
+	is(sql("SELECT bool_and(o.expires_at <= e.occurred_at + interval '48 hours') FROM smsflow.outbox o JOIN smsflow.event e ON e.event_id = o.trigger_event_id"),
+		't', 'and none after 48 hours');
+}
+
+test_quiet_hours();
+test_rule_removed();
+test_caps();
+test_cart();
+check_is_clean();
+$gateway->stop;
+$SmsflowTest::node->stop;
+done_testing();
