@@ -39,7 +39,7 @@ SHLIB_LINK = -lcurl
 
 REGRESS = phone consent text contact gateway message segment campaign sequence callback metrics ops gate
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
-ISOLATION = claim optout_claim purchase_claim enqueue_sweep rollback
+ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 
 PG_CONFIG ?= pg_config

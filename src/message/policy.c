@@ -22,6 +22,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "message/policy.h"
@@ -347,6 +348,9 @@ load(SmsflowPolicy *policy, TimestampTz at)
 	watch_rules();
 	made.touch_relid = get_relname_relid("touch", schema);
 	made.touch_index = get_relname_relid("touch_contact", schema);
+
+	/* The caller's snapshot may be older than the change that made us forget the rules. */
+	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
 	read_validity(&made, at);
 	read_rules(at);
@@ -356,6 +360,7 @@ load(SmsflowPolicy *policy, TimestampTz at)
 	summarize(&made);
 	MemoryContextSwitchTo(old);
 	SPI_finish();
+	PopActiveSnapshot();
 	*policy = made;
 }
 
