@@ -1,0 +1,64 @@
+/*
+ * gate.h - the parts of the gate among themselves: gate.c decides, caps.c knows
+ * how often somebody was written to, hours.c when it may be done.
+ */
+#ifndef SMSFLOW_GATE_H
+#define SMSFLOW_GATE_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "pgtime.h"
+#include "utils/timestamp.h"
+
+#include "core/consent.h"
+#include "core/purpose.h"
+#include "message/policy.h"
+
+#define GATE_MAX_PLACES 8
+
+/* The order of the arguments of smsflow.gate(). */
+enum
+{
+	ARG_CONTACT_ID, ARG_PHONE, ARG_CONSENT, ARG_PURPOSE, ARG_REGION, ARG_TIME_ZONE, ARG_TIME_ZONE_SOURCE,
+	ARG_REACHABILITY, ARG_MESSAGE_ID, ARG_SUBJECT, ARG_REF, ARG_SENDER_KIND, ARG_SENDER_REGISTRATION, ARG_SENDER_OPTIONS, ARG_AT
+};
+
+typedef struct GateQuestion
+{
+	SmsflowPolicy *policy;
+	FunctionCallInfo args;
+	int64		phone;
+	SmsflowPurpose purpose;
+	SmsflowLevel level;
+	TimestampTz at;
+	const char *country;		/* of the number, "" when unknown */
+	SmsflowJurisdiction *everywhere; /* "*", may be NULL */
+	SmsflowJurisdiction *places[GATE_MAX_PLACES];
+	int			place_count;
+	pg_tz	   *zones[SMSFLOW_ZONES_MAX];
+	int			zone_count;
+} GateQuestion;
+
+typedef struct GateDecision
+{
+	const char *reason;			/* NULL: may leave */
+	TimestampTz retry_at;		/* DT_NOBEGIN: no time heals it */
+	TimestampTz open_until;		/* DT_NOEND: no window closes */
+} GateDecision;
+
+/* Arguments of the SQL function that asks. */
+extern bool smsflow_gate_has_arg(const GateQuestion *q, int n);
+extern char *smsflow_gate_text_arg(const GateQuestion *q, int n);
+extern bool smsflow_gate_text_arg_is(const GateQuestion *q, int n, const char *text);
+
+/* Keeps the latest of the instants at which asking again is worth it. */
+extern void smsflow_gate_hold(GateDecision *decision, const char *reason, TimestampTz until);
+
+/* What the frequency caps and the rule of one reminder per cart say. */
+extern void smsflow_gate_decide_caps(const GateQuestion *q, GateDecision *decision);
+
+/* What quiet hours say, from the instant on that the caps allow. */
+extern void smsflow_gate_decide_hours(GateQuestion *q, GateDecision *decision);
+
+#endif

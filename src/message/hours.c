@@ -1,0 +1,227 @@
+/*
+ * hours.c - quiet hours: when it is a decent hour everywhere the phone may be.
+ */
+#include "smsflow.h"
+
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+
+#include "message/gate.h"
+#include "core/phone.h"
+#include "types/types.h"
+
+/* More rounds than zones differ in; more would mean that they have no hour in common. */
+#define MAX_ROUNDS 64
+
+static void
+add_zone(GateQuestion *q, pg_tz *zone)
+{
+	if (zone != NULL && q->zone_count < SMSFLOW_ZONES_MAX)
+		q->zones[q->zone_count++] = zone;
+}
+
+/* What the customer or an address says, else every zone of the area code, else those of the country's rule. */
+static void
+find_zones(GateQuestion *q)
+{
+	SmsflowJurisdiction *country;
+	const char *const *names;
+	int			count;
+
+	if (smsflow_gate_has_arg(q, ARG_TIME_ZONE) &&
+		(smsflow_gate_text_arg_is(q, ARG_TIME_ZONE_SOURCE, "customer") || smsflow_gate_text_arg_is(q, ARG_TIME_ZONE_SOURCE, "address")))
+		add_zone(q, smsflow_time_zone(smsflow_gate_text_arg(q, ARG_TIME_ZONE)));
+	if (q->zone_count > 0)
+		return;
+	names = smsflow_phone_time_zones(q->phone, &count);
+	for (int i = 0; i < count; i++)
+		add_zone(q, smsflow_time_zone(names[i]));
+	country = smsflow_policy_find(q->policy, q->country);
+	for (int i = 0; country && count == 0 && i < country->zone_count; i++)
+		add_zone(q, country->zones[i]);
+}
+
+/* The window of a question: what is open in all places, before holidays. */
+typedef struct Hours
+{
+	SmsflowWindow window;
+	SmsflowJurisdiction *keeps_holidays[GATE_MAX_PLACES + 1];
+	int			holiday_places;
+} Hours;
+
+static bool
+keeps_hours(const GateQuestion *q)
+{
+	if (q->purpose == SMSFLOW_PURPOSE_PROMOTIONAL || q->purpose == SMSFLOW_PURPOSE_CART)
+		return true;
+	if (q->everywhere && q->everywhere->windowed[q->purpose])
+		return true;
+	for (int i = 0; i < q->place_count; i++)
+		if (q->places[i]->windowed[q->purpose])
+			return true;
+	return false;
+}
+
+/* The places' windows into one; false when none of them has any. */
+static bool
+intersect(const GateQuestion *q, SmsflowJurisdiction *const *places, int count, bool consented, Hours *hours)
+{
+	bool		found = false;
+
+	hours->holiday_places = 0;
+	for (int i = 0; i < count; i++)
+	{
+		SmsflowTimes *times = consented ? &places[i]->consented[q->purpose] : &places[i]->strict[q->purpose];
+
+		if (times->window == NULL)
+			continue;
+		if (found)
+			smsflow_window_intersect(&hours->window, times->window);
+		else
+			hours->window = *times->window;
+		found = true;
+		if (times->except_holidays)
+			hours->keeps_holidays[hours->holiday_places++] = places[i];
+	}
+	return found;
+}
+
+static bool
+find_hours(const GateQuestion *q, Hours *hours)
+{
+	if (q->policy->consented[q->purpose] && q->level >= SMSFLOW_LEVEL_EXPRESS && intersect(q, q->places, q->place_count, true, hours))
+		return true;
+	return intersect(q, q->places, q->place_count, false, hours) ||
+		(q->everywhere && intersect(q, &q->everywhere, 1, false, hours));
+}
+
+static bool
+listed_holiday(const SmsflowJurisdiction *place, int64 day)
+{
+	for (int i = 0; i < place->holiday_count; i++)
+		if (smsflow_holiday_on(&place->holidays[i], day))
+			return true;
+	return false;
+}
+
+/* A state keeps its own and its country's; where the state is not known, those of all. */
+static bool
+holiday_at(SmsflowPolicy *policy, SmsflowJurisdiction *place, int64 day)
+{
+	bool		any_state = strlen(place->name) > 3 && strcmp(place->name + 2, "-*") == 0;
+
+	if (place->day == day)
+		return place->day_is_holiday;
+	place->day = day;
+	place->day_is_holiday = listed_holiday(place, day);
+	for (int i = 0; !place->day_is_holiday && i < policy->count; i++)
+	{
+		SmsflowJurisdiction *other = &policy->jurisdictions[i];
+
+		if (strncmp(other->name, place->name, 2) == 0 && (any_state || other->name[2] == '\0'))
+			place->day_is_holiday = listed_holiday(other, day);
+	}
+	return place->day_is_holiday;
+}
+
+static uint32
+closed_days(const GateQuestion *q, const Hours *hours, int64 today, int days)
+{
+	uint32		closed = 0;
+
+	for (int ahead = 0; ahead < days; ahead++)
+		for (int i = 0; i < hours->holiday_places; i++)
+			if (holiday_at(q->policy, hours->keeps_holidays[i], today + ahead))
+				closed |= (uint32) 1 << ahead;
+	return closed;
+}
+
+/* The instant at a number of local minutes after the midnight that began the day of tm. */
+static TimestampTz
+instant_at(const struct pg_tm *tm, int minutes, pg_tz *zone)
+{
+	struct pg_tm local = {0};
+	TimestampTz result;
+	int			offset;
+
+	j2date(date2j(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday) + minutes / SMSFLOW_DAY_MINUTES,
+		   &local.tm_year, &local.tm_mon, &local.tm_mday);
+	local.tm_hour = minutes % SMSFLOW_DAY_MINUTES / 60;
+	local.tm_min = minutes % 60;
+	offset = DetermineTimeZoneOffset(&local, zone);
+	return tm2timestamp(&local, 0, &offset, &result) == 0 ? result : DT_NOEND;
+}
+
+/*
+ * When the window opens in a zone: t itself when it is open, then also until
+ * when; DT_NOEND when it does not within a month.
+ */
+static TimestampTz
+opens_at(const GateQuestion *q, const Hours *hours, pg_tz *zone, TimestampTz t, TimestampTz *open_until)
+{
+	pg_time_t	seconds = timestamptz_to_time_t(t);
+	struct pg_tm tm = *pg_localtime(&seconds, zone);
+	int64		today = smsflow_day_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+	int			minute = tm.tm_hour * 60 + tm.tm_min;
+	int			wait = smsflow_window_wait(&hours->window, tm.tm_wday, minute, closed_days(q, hours, today, 1));
+	int			left;
+
+	if (wait == 0)
+	{
+		/* At midnight the gate is asked again: tomorrow may be a holiday. */
+		left = smsflow_window_left(&hours->window, tm.tm_wday, minute, 0);
+		left = left < 0 ? SMSFLOW_DAY_MINUTES - minute : Min(left, SMSFLOW_DAY_MINUTES - minute);
+
+		/* On the day the clocks go back the nearer end is taken. */
+		*open_until = Min(*open_until, Min(instant_at(&tm, minute + left, zone),
+										   t - tm.tm_sec * USECS_PER_SEC + left * USECS_PER_MINUTE));
+		return t;
+	}
+	wait = smsflow_window_wait(&hours->window, tm.tm_wday, minute, closed_days(q, hours, today, SMSFLOW_WINDOW_DAYS));
+	if (wait < 0)
+		return DT_NOEND;
+	return Max(instant_at(&tm, minute + wait, zone), t + 1);
+}
+
+/* From t on, the first instant at which the window is open in every zone. */
+static TimestampTz
+open_everywhere(const GateQuestion *q, const Hours *hours, TimestampTz t, TimestampTz *open_until)
+{
+	for (int round = 0; round < MAX_ROUNDS; round++)
+	{
+		TimestampTz latest = t;
+
+		*open_until = DT_NOEND;
+		for (int i = 0; i < q->zone_count; i++)
+			latest = Max(latest, opens_at(q, hours, q->zones[i], t, open_until));
+		if (latest == t || latest == DT_NOEND)
+			return latest;
+		t = latest;
+	}
+	return DT_NOEND;
+}
+
+void
+smsflow_gate_decide_hours(GateQuestion *q, GateDecision *decision)
+{
+	Hours		hours;
+	TimestampTz from = Max(decision->retry_at, q->at);
+	TimestampTz open;
+
+	if (!q->policy->has_windows || !keeps_hours(q) || !find_hours(q, &hours))
+		return;
+	find_zones(q);
+	if (q->zone_count == 0)
+	{
+		*decision = (GateDecision) {"zone_unknown", DT_NOBEGIN, DT_NOEND};
+		return;
+	}
+	open = open_everywhere(q, &hours, from, &decision->open_until);
+	if (open == DT_NOEND)
+		*decision = (GateDecision) {"no_common_hours", DT_NOBEGIN, DT_NOEND};
+	else if (open > from)
+	{
+		decision->reason = decision->reason ? decision->reason : "quiet_hours";
+		decision->retry_at = open;
+	}
+}
