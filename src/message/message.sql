@@ -230,8 +230,8 @@ BEGIN ATOMIC
 		FROM smsflow.outbox o JOIN smsflow.consent_event c ON c.contact_id = o.contact_id
 		WHERE o.message_id = explain.message_id AND o.purpose = ANY (c.purposes)
 		UNION ALL
-		SELECT o.created_at, 'permitted by consent entry ' || o.consent_event_id, concat_ws(', ', p.kind, array_to_string(p.purposes::text[], ' '),
-				p.level::text, p.source, 'disclosure ' || COALESCE(p.disclosure_version, '"' || p.disclosure || '"'), p.occurred_at::text), 2, 0
+		SELECT o.created_at, 'permitted', concat_ws(', ', 'by consent entry ' || o.consent_event_id, p.kind, p.level::text, p.source,
+				'disclosure ' || p.disclosure_version), 2, 0
 		FROM smsflow.outbox o JOIN smsflow.consent_event p ON p.consent_event_id = o.consent_event_id
 		WHERE o.message_id = explain.message_id AND o.refusal IS NULL
 		UNION ALL
