@@ -99,6 +99,7 @@ SELECT smsflow.import_contacts('shop.few', '{"phone": "tel", "attributes": {"a":
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"purposes": "offers"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"level": "maybe"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"tea": true}');
+SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"samples": "many"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"brand": "nobody"}');
 SELECT smsflow.finish_import(:import_id);
 \set VERBOSITY terse

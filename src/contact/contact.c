@@ -77,8 +77,10 @@ static SmsflowStatement is_suppressed = {
 	.nargs = 2, .types = (const Oid[]) {INT4OID, TEXTOID}
 };
 
+/* Most stores have no such rule, and a sign-up shall not cost more for it. */
 static SmsflowStatement ask_to_confirm = {
-	.sql = "SELECT smsflow.ask_to_confirm($1)",
+	.sql = "SELECT smsflow.ask_to_confirm($1) WHERE EXISTS (SELECT FROM smsflow.policy_rule"
+	" WHERE kind = 'double_opt_in' AND value <> 'false' AND effective @> now())",
 	.nargs = 1, .types = (const Oid[]) {INT8OID}
 };
 
@@ -87,12 +89,26 @@ static SmsflowStatement find_confirmable = {
 	.nargs = 2, .types = (const Oid[]) {INT8OID, BOOLOID}
 };
 
+/* prepare_generic prepares a statement whose plan does not depend on its parameters. */
+static void
+prepare_generic(SmsflowStatement *statement)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, statement->nargs, unconstify(Oid *, statement->types),
+										  CURSOR_OPT_GENERIC_PLAN);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
+	statement->plan = plan;
+}
+
 uint64
 smsflow_execute(SmsflowStatement *statement, const NullableDatum *args)
 {
 	Datum		values[FUNC_MAX_ARGS];
 	char		nulls[FUNC_MAX_ARGS];
 
+	if (statement->plan == NULL && statement->generic)
+		prepare_generic(statement);
 	smsflow_spi_plan(&statement->plan, statement->sql, statement->nargs, unconstify(Oid *, statement->types));
 	for (int i = 0; i < statement->nargs; i++)
 	{
@@ -456,6 +472,8 @@ record_revocation(int32 brand_id, NullableDatum phone, LedgerEntry *entry, Nulla
 	entry->occurred_at = at.isnull ? revocation_instant(consent, entry->purposes)
 		: Min(DatumGetTimestampTz(at.value), GetCurrentTimestamp());
 	smsflow_append_to_ledger(contact_id, entry);
+	if (!at.isnull)
+		smsflow_renew_proof(contact_id);
 	smsflow_note_revocation(SMSFLOW_REVOKE_CONTACT, contact_id);
 	return ends_something(consent, entry);
 }

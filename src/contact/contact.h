@@ -19,6 +19,7 @@ typedef struct SmsflowStatement
 	const char *sql;
 	int			nargs;
 	const Oid  *types;
+	bool		generic;		/* one plan for all values: planning anew costs more than it saves */
 	SPIPlanPtr	plan;			/* NULL until first used */
 } SmsflowStatement;
 
@@ -55,6 +56,9 @@ typedef struct LedgerEntry
  * connection.
  */
 extern void smsflow_append_to_ledger(int64 contact_id, const LedgerEntry *entry);
+
+/* smsflow_renew_proof recomputes contact.proof from the ledger, after a revocation recorded late. */
+extern void smsflow_renew_proof(int64 contact_id);
 
 /* smsflow_effect_of returns what one ledger entry adds to a consent; level NONE is a revocation. */
 extern SmsflowConsent smsflow_effect_of(unsigned purposes, SmsflowLevel level, TimestampTz at);

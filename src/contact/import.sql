@@ -60,6 +60,10 @@ BEGIN
 	END IF;
 	PERFORM smsflow.check_options(options, '{brand,region,purposes,level,source,samples}');
 	PERFORM smsflow.purpose_named(p) FROM unnest(smsflow.import_purposes(options -> 'purposes')) AS p;
+	IF jsonb_typeof(options -> 'samples') <> 'number' OR (options ->> 'samples')::numeric NOT BETWEEN 0 AND 1000 THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'option "samples" must be a number of rows',
+			DETAIL = 'It is how many refused rows the report shows, 0 to 1000.', HINT = 'Leave it out for 10.';
+	END IF;
 	IF options ->> 'level' NOT IN ('implied', 'express', 'written', 'confirmed') THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown consent level "%s"', options ->> 'level'),
 			DETAIL = 'Levels that can be granted are implied, express, written and confirmed.', HINT = 'Use one of these names, in small letters.';

@@ -43,7 +43,7 @@ static SmsflowStatement append_entries = {
 	"  consent = c.consent OPERATOR(smsflow.+) a.effect,"
 	"  proof = smsflow.next_proof(c.proof, c.consent, a.effect, a.consent_event_id)"
 	" FROM appended AS a WHERE c.contact_id = a.contact_id",
-	.nargs = COLUMNS, .types = (const Oid[]) {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	.generic = true, .nargs = COLUMNS, .types = (const Oid[]) {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
@@ -110,12 +110,17 @@ smsflow_append_to_ledger(int64 contact_id, const LedgerEntry *entry)
 		single(entry->evidence, JSONBOID),
 		single(smsflow_value(TimestampTzGetDatum(entry->occurred_at)), TIMESTAMPTZOID),
 	};
-	const NullableDatum key[] = {smsflow_value(Int64GetDatum(contact_id))};
 
 	if (smsflow_execute(&append_entries, args) != 1)
 		elog(ERROR, "contact disappeared while its consent was recorded");
-	if (entry->level == NULL)
-		smsflow_execute(&renew_proof, key);
+}
+
+void
+smsflow_renew_proof(int64 contact_id)
+{
+	const NullableDatum key[] = {smsflow_value(Int64GetDatum(contact_id))};
+
+	smsflow_execute(&renew_proof, key);
 }
 
 /* append_entries(contact_ids, kinds, purposes, levels, sources, disclosures, versions, words, evidence, instants) */
