@@ -21,7 +21,7 @@ SQL_TABLES = src/preamble.sql \
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/contact/contact.sql src/gateway/gateway.sql src/gateway/profiles.sql \
 	src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql \
-	src/callback/callback.sql src/metrics/metrics.sql src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/dump.sql
+	src/callback/callback.sql src/contact/import.sql src/contact/rights.sql src/metrics/metrics.sql src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
 ROOMS = types contact message segment campaign sequence gateway callback ops worker
@@ -37,7 +37,7 @@ PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
 SHLIB_LINK = -lcurl
 
-REGRESS = phone consent text contact gateway message segment campaign sequence callback metrics ops gate
+REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

@@ -77,7 +77,8 @@ SELECT campaign, status, planned, queued, refused, sent, percent, started_at IS 
 -- Each call is one slice, and the campaign can be paused between two.
 DO $$
 BEGIN
-	WHILE (SELECT queued < 3 FROM smsflow.campaign WHERE name = 'spring') LOOP
+	FOR i IN 1 .. 1000 LOOP
+		EXIT WHEN (SELECT queued >= 3 FROM smsflow.campaign WHERE name = 'spring');
 		IF smsflow.advance_campaigns(1) > clock_timestamp() THEN
 			RAISE 'there is more to do';
 		END IF;

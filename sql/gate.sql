@@ -3,7 +3,7 @@
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO, YMD';
 CREATE FUNCTION pg_temp.person(phone text, attributes jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
-	SELECT smsflow.subscribe(phone, '{transactional,conversational,cart,promotional}', level => 'confirmed', attributes => attributes,
+	SELECT smsflow.subscribe(phone, '{transactional,conversational,cart,promotional}', level => 'confirmed', disclosure => 'Offers and shopping cart reminders by text', attributes => attributes,
 		occurred_at => '2020-01-01') $$;
 -- What the gate says at an instant, and the same minute as the recipient's clock shows it.
 CREATE FUNCTION pg_temp.word(phone text, at timestamptz, zone text, purpose text DEFAULT 'promotional')

@@ -64,8 +64,8 @@ SELECT component, ok, message FROM smsflow.health() WHERE component IN ('senders
 
 SELECT smsflow.subscribe('+14155552681') AS ann, smsflow.subscribe('+14155552682') AS bob \gset
 CREATE FUNCTION pg_temp.append(contact bigint, at timestamptz, campaign integer DEFAULT NULL) RETURNS bigint LANGUAGE sql AS $$
-	INSERT INTO smsflow.outbox (created_at, expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, purpose, parts, unicode, body)
-	SELECT $2, $2 + interval '1 day', contact_id, phone, (SELECT max(queue_id) FROM smsflow.queue), brand_id, $3, 'promotional', 1, false, 'Hello'
+	INSERT INTO smsflow.outbox (created_at, expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, purpose, parts, unicode, body, consent_event_id)
+	SELECT $2, $2 + interval '1 day', contact_id, phone, (SELECT max(queue_id) FROM smsflow.queue), brand_id, $3, 'promotional', 1, false, 'Hello', smsflow.proof(proof, 'promotional')
 	FROM smsflow.contact WHERE contact_id = $1 RETURNING message_id $$;
 SELECT pg_temp.append(:ann, '2026-03-01 10:00+00') AS message_id \gset
 SELECT ok, message, hint IS NOT NULL AS advice FROM smsflow.health() WHERE component = 'queue';

@@ -45,7 +45,7 @@ good "build"
 
 # Tests read a copy: the checkout may be closed to the ordinary user.
 work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-check.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap '[ -n "${CHECK_KEEP:-}" ] && cp -r "$work/out/results" "$CHECK_KEEP"; rm -rf "$work"' EXIT
 cp -r sql expected test smsflowd README.md "$work/"
 mkdir -p "$work/out"
 [ "$(id -u)" -eq 0 ] && chown -R postgres "$work"
@@ -75,7 +75,7 @@ count_regress() {
 
 run_regress() {
 	local log=$work/regress.log
-	(cd "$work/out" && as_user "$pgxs/src/test/regress/pg_regress" --inputdir="$work" --outputdir="$work/out" \
+	(cd "$work/out" && as_user timeout 300 "$pgxs/src/test/regress/pg_regress" --inputdir="$work" --outputdir="$work/out" \
 		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/regress" --temp-config="$work/test/smsflow.conf" \
 		--encoding=UTF8 --no-locale --load-extension=smsflow ${CHECK_REGRESS:-$(make -s -C "$top" print-REGRESS)}) >"$log" 2>&1
 	local code=$?
@@ -90,7 +90,7 @@ run_regress() {
 
 run_isolation() {
 	local log=$work/isolation.log
-	(cd "$work/out" && as_user "$pgxs/src/test/isolation/pg_isolation_regress" --inputdir="$work/test" --outputdir="$work/out" \
+	(cd "$work/out" && as_user timeout 300 "$pgxs/src/test/isolation/pg_isolation_regress" --inputdir="$work/test" --outputdir="$work/out" \
 		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/isolation" --temp-config="$work/test/smsflow.conf" \
 		--encoding=UTF8 --no-locale --load-extension=smsflow ${CHECK_ISOLATION:-$(make -s -C "$top" print-ISOLATION)}) >"$log" 2>&1
 	local code=$?
@@ -111,7 +111,7 @@ run_tap() {
 		as_user mkdir -p "$work/tap/$name"
 		(cd "$work" && as_user env TESTDIR="$work/tap/$name" TESTDATADIR="$work/tap/$name" TESTLOGDIR="$work/tap/$name/log" SMSFLOWD="$work/smsflowd" \
 			PG_REGRESS="$pgxs/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" top_builddir="$work" \
-			prove -I "$pgxs/src/test/perl" -I test/perl --timer "$file") >"$log" 2>&1
+			timeout 400 prove -I "$pgxs/src/test/perl" -I test/perl --timer "$file") >"$log" 2>&1
 		code=$?
 		if [ $code -ne 0 ]; then
 			grep -E '^ *#|not ok|Failed|Result|exited' "$log" | head -40

@@ -82,11 +82,15 @@ CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.auto_r
 	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('action', 'language');
 
 -- Answers of one kind to one person are sent once an hour at most: two machines
--- that answer each other must not go on for ever.
+-- that answer each other must not go on for ever. A STOP is confirmed once, until
+-- the person agrees to something again.
 CREATE OR REPLACE FUNCTION smsflow.answer_automatically(inbound_id bigint, action text) RETURNS bigint
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT smsflow.answer(i.inbound_id, r.body, 'compliance', concat_ws(':', 'smsflow', answer_automatically.action,
-		COALESCE('contact ' || i.contact_id, 'inbound ' || i.inbound_id), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24')))
+		COALESCE('contact ' || i.contact_id, 'inbound ' || i.inbound_id),
+		CASE WHEN answer_automatically.action = 'opt_out' AND i.contact_id IS NOT NULL
+			THEN 'grant ' || COALESCE((SELECT max(e.consent_event_id) FROM smsflow.consent_event e WHERE e.contact_id = i.contact_id AND e.kind <> 'revoke'), 0)
+			ELSE to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24') END))
 	FROM smsflow.inbound i
 	LEFT JOIN smsflow.contact c USING (contact_id)
 	CROSS JOIN LATERAL (SELECT a.body FROM smsflow.auto_reply a
@@ -130,11 +134,13 @@ REVOKE ALL ON FUNCTION smsflow.credit_reply(bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.obey_opt_out(inbound_id bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	WITH done AS MATERIALIZED (SELECT smsflow.revoke_by_reply(inbound_id, smsflow.stop_purposes()) AS ended)
-	SELECT smsflow.answer_automatically(inbound_id, 'opt_out') FROM done WHERE ended;
+	SELECT smsflow.revoke_by_reply(i.inbound_id, smsflow.stop_purposes(smsflow.answered_purpose(i.contact_id)))
+	FROM smsflow.inbound i WHERE i.inbound_id = obey_opt_out.inbound_id;
 	SELECT smsflow.credit_opt_out(inbound_id);
+	SELECT smsflow.answer_automatically(inbound_id, 'opt_out') FROM smsflow.inbound i JOIN smsflow.gateway g USING (gateway_id)
+	WHERE i.inbound_id = obey_opt_out.inbound_id AND COALESCE(g.options ->> 'answers_stop', 'false') <> 'true';
 $$;
-COMMENT ON FUNCTION smsflow.obey_opt_out(bigint) IS 'STOP: ends every purpose that a STOP ends, and confirms it once (47 CFR 64.1200(a)(12))';
+COMMENT ON FUNCTION smsflow.obey_opt_out(bigint) IS 'STOP: ends every purpose that a STOP ends in answer to the last message, and confirms it once (47 CFR 64.1200(a)(12)), unless the gateway does (its option answers_stop)';
 REVOKE ALL ON FUNCTION smsflow.obey_opt_out(bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.obey_review(inbound_id bigint) RETURNS void
@@ -162,23 +168,24 @@ CREATE OR REPLACE FUNCTION smsflow.obey_opt_in(inbound_id bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	WITH restored AS MATERIALIZED (
 		SELECT smsflow.subscribe(i.phone::text, p.purposes, 'keyword', level => 'express', brand => b.name,
-			evidence => jsonb_build_object('inbound_id', i.inbound_id, 'words', i.body))
+			evidence => jsonb_build_object('inbound_id', i.inbound_id, 'words', i.body)),
+			EXISTS (SELECT FROM unnest(p.purposes::smsflow.purpose[]) AS n (purpose), smsflow.confirm_window(n.purpose) w WHERE w.asks) AS asked
 		FROM smsflow.inbound i JOIN smsflow.brand b USING (brand_id)
 		CROSS JOIN LATERAL (SELECT smsflow.restorable_purposes(i.contact_id) AS purposes) p
 		WHERE i.inbound_id = obey_opt_in.inbound_id AND p.purposes IS NOT NULL)
-	SELECT smsflow.answer_automatically(inbound_id, 'opt_in') FROM restored;
+	SELECT smsflow.answer_automatically(inbound_id, 'opt_in') FROM restored WHERE NOT restored.asked;
 	SELECT smsflow.credit_reply(inbound_id);
 $$;
-COMMENT ON FUNCTION smsflow.obey_opt_in(bigint) IS 'START: what the person once agreed to and has ended since holds again, at level express';
+COMMENT ON FUNCTION smsflow.obey_opt_in(bigint) IS 'START: what the person once agreed to and has ended since holds again, at level express; where sign-ups are to be confirmed, this one is, too';
 REVOKE ALL ON FUNCTION smsflow.obey_opt_in(bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.obey_confirm(inbound_id bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT smsflow.confirm_opt_in(i.phone::text, b.name) FROM smsflow.inbound i JOIN smsflow.brand b USING (brand_id)
+	SELECT smsflow.record_confirmation(i.phone::text, jsonb_build_object('inbound_id', i.inbound_id, 'words', i.body), b.name) FROM smsflow.inbound i JOIN smsflow.brand b USING (brand_id)
 		WHERE i.inbound_id = obey_confirm.inbound_id;
 	SELECT smsflow.credit_reply(inbound_id);
 $$;
-COMMENT ON FUNCTION smsflow.obey_confirm(bigint) IS 'YES: confirms what the person agreed to';
+COMMENT ON FUNCTION smsflow.obey_confirm(bigint) IS 'YES: confirms what the person agreed to not long ago; later it does nothing, and is kept';
 REVOKE ALL ON FUNCTION smsflow.obey_confirm(bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.obey_help(inbound_id bigint) RETURNS void
@@ -271,6 +278,20 @@ CREATE OR REPLACE FUNCTION smsflow.learn_from_reports(callback_ids bigint[], mes
 $$;
 COMMENT ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) IS 'Keeps what new reports say about people: reachable or not, and opted out at their carrier';
 REVOKE ALL ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) FROM PUBLIC;
+
+-- A gateway may refuse at once what its carrier would have reported later.
+CREATE OR REPLACE FUNCTION smsflow.learn_from_refusals(message_ids bigint[])
+	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	SELECT CASE WHEN smsflow.record_opt_out(blocked.phone, smsflow.stop_purposes(), 'carrier', NULL,
+			jsonb_build_object('message_id', blocked.message_id, 'code', blocked.code), NULL, blocked.brand)
+		THEN smsflow.attribute_opt_out(blocked.contact_id) END
+	FROM (SELECT DISTINCT ON (o.brand_id, o.recipient) o.recipient::text AS phone, o.message_id, o.contact_id, a.code, b.name AS brand
+		FROM smsflow.attempt a JOIN smsflow.outbox o ON o.message_id = a.message_id JOIN smsflow.brand b ON b.brand_id = o.brand_id
+		WHERE a.message_id = ANY (learn_from_refusals.message_ids) AND a.class = 'opted_out'
+		ORDER BY o.brand_id, o.recipient, o.message_id) AS blocked;
+$$;
+COMMENT ON FUNCTION smsflow.learn_from_refusals(bigint[]) IS 'Records the opt-out of everybody whose message a gateway refused because they had opted out there';
+REVOKE ALL ON FUNCTION smsflow.learn_from_refusals(bigint[]) FROM PUBLIC;
 
 -- Known messages come with their status and whether they were sent, as they are
 -- before these reports. The correlated look-ups keep the plan on indexes.

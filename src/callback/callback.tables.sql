@@ -45,16 +45,17 @@ COMMENT ON COLUMN smsflow.inbound.address IS 'Our number it was sent to';
 COMMENT ON COLUMN smsflow.inbound.action IS 'opt_out, review, opt_in, confirm, help or none';
 
 CREATE TABLE smsflow.auto_reply (
-	action		text NOT NULL CHECK (action IN ('opt_out', 'opt_in', 'help')),
+	action		text NOT NULL CHECK (action IN ('opt_out', 'opt_in', 'help', 'confirm_request')),
 	language	text NOT NULL DEFAULT '',
 	body		text NOT NULL,
 	builtin		boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (action, language)
 );
-COMMENT ON TABLE smsflow.auto_reply IS 'Answer that a reply gets at once, as a message of purpose compliance';
+COMMENT ON TABLE smsflow.auto_reply IS 'Answer that a reply gets at once, and the question that a sign-up gets (confirm_request, with {{program|...}}), as messages of purpose compliance';
 COMMENT ON COLUMN smsflow.auto_reply.language IS 'Language of the contact; empty: used where no language fits';
 COMMENT ON COLUMN smsflow.auto_reply.body IS 'Text with {{variables}}; all but {{brand}} need a default, and the brand too where the store has only the one without a name';
 INSERT INTO smsflow.auto_reply (action, language, body, builtin) VALUES
 	('opt_out', '', '{{brand|Our shop}}: You are unsubscribed and will get no more messages. Reply START to subscribe again.', true),
 	('opt_in', '', '{{brand|Our shop}}: You are subscribed again. Msg & data rates may apply. Reply HELP for help, STOP to end.', true),
-	('help', '', '{{brand|Our shop}}: Text messages from our shop. Msg frequency varies. Msg & data rates may apply. Reply STOP to end.', true);
+	('help', '', '{{brand|Our shop}}: Text messages from our shop. Msg frequency varies. Msg & data rates may apply. Reply STOP to end.', true),
+	('confirm_request', '', '{{brand|Our shop}}: Reply YES to get {{program|messages}} by text. Msg frequency varies. Msg & data rates may apply. Reply HELP for help, STOP to end.', true);

@@ -3,8 +3,7 @@
  *
  * They are C because an application makes them on every sign-up and every STOP. Each one locks the contact's row first,
  * and only then reads the clock: entries of one contact are therefore appended one after another, their hashes form
- * one chain, and of two calls the later one has the later instant. The ledger entry, the contact's folded consent and
- * the head of its chain are written by a single statement, so that they cannot part.
+ * one chain, and of two calls the later one has the later instant.
  */
 #include "contact/contact.h"
 #include "message/spi.h"
@@ -27,17 +26,7 @@
 
 #define MARKETING_PURPOSES ((1u << SMSFLOW_PURPOSE_PROMOTIONAL) | (1u << SMSFLOW_PURPOSE_CART))
 
-typedef struct LedgerEntry
-{
-	const char *kind;			/* grant, confirm or revoke */
-	unsigned	purposes;		/* bits (1 << SmsflowPurpose) */
-	const char *level;			/* NULL for a revocation */
-	const char *source;
-	NullableDatum disclosure;
-	NullableDatum words;
-	NullableDatum evidence;
-	TimestampTz occurred_at;
-} LedgerEntry;
+static const NullableDatum nothing = {0, true};
 
 /* ---- statements ---- */
 
@@ -72,24 +61,45 @@ static SmsflowStatement merge_contact = {
 	.nargs = 4, .types = (const Oid[]) {INT4OID, TEXTOID, TEXTOID, JSONBOID}
 };
 
-static SmsflowStatement append_entry = {
-	.sql = "WITH entry AS MATERIALIZED ("
-	"  SELECT ROW(NULL, c.contact_id, $2, $3::smsflow.purpose[], $4::smsflow.consent_level, $5, $6, $7, $8, $9,"
-	"   clock_timestamp(), session_user, pg_current_xact_id(), c.ledger_head, NULL)::smsflow.consent_event AS e"
-	"  FROM smsflow.contact AS c WHERE c.contact_id = $1"
-	" ), appended AS ("
-	"  INSERT INTO smsflow.consent_event (contact_id, kind, purposes, level, source, disclosure, words, evidence,"
-	"   occurred_at, recorded_at, recorded_by, xid, previous_hash, hash)"
-	"  SELECT (e).contact_id, (e).kind, (e).purposes, (e).level, (e).source, (e).disclosure, (e).words, (e).evidence,"
-	"   (e).occurred_at, (e).recorded_at, (e).recorded_by, (e).xid, (e).previous_hash, smsflow.consent_event_hash(e)"
-	"  FROM entry RETURNING *"
-	" )"
-	" UPDATE smsflow.contact AS c SET updated_at = clock_timestamp(), ledger_head = a.hash, consent ="
-	"  c.consent OPERATOR(smsflow.+) smsflow.consent_of(a.kind, a.purposes::text[], a.level::text, a.occurred_at)"
-	" FROM appended AS a WHERE c.contact_id = a.contact_id",
-	.nargs = 9, .types = (const Oid[]) {INT8OID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
-	TIMESTAMPTZOID}
+static SmsflowStatement resolve_disclosure = {
+	.sql = "SELECT body, version, names_cart FROM smsflow.resolve_disclosure($1, $2, $3::smsflow.purpose[], $4)",
+	.nargs = 4, .types = (const Oid[]) {INT4OID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
+
+static SmsflowStatement admit_number = {
+	.sql = "SELECT smsflow.admit_number($1, smsflow.parse_phone($2), $3)"
+	" WHERE EXISTS (SELECT FROM smsflow.suppression WHERE brand_id = $1)",
+	.nargs = 3, .types = (const Oid[]) {INT4OID, TEXTOID, TEXTOID}
+};
+
+static SmsflowStatement is_suppressed = {
+	.sql = "SELECT FROM (SELECT) AS one WHERE smsflow.is_suppressed($1, smsflow.parse_phone($2))",
+	.nargs = 2, .types = (const Oid[]) {INT4OID, TEXTOID}
+};
+
+/* Most stores have no such rule, and a sign-up shall not cost more for it. */
+static SmsflowStatement ask_to_confirm = {
+	.sql = "SELECT smsflow.ask_to_confirm($1) WHERE EXISTS (SELECT FROM smsflow.policy_rule"
+	" WHERE kind = 'double_opt_in' AND value <> 'false' AND effective @> now())",
+	.nargs = 1, .types = (const Oid[]) {INT8OID}
+};
+
+static SmsflowStatement find_confirmable = {
+	.sql = "SELECT smsflow.confirmable_purposes($1, $2)",
+	.nargs = 2, .types = (const Oid[]) {INT8OID, BOOLOID}
+};
+
+/* prepare_generic prepares a statement whose plan does not depend on its parameters. */
+static void
+prepare_generic(SmsflowStatement *statement)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, statement->nargs, unconstify(Oid *, statement->types),
+										  CURSOR_OPT_GENERIC_PLAN);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
+	statement->plan = plan;
+}
 
 uint64
 smsflow_execute(SmsflowStatement *statement, const NullableDatum *args)
@@ -97,6 +107,8 @@ smsflow_execute(SmsflowStatement *statement, const NullableDatum *args)
 	Datum		values[FUNC_MAX_ARGS];
 	char		nulls[FUNC_MAX_ARGS];
 
+	if (statement->plan == NULL && statement->generic)
+		prepare_generic(statement);
 	smsflow_spi_plan(&statement->plan, statement->sql, statement->nargs, unconstify(Oid *, statement->types));
 	for (int i = 0; i < statement->nargs; i++)
 	{
@@ -168,9 +180,8 @@ purpose_named(const char *name)
 	return purpose;
 }
 
-/* purposes_argument returns an array of purpose names as bits. */
-static unsigned
-purposes_argument(FunctionCallInfo fcinfo, int n)
+unsigned
+smsflow_purposes_argument(FunctionCallInfo fcinfo, int n)
 {
 	unsigned	purposes = 0;
 	Datum	   *names = NULL;
@@ -188,8 +199,8 @@ purposes_argument(FunctionCallInfo fcinfo, int n)
 	return purposes;
 }
 
-static const char *
-level_argument(FunctionCallInfo fcinfo, int n)
+const char *
+smsflow_level_argument(FunctionCallInfo fcinfo, int n)
 {
 	const char *name = PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n));
 	SmsflowLevel level;
@@ -255,82 +266,64 @@ grant_instant(FunctionCallInfo fcinfo, int n)
 	return Min(at, now);
 }
 
-/* ---- the ledger ---- */
+/* ---- subscribe ---- */
 
-static Datum
-purpose_names(unsigned purposes)
+static unsigned
+purposes_of_names(NullableDatum names)
 {
-	Datum		names[SMSFLOW_PURPOSES];
+	unsigned	purposes = 0;
+	Datum	   *elements;
 	int			count = 0;
 
-	for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
-		if (purposes & (1u << purpose))
-			names[count++] = CStringGetTextDatum(smsflow_purpose_name((SmsflowPurpose) purpose));
-	return PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
+	if (!names.isnull)
+		deconstruct_array(DatumGetArrayTypeP(names.value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+		purposes |= 1u << purpose_named(TextDatumGetCString(elements[i]));
+	return purposes;
 }
 
-/* append_to_ledger writes an entry and its effect; the caller has locked the contact. */
-static void
-append_to_ledger(int64 contact_id, const LedgerEntry *entry)
+/* read_disclosure replaces a name by the text it stands for; returns whether the text names cart reminders. */
+static bool
+read_disclosure(int32 brand_id, NullableDatum purposes, LedgerEntry *entry)
 {
-	const NullableDatum args[] = {
-		smsflow_value(Int64GetDatum(contact_id)),
-		smsflow_value(CStringGetTextDatum(entry->kind)),
-		smsflow_value(purpose_names(entry->purposes)),
-		entry->level ? smsflow_value(CStringGetTextDatum(entry->level)) : (NullableDatum) {0, true},
-		smsflow_value(CStringGetTextDatum(entry->source)),
-		entry->disclosure,
-		entry->words,
-		entry->evidence,
-		smsflow_value(TimestampTzGetDatum(entry->occurred_at)),
-	};
+	const NullableDatum args[] = {smsflow_value(Int32GetDatum(brand_id)), entry->disclosure, purposes,
+	smsflow_value(TimestampTzGetDatum(entry->occurred_at))};
+	NullableDatum names_cart;
 
-	if (smsflow_execute(&append_entry, args) != 1)
-		elog(ERROR, "contact disappeared while its consent was recorded");
-}
-
-/* effect_of returns what one ledger entry adds to a consent. */
-static SmsflowConsent
-effect_of(unsigned purposes, SmsflowLevel level, TimestampTz at)
-{
-	SmsflowConsent effect;
-
-	smsflow_consent_clear(&effect);
-	for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
-	{
-		if ((purposes & (1u << purpose)) == 0)
-			continue;
-		if (level == SMSFLOW_LEVEL_NONE)
-			smsflow_consent_revoke(&effect, (SmsflowPurpose) purpose, at);
-		else
-			smsflow_consent_grant(&effect, (SmsflowPurpose) purpose, level, at);
-	}
-	return effect;
+	if (entry->disclosure.isnull)
+		return false;
+	smsflow_execute(&resolve_disclosure, args);
+	entry->disclosure = smsflow_result(1);
+	entry->disclosure_version = smsflow_result(2);
+	names_cart = smsflow_result(3);
+	return DatumGetBool(names_cart.value);
 }
 
 /*
- * consent_of(kind text, purposes text[], level text, at timestamptz) returns consent: the value of one ledger entry.
- * The fold of the ledger, in every place where it is made, is the sum of these.
+ * append_grant appends what a person agreed to. Carriers take cart reminders apart: without a text that names them,
+ * agreeing to them is no more than express (T-Mobile code of conduct, shopping cart reminders).
  */
-PG_FUNCTION_INFO_V1(smsflow_pg_consent_of);
-Datum
-smsflow_pg_consent_of(PG_FUNCTION_ARGS)
+static void
+append_grant(int64 contact_id, LedgerEntry entry, bool names_cart)
 {
-	unsigned	purposes = purposes_argument(fcinfo, 1);
-	SmsflowLevel level = SMSFLOW_LEVEL_NONE;
-	SmsflowConsent effect;
+	const unsigned cart = 1u << SMSFLOW_PURPOSE_CART;
+	const NullableDatum key[] = {smsflow_value(Int64GetDatum(contact_id))};
+	LedgerEntry lower = entry;
+	SmsflowLevel level;
 
-	if (!PG_ARGISNULL(2))
+	smsflow_level_from_name(entry.level, strlen(entry.level), &level);
+	if ((entry.purposes & cart) && !names_cart && level > SMSFLOW_LEVEL_EXPRESS)
 	{
-		const char *name = level_argument(fcinfo, 2);
-
-		smsflow_level_from_name(name, strlen(name), &level);
+		entry.purposes &= ~cart;
+		lower.purposes = cart;
+		lower.level = smsflow_level_name(SMSFLOW_LEVEL_EXPRESS);
+		smsflow_append_to_ledger(contact_id, &lower);
 	}
-	effect = effect_of(purposes, level, PG_GETARG_TIMESTAMPTZ(3));
-	PG_RETURN_CONSENT_P(&effect);
+	if (entry.purposes != 0)
+		smsflow_append_to_ledger(contact_id, &entry);
+	if (level == SMSFLOW_LEVEL_EXPRESS || level == SMSFLOW_LEVEL_WRITTEN)
+		smsflow_execute(&ask_to_confirm, key);
 }
-
-/* ---- subscribe ---- */
 
 /*
  * subscribe(phone, purposes, source, disclosure, level, evidence, external_id, attributes, occurred_at, brand)
@@ -340,16 +333,18 @@ Datum
 smsflow_pg_subscribe(PG_FUNCTION_ARGS)
 {
 	NullableDatum contact[4];
-	LedgerEntry entry = {.kind = "grant", .words = {0, true}};
+	NullableDatum admit[3];
+	LedgerEntry entry = {.kind = "grant", .disclosure_version = {0, true}, .words = {0, true}};
 	int64		contact_id;
+	bool		names_cart;
 
 	text_argument(fcinfo, 0, "phone");
-	entry.purposes = purposes_argument(fcinfo, 1);
+	entry.purposes = smsflow_purposes_argument(fcinfo, 1);
 	entry.source = text_argument(fcinfo, 2, "source");
 	entry.disclosure = argument(fcinfo, 3);
-	entry.level = level_argument(fcinfo, 4);
+	entry.level = smsflow_level_argument(fcinfo, 4);
 	entry.evidence = object_argument(fcinfo, 5, "evidence");
-	grant_instant(fcinfo, 8);
+	entry.occurred_at = grant_instant(fcinfo, 8);
 	contact[1] = argument(fcinfo, 0);
 	contact[2] = argument(fcinfo, 6);
 	contact[3] = object_argument(fcinfo, 7, "attributes");
@@ -357,13 +352,39 @@ smsflow_pg_subscribe(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	contact[0] = smsflow_value(Int32GetDatum(brand_argument(fcinfo, 9)));
+	names_cart = read_disclosure(DatumGetInt32(contact[0].value), argument(fcinfo, 1), &entry);
+	admit[0] = contact[0];
+	admit[1] = contact[1];
+	admit[2] = argument(fcinfo, 2);
+	smsflow_execute(&admit_number, admit);
 	smsflow_execute(&merge_contact, contact);
 	contact_id = DatumGetInt64(smsflow_result(1).value);
 	/* The contact is locked from here on, so that this clock reading is in the order of the ledger. */
 	entry.occurred_at = grant_instant(fcinfo, 8);
-	append_to_ledger(contact_id, &entry);
+	append_grant(contact_id, entry, names_cart);
 	SPI_finish();
 	PG_RETURN_INT64(contact_id);
+}
+
+/* confirm appends a confirmation of what may be confirmed; false if there is nothing. Needs an open SPI connection. */
+static bool
+confirm(int32 brand_id, NullableDatum phone, bool pending_only, NullableDatum evidence)
+{
+	LedgerEntry entry = {.kind = "confirm", .level = "confirmed", .source = "confirmation", .disclosure = {0, true},
+	.disclosure_version = {0, true}, .words = {0, true}, .evidence = evidence};
+	const NullableDatum key[] = {smsflow_value(Int32GetDatum(brand_id)), phone};
+	NullableDatum which[2];
+
+	if (smsflow_execute(&lock_contact, key) == 0)
+		return false;
+	which[0] = smsflow_result(1);
+	which[1] = smsflow_value(BoolGetDatum(pending_only));
+	smsflow_execute(&find_confirmable, which);
+	entry.purposes = purposes_of_names(smsflow_result(1));
+	entry.occurred_at = GetCurrentTimestamp();
+	if (entry.purposes != 0)
+		smsflow_append_to_ledger(DatumGetInt64(which[0].value), &entry);
+	return entry.purposes != 0;
 }
 
 /* confirm_opt_in(phone, brand) */
@@ -371,29 +392,29 @@ PG_FUNCTION_INFO_V1(smsflow_pg_confirm_opt_in);
 Datum
 smsflow_pg_confirm_opt_in(PG_FUNCTION_ARGS)
 {
-	LedgerEntry entry = {.kind = "confirm", .level = "confirmed", .source = "confirmation",
-	.disclosure = {0, true}, .words = {0, true}};
-	NullableDatum key[2];
+	NullableDatum evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	bool		confirmed;
 
 	text_argument(fcinfo, 0, "phone");
 	SPI_connect();
-	key[0] = smsflow_value(Int32GetDatum(brand_argument(fcinfo, 1)));
-	key[1] = argument(fcinfo, 0);
-	if (smsflow_execute(&lock_contact, key) > 0)
-	{
-		const SmsflowConsent *consent = DatumGetConsentP(smsflow_result(2).value);
-		int64		contact_id = DatumGetInt64(smsflow_result(1).value);
-
-		for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
-			if (smsflow_consent_level(consent, (SmsflowPurpose) purpose) >= SMSFLOW_LEVEL_EXPRESS)
-				entry.purposes |= 1u << purpose;
-		entry.evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-		entry.occurred_at = GetCurrentTimestamp();
-		if (entry.purposes != 0)
-			append_to_ledger(contact_id, &entry);
-	}
+	confirmed = confirm(brand_argument(fcinfo, 1), argument(fcinfo, 0), false, evidence);
 	SPI_finish();
-	PG_RETURN_BOOL(entry.purposes != 0);
+	PG_RETURN_BOOL(confirmed);
+}
+
+/* record_confirmation(phone, evidence, brand) */
+PG_FUNCTION_INFO_V1(smsflow_pg_record_confirmation);
+Datum
+smsflow_pg_record_confirmation(PG_FUNCTION_ARGS)
+{
+	NullableDatum evidence = object_argument(fcinfo, 1, "evidence");
+	bool		confirmed;
+
+	text_argument(fcinfo, 0, "phone");
+	SPI_connect();
+	confirmed = confirm(brand_argument(fcinfo, 2), argument(fcinfo, 0), true, evidence);
+	SPI_finish();
+	PG_RETURN_BOOL(confirmed);
 }
 
 /* ---- opt_out ---- */
@@ -418,7 +439,7 @@ revocation_instant(const SmsflowConsent *consent, unsigned purposes)
 static bool
 ends_something(const SmsflowConsent *before, const LedgerEntry *entry)
 {
-	SmsflowConsent after = effect_of(entry->purposes, SMSFLOW_LEVEL_NONE, entry->occurred_at);
+	SmsflowConsent after = smsflow_effect_of(entry->purposes, SMSFLOW_LEVEL_NONE, entry->occurred_at);
 
 	smsflow_consent_merge(&after, before);
 	for (SmsflowPurpose purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
@@ -441,32 +462,41 @@ record_revocation(int32 brand_id, NullableDatum phone, LedgerEntry *entry, Nulla
 	const SmsflowConsent *consent;
 	int64		contact_id;
 
+	/* Of an erased person nothing is kept again: the suppression already holds more than this revocation would. */
+	if (smsflow_execute(&lock_contact, contact) == 0 && smsflow_execute(&is_suppressed, contact) > 0)
+		return false;
 	smsflow_execute(&merge_contact, contact);
 	contact_id = DatumGetInt64(smsflow_result(1).value);
 	consent = DatumGetConsentP(smsflow_result(2).value);
 	entry->kind = "revoke";
 	entry->occurred_at = at.isnull ? revocation_instant(consent, entry->purposes)
 		: Min(DatumGetTimestampTz(at.value), GetCurrentTimestamp());
-	append_to_ledger(contact_id, entry);
+	smsflow_append_to_ledger(contact_id, entry);
+	if (!at.isnull)
+		smsflow_renew_proof(contact_id);
 	smsflow_note_revocation(SMSFLOW_REVOKE_CONTACT, contact_id);
 	return ends_something(consent, entry);
 }
 
-/* opt_out(phone, purposes, source, reason, brand) */
+/* opt_out(phone, purposes, source, reason, brand, wait) */
 PG_FUNCTION_INFO_V1(smsflow_pg_opt_out);
 Datum
 smsflow_pg_opt_out(PG_FUNCTION_ARGS)
 {
-	LedgerEntry entry = {.disclosure = {0, true}};
+	LedgerEntry entry = {.disclosure = {0, true}, .disclosure_version = {0, true}};
 	bool		ended;
 
+	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_WRONG_STATE), errmsg("a function cannot wait for its own transaction"),
+						errdetail("What is on its way is stopped when the opt-out commits, which is after this call."),
+						errhint("CALL smsflow.opt_out_and_wait(...), or call smsflow.wait_for_opt_out() after the commit.")));
 	text_argument(fcinfo, 0, "phone");
-	entry.purposes = PG_ARGISNULL(1) ? MARKETING_PURPOSES : purposes_argument(fcinfo, 1);
+	entry.purposes = PG_ARGISNULL(1) ? MARKETING_PURPOSES : smsflow_purposes_argument(fcinfo, 1);
 	entry.source = text_argument(fcinfo, 2, "source");
 	entry.words = argument(fcinfo, 3);
 	entry.evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
 	SPI_connect();
-	ended = record_revocation(brand_argument(fcinfo, 4), argument(fcinfo, 0), &entry, (NullableDatum) {0, true});
+	ended = record_revocation(brand_argument(fcinfo, 4), argument(fcinfo, 0), &entry, nothing);
 	SPI_finish();
 	PG_RETURN_BOOL(ended);
 }
@@ -479,14 +509,15 @@ PG_FUNCTION_INFO_V1(smsflow_pg_opt_out_literal);
 Datum
 smsflow_pg_opt_out_literal(PG_FUNCTION_ARGS)
 {
-	LOCAL_FCINFO(call, 5);
+	LOCAL_FCINFO(call, 6);
 
-	InitFunctionCallInfoData(*call, fcinfo->flinfo, 5, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*call, fcinfo->flinfo, 6, InvalidOid, NULL, NULL);
 	call->args[0] = smsflow_value(CStringGetTextDatum(PG_GETARG_CSTRING(0)));
-	call->args[1] = (NullableDatum) {0, true};
+	call->args[1] = nothing;
 	call->args[2] = smsflow_value(CStringGetTextDatum("api"));
-	call->args[3] = (NullableDatum) {0, true};
-	call->args[4] = (NullableDatum) {0, true};
+	call->args[3] = nothing;
+	call->args[4] = nothing;
+	call->args[5] = nothing;
 	return smsflow_pg_opt_out(call);
 }
 
@@ -495,12 +526,12 @@ PG_FUNCTION_INFO_V1(smsflow_pg_record_opt_out);
 Datum
 smsflow_pg_record_opt_out(PG_FUNCTION_ARGS)
 {
-	LedgerEntry entry = {.disclosure = {0, true}};
+	LedgerEntry entry = {.disclosure = {0, true}, .disclosure_version = {0, true}};
 	SmsflowChannel channel;
 	bool		ended;
 
 	text_argument(fcinfo, 0, "phone");
-	entry.purposes = purposes_argument(fcinfo, 1);
+	entry.purposes = smsflow_purposes_argument(fcinfo, 1);
 	entry.source = text_argument(fcinfo, 2, "channel");
 	if (!smsflow_channel_from_name(entry.source, strlen(entry.source), &channel))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown channel \"%s\"", entry.source),

@@ -7,8 +7,11 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "fmgr.h"
 
+#include "core/consent.h"
 #include "core/purpose.h"
+#include "utils/timestamp.h"
 
 /* A statement that is planned once per backend and kept. */
 typedef struct SmsflowStatement
@@ -16,6 +19,7 @@ typedef struct SmsflowStatement
 	const char *sql;
 	int			nargs;
 	const Oid  *types;
+	bool		generic;		/* one plan for all values: planning anew costs more than it saves */
 	SPIPlanPtr	plan;			/* NULL until first used */
 } SmsflowStatement;
 
@@ -33,6 +37,35 @@ smsflow_value(Datum value)
 {
 	return (NullableDatum) {value, false};
 }
+
+typedef struct LedgerEntry
+{
+	const char *kind;			/* grant, confirm or revoke */
+	unsigned	purposes;		/* bits (1 << SmsflowPurpose) */
+	const char *level;			/* NULL for a revocation */
+	const char *source;
+	NullableDatum disclosure;
+	NullableDatum disclosure_version;
+	NullableDatum words;
+	NullableDatum evidence;
+	TimestampTz occurred_at;
+} LedgerEntry;
+
+/*
+ * smsflow_append_to_ledger writes an entry and its effect; the caller has locked the contact. Needs an open SPI
+ * connection.
+ */
+extern void smsflow_append_to_ledger(int64 contact_id, const LedgerEntry *entry);
+
+/* smsflow_renew_proof recomputes contact.proof from the ledger, after a revocation recorded late. */
+extern void smsflow_renew_proof(int64 contact_id);
+
+/* smsflow_effect_of returns what one ledger entry adds to a consent; level NONE is a revocation. */
+extern SmsflowConsent smsflow_effect_of(unsigned purposes, SmsflowLevel level, TimestampTz at);
+
+/* Arguments that are purposes (as bits) or a level that can be granted; both raise SF007. */
+extern unsigned smsflow_purposes_argument(FunctionCallInfo fcinfo, int n);
+extern const char *smsflow_level_argument(FunctionCallInfo fcinfo, int n);
 
 /* smsflow_brand_id returns the id of a brand; raises SF004. Needs an open SPI connection. */
 extern int32 smsflow_brand_id(const char *name);

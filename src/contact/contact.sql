@@ -46,60 +46,304 @@ CREATE OR REPLACE FUNCTION smsflow.consent_of(kind text, purposes text[], level 
 COMMENT ON FUNCTION smsflow.consent_of(text, text[], text, timestamptz) IS 'What one entry of the ledger says; consent is the sum of these. A null level is a revocation';
 REVOKE ALL ON FUNCTION smsflow.consent_of(text, text[], text, timestamptz) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.personal_digest(salt bytea, words text, evidence jsonb) RETURNS bytea
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN pg_catalog.sha256(salt || pg_catalog.convert_to(pg_catalog.jsonb_build_array(words, evidence)::text, 'UTF8'));
+COMMENT ON FUNCTION smsflow.personal_digest(bytea, text, jsonb) IS 'SHA-256 that stands for words and evidence in the chain';
+REVOKE ALL ON FUNCTION smsflow.personal_digest(bytea, text, jsonb) FROM PUBLIC;
+
 -- The canonical form is a JSON array, which separates fields without doubt; instants are microseconds since 1970 UTC, so
--- that no session setting changes it. consent_event_id is not part of it: the chain gives the order.
+-- that no session setting changes it. consent_event_id is not part of it: the chain gives the order. Words and evidence
+-- are there as a salted digest: they can be erased without breaking the chain.
 CREATE OR REPLACE FUNCTION smsflow.consent_event_hash(e smsflow.consent_event) RETURNS bytea
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.jsonb_build_array(
 		pg_catalog.encode((e).previous_hash, 'hex'), (e).contact_id, (e).kind, (e).purposes::text, (e).level::text,
-		(e).source, (e).disclosure, (e).words, (e).evidence,
+		(e).source, (e).disclosure, pg_catalog.encode((e).personal_digest, 'hex'),
 		(EXTRACT(epoch FROM (e).occurred_at) * 1000000)::bigint, (EXTRACT(epoch FROM (e).recorded_at) * 1000000)::bigint,
-		(e).recorded_by, (e).xid::text)::text, 'UTF8'));
+		(e).recorded_by, (e).xid::text, (e).disclosure_version)::text, 'UTF8'));
 COMMENT ON FUNCTION smsflow.consent_event_hash(smsflow.consent_event) IS 'SHA-256 over the previous hash and the row in canonical form';
 REVOKE ALL ON FUNCTION smsflow.consent_event_hash(smsflow.consent_event) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.next_proof(proof bigint[], before smsflow.consent, effect smsflow.consent, consent_event_id bigint) RETURNS bigint[]
+	AS 'MODULE_PATHNAME', 'smsflow_pg_next_proof' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION smsflow.next_proof(bigint[], smsflow.consent, smsflow.consent, bigint) IS 'contact.proof after an entry with this effect on the consent before';
+REVOKE ALL ON FUNCTION smsflow.next_proof(bigint[], smsflow.consent, smsflow.consent, bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.proof_of(contact_id bigint) RETURNS bigint[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT array_agg(COALESCE((SELECT e.consent_event_id FROM smsflow.consent_event e
+		WHERE e.contact_id = proof_of.contact_id AND e.kind <> 'revoke' AND p.purpose = ANY (e.purposes)
+			AND e.occurred_at > COALESCE((SELECT max(r.occurred_at) FROM smsflow.consent_event r
+				WHERE r.contact_id = proof_of.contact_id AND r.kind = 'revoke' AND p.purpose = ANY (r.purposes)), '-infinity')
+		ORDER BY e.level DESC, e.consent_event_id DESC LIMIT 1), 0) ORDER BY p.purpose)
+	FROM unnest(enum_range(NULL::smsflow.purpose)) AS p (purpose);
+END;
+COMMENT ON FUNCTION smsflow.proof_of(bigint) IS 'contact.proof recomputed from the ledger';
+REVOKE ALL ON FUNCTION smsflow.proof_of(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.append_entries(contact_ids bigint[], kinds text[], purposes text[], levels text[], sources text[],
+		disclosures text[], versions text[], words text[], evidence jsonb[], instants timestamptz[]) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'smsflow_pg_append_entries' LANGUAGE c VOLATILE
+	SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION smsflow.append_entries(bigint[], text[], text[], text[], text[], text[], text[], text[], jsonb[], timestamptz[]) IS
+'Appends an entry for each of these contacts, locked before and each named once; returns how many';
+REVOKE ALL ON FUNCTION smsflow.append_entries(bigint[], text[], text[], text[], text[], text[], text[], text[], jsonb[], timestamptz[]) FROM PUBLIC;
+
+-- What may happen to an entry is one thing: erasure takes words, evidence and salt away, and nothing else.
 CREATE OR REPLACE FUNCTION smsflow.refuse_ledger_change() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	IF TG_OP = 'UPDATE' AND new.words IS NULL AND new.evidence = '{}' AND new.salt IS NULL
+			AND to_jsonb(new) - '{words,evidence,salt}'::text[] = to_jsonb(old) - '{words,evidence,salt}'::text[] THEN
+		RETURN new;
+	END IF;
 	RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('%s is append-only', TG_TABLE_NAME),
 		DETAIL = format('%s would change what the ledger proves.', TG_OP),
-		HINT = 'Record a new entry with subscribe(), confirm_opt_in() or opt_out().';
+		HINT = 'Record a new entry with subscribe(), confirm_opt_in() or opt_out(); personal data is removed by erase_contact().';
 END $$;
 COMMENT ON FUNCTION smsflow.refuse_ledger_change() IS 'Trigger function: raises SF005';
 REVOKE ALL ON FUNCTION smsflow.refuse_ledger_change() FROM PUBLIC;
 
-CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON smsflow.consent_event
-	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.refuse_ledger_change();
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON smsflow.consent_event
+	FOR EACH ROW EXECUTE FUNCTION smsflow.refuse_ledger_change();
 ALTER TABLE smsflow.consent_event ENABLE ALWAYS TRIGGER append_only;
+CREATE OR REPLACE TRIGGER never_truncated BEFORE TRUNCATE ON smsflow.consent_event
+	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.refuse_ledger_change();
+ALTER TABLE smsflow.consent_event ENABLE ALWAYS TRIGGER never_truncated;
+
+CREATE OR REPLACE FUNCTION smsflow.keep_ledger_owner() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF EXISTS (SELECT FROM smsflow.consent_event e WHERE e.contact_id = old.contact_id)
+			AND NOT EXISTS (SELECT FROM smsflow.removed_contact r WHERE r.contact_id = old.contact_id) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = 'a contact with a ledger cannot be deleted',
+			DETAIL = format('Contact %s has entries in smsflow.consent_event.', old.contact_id),
+			HINT = 'Use smsflow.erase_contact(), which keeps the proof and suppresses the number.';
+	END IF;
+	RETURN old;
+END $$;
+COMMENT ON FUNCTION smsflow.keep_ledger_owner() IS 'Trigger function: raises SF005 for a contact whose ledger would be left alone';
+REVOKE ALL ON FUNCTION smsflow.keep_ledger_owner() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER keep_ledger_owner BEFORE DELETE ON smsflow.contact
+	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_ledger_owner();
+
+-- The chain is walked from its head down. An entry that it does not come by was put in; where the entry that should
+-- come next is nowhere, one was taken out, and the walk goes on with the newest one below.
+CREATE OR REPLACE VIEW smsflow.ledger_walk AS
+	WITH RECURSIVE owner AS (
+		SELECT c.contact_id, c.ledger_head FROM smsflow.contact c
+		UNION ALL
+		SELECT r.contact_id, r.ledger_head FROM smsflow.removed_contact r
+	), walk AS (
+		SELECT o.contact_id, e.consent_event_id, e.hash, e.previous_hash,
+			o.ledger_head IS DISTINCT FROM e.hash AS newer_missing, NULL::bigint AS newer_id
+		FROM owner o
+		CROSS JOIN LATERAL (SELECT e.* FROM smsflow.consent_event e WHERE e.contact_id = o.contact_id AND o.ledger_head IS NOT NULL
+			ORDER BY e.hash = o.ledger_head DESC, e.consent_event_id DESC LIMIT 1) e
+		UNION ALL
+		SELECT w.contact_id, e.consent_event_id, e.hash, e.previous_hash, e.hash IS DISTINCT FROM w.previous_hash, w.consent_event_id
+		FROM walk w
+		CROSS JOIN LATERAL (SELECT e.* FROM smsflow.consent_event e
+			WHERE e.contact_id = w.contact_id AND e.consent_event_id < w.consent_event_id AND w.previous_hash IS NOT NULL
+			ORDER BY e.hash = w.previous_hash DESC, e.consent_event_id DESC LIMIT 1) e
+	)
+	SELECT * FROM walk;
+COMMENT ON VIEW smsflow.ledger_walk IS 'Entries of the ledger as the chain leads to them from its head; newer_missing: not the one that should come next';
 
 CREATE OR REPLACE FUNCTION smsflow.verify_consent_ledger() RETURNS TABLE (contact_id bigint, consent_event_id bigint, problem text)
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	WITH entry AS (
-		SELECT e.contact_id, e.consent_event_id, e.hash, e.previous_hash, smsflow.consent_event_hash(e) AS actual,
-			lag(e.hash) OVER (PARTITION BY e.contact_id ORDER BY e.consent_event_id) AS expected_previous
-		FROM smsflow.consent_event AS e
-	), ledger AS (
+	WITH walk AS MATERIALIZED (SELECT * FROM smsflow.ledger_walk),
+	ledger AS (
 		SELECT e.contact_id, max(e.consent_event_id) AS newest,
 			smsflow.consent_agg(smsflow.consent_of(e.kind, e.purposes::text[], e.level::text, e.occurred_at)) AS consent
 		FROM smsflow.consent_event AS e GROUP BY e.contact_id
 	)
 	SELECT e.contact_id, e.consent_event_id, 'entry was changed'
-	FROM entry AS e WHERE e.hash <> e.actual
+	FROM smsflow.consent_event AS e
+	WHERE e.hash <> smsflow.consent_event_hash(e) OR e.personal_digest <> smsflow.personal_digest(e.salt, e.words, e.evidence)
+		OR (e.salt IS NULL AND (e.words IS NOT NULL OR e.evidence <> '{}'))
 	UNION ALL
-	SELECT e.contact_id, e.consent_event_id, 'entry before this one is missing'
-	FROM entry AS e WHERE e.previous_hash IS DISTINCT FROM e.expected_previous
+	SELECT e.contact_id, e.consent_event_id, 'personal data was removed without an erasure'
+	FROM smsflow.consent_event AS e
+	WHERE e.salt IS NULL AND NOT EXISTS (SELECT FROM smsflow.removed_contact AS r WHERE r.contact_id = e.contact_id AND r.reason = 'erasure')
 	UNION ALL
-	SELECT c.contact_id, l.newest, 'newest entry is missing'
-	FROM smsflow.contact AS c LEFT JOIN ledger AS l USING (contact_id) LEFT JOIN smsflow.consent_event AS e ON e.consent_event_id = l.newest
-	WHERE c.ledger_head IS DISTINCT FROM e.hash
+	SELECT w.contact_id, coalesce(w.newer_id, w.consent_event_id),
+		CASE WHEN w.newer_id IS NULL THEN 'newest entry is missing' ELSE 'entry before this one is missing' END
+	FROM walk AS w WHERE w.newer_missing
+	UNION ALL
+	SELECT w.contact_id, w.consent_event_id, 'entry before this one is missing'
+	FROM walk AS w WHERE w.previous_hash IS NOT NULL AND NOT EXISTS (SELECT FROM walk AS d WHERE d.newer_id = w.consent_event_id)
+	UNION ALL
+	SELECT e.contact_id, e.consent_event_id, 'entry was inserted'
+	FROM smsflow.consent_event AS e WHERE NOT EXISTS (SELECT FROM walk AS w WHERE w.consent_event_id = e.consent_event_id)
+	UNION ALL
+	SELECT o.contact_id, NULL, 'newest entry is missing'
+	FROM (SELECT c.contact_id, c.ledger_head FROM smsflow.contact AS c
+		UNION ALL SELECT r.contact_id, r.ledger_head FROM smsflow.removed_contact AS r) AS o
+	WHERE o.ledger_head IS NOT NULL AND NOT EXISTS (SELECT FROM ledger AS l WHERE l.contact_id = o.contact_id)
 	UNION ALL
 	SELECT c.contact_id, l.newest, 'consent of the contact is not what the ledger says'
 	FROM smsflow.contact AS c LEFT JOIN ledger AS l USING (contact_id)
 	WHERE c.consent OPERATOR(smsflow.<>) coalesce(l.consent, 'none')
 	ORDER BY 1, 2, 3
 $$;
-COMMENT ON FUNCTION smsflow.verify_consent_ledger() IS 'Recomputes every hash and the consent of every contact; each row is a contradiction, none is what it should return';
+COMMENT ON FUNCTION smsflow.verify_consent_ledger() IS 'Recomputes every hash, walks every chain from its head, and folds the consent of every contact; each row is a contradiction and says which entry was changed, inserted, or taken out before which. None is what it should return';
 REVOKE ALL ON FUNCTION smsflow.verify_consent_ledger() FROM PUBLIC;
+
+-- ---- disclosures ----
+
+CREATE OR REPLACE FUNCTION smsflow.names_cart(body text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN COALESCE(body ~* '\m((shopping[ -]?)?(carts?|baskets?)|checkout|panier|warenkorb|einkaufswagen|carrito|carrinho|carrello|winkelwagen)\M', false);
+COMMENT ON FUNCTION smsflow.names_cart(text) IS 'Whether a text that people agree to names the shopping cart';
+REVOKE ALL ON FUNCTION smsflow.names_cart(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.add_disclosure(name text, body text, purposes text[] DEFAULT '{promotional}', brand text DEFAULT 'default') RETURNS integer
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	its_brand CONSTANT integer := smsflow.brand_named(add_disclosure.brand);
+	covered smsflow.purpose[];
+	newest smsflow.disclosure;
+	moment timestamptz;
+BEGIN
+	IF coalesce(add_disclosure.name !~ '^[^[:space:]@]{1,63}$', true) OR coalesce(btrim(add_disclosure.body), '') = '' THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'a disclosure needs a name without spaces, and a text',
+			DETAIL = 'The name has 1 to 63 characters without space or "@".', HINT = 'Example: smsflow.add_disclosure(''checkout'', ''...'').';
+	END IF;
+	IF coalesce(cardinality(add_disclosure.purposes), 0) = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'purposes must not be empty',
+			DETAIL = 'A disclosure says what people agree to.', HINT = 'Pass an array such as ''{promotional,cart}''.';
+	END IF;
+	SELECT array_agg(DISTINCT smsflow.purpose_named(p)) INTO covered FROM unnest(add_disclosure.purposes) AS p;
+	PERFORM FROM smsflow.brand AS b WHERE b.brand_id = its_brand FOR NO KEY UPDATE;
+	moment := clock_timestamp();
+	SELECT d.* INTO newest FROM smsflow.disclosure AS d
+	WHERE d.brand_id = its_brand AND d.name = add_disclosure.name ORDER BY d.version DESC LIMIT 1;
+	IF newest.body = add_disclosure.body AND newest.purposes = covered THEN
+		RETURN newest.version;
+	END IF;
+	UPDATE smsflow.disclosure AS d SET valid = tstzrange(lower(d.valid), moment) WHERE d.disclosure_id = newest.disclosure_id;
+	INSERT INTO smsflow.disclosure AS d (brand_id, name, version, body, purposes, names_cart, valid)
+	VALUES (its_brand, add_disclosure.name, coalesce(newest.version, 0) + 1, add_disclosure.body, covered,
+		smsflow.names_cart(add_disclosure.body), tstzrange(moment, NULL));
+	RETURN coalesce(newest.version, 0) + 1;
+END $$;
+COMMENT ON FUNCTION smsflow.add_disclosure(text, text, text[], text) IS
+'Registers a text that people see when they agree, valid from now on, and returns its version; the same text again is the same version. subscribe() takes the name, or name@version. names_cart of the row says whether the text names cart reminders. SF004 for an unknown brand, SF007 for other arguments';
+REVOKE ALL ON FUNCTION smsflow.add_disclosure(text, text, text[], text) FROM PUBLIC;
+
+-- A text has a space, a name has none. Of a name the version counts that was valid when the person agreed, else the newest.
+CREATE OR REPLACE FUNCTION smsflow.resolve_disclosure(brand_id integer, disclosure text, purposes smsflow.purpose[], at timestamptz,
+		OUT body text, OUT version text, OUT names_cart boolean)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	wanted CONSTANT text := substring(disclosure FROM '@([0-9]{1,9})$');
+	known smsflow.disclosure;
+BEGIN
+	IF disclosure ~ '[[:space:]]' THEN
+		body := disclosure;
+		names_cart := smsflow.names_cart(disclosure);
+		RETURN;
+	END IF;
+	SELECT d.* INTO known FROM smsflow.disclosure AS d
+	WHERE d.brand_id = resolve_disclosure.brand_id AND d.name = regexp_replace(disclosure, '@[0-9]{1,9}$', '')
+		AND (wanted IS NULL OR d.version = wanted::integer)
+	ORDER BY d.valid @> at DESC, d.version DESC LIMIT 1;
+	IF known.disclosure_id IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('disclosure "%s" is not registered', disclosure),
+			DETAIL = 'It looks like a name, because it has no space; what people see must be known word by word.',
+			HINT = 'Register the text with smsflow.add_disclosure(), or pass the text itself.';
+	END IF;
+	IF NOT purposes <@ known.purposes THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('disclosure "%s" does not cover these purposes', known.name || '@' || known.version),
+			DETAIL = format('It covers %s.', array_to_string(known.purposes, ', ')),
+			HINT = 'Subscribe to what the text says, or register a version that says more.';
+	END IF;
+	body := known.body;
+	version := known.name || '@' || known.version;
+	names_cart := known.names_cart;
+END $$;
+COMMENT ON FUNCTION smsflow.resolve_disclosure(integer, text, smsflow.purpose[], timestamptz) IS
+'The text that a disclosure argument stands for. SF004 for a name that is not registered, SF007 for purposes that it does not cover';
+REVOKE ALL ON FUNCTION smsflow.resolve_disclosure(integer, text, smsflow.purpose[], timestamptz) FROM PUBLIC;
+
+-- ---- double opt-in ----
+
+CREATE OR REPLACE FUNCTION smsflow.confirm_window(purpose smsflow.purpose, OUT asks boolean, OUT within interval)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(r.value <> 'false', false), CASE WHEN r.value IN ('true', 'false') OR r.value IS NULL THEN interval '48 hours' ELSE r.value::interval END
+	FROM (SELECT) AS one LEFT JOIN LATERAL (SELECT p.value FROM smsflow.policy_rule AS p
+		WHERE p.kind = 'double_opt_in' AND p.purpose = confirm_window.purpose::text AND p.jurisdiction = '*' AND p.effective @> now()
+		ORDER BY p.policy_rule_id DESC LIMIT 1) AS r ON true
+$$;
+COMMENT ON FUNCTION smsflow.confirm_window(smsflow.purpose) IS 'Whether sign-ups for a purpose are asked to confirm, and how long a YES counts, by the rule double_opt_in; 48 hours without one';
+REVOKE ALL ON FUNCTION smsflow.confirm_window(smsflow.purpose) FROM PUBLIC;
+
+-- Pending is derived from the ledger: the proof of a purpose is a sign-up not long ago that nothing has confirmed or ended.
+CREATE OR REPLACE FUNCTION smsflow.confirmable_purposes(contact_id bigint, pending_only boolean) RETURNS text[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT array_agg(p.purpose::text ORDER BY p.purpose)
+	FROM smsflow.contact AS c
+	CROSS JOIN unnest(enum_range(NULL::smsflow.purpose)) AS p (purpose)
+	CROSS JOIN LATERAL smsflow.confirm_window(p.purpose) AS w
+	JOIN smsflow.consent_event AS e ON e.consent_event_id = smsflow.proof(c.proof, p.purpose)
+	WHERE c.contact_id = confirmable_purposes.contact_id AND e.level >= 'express'
+		AND (p.purpose <> 'cart' OR smsflow.names_cart(e.disclosure))
+		AND (NOT pending_only OR (e.kind = 'grant' AND e.level <> 'confirmed' AND e.source NOT LIKE 'import:%'
+			AND e.recorded_at > clock_timestamp() - w.within))
+$$;
+COMMENT ON FUNCTION smsflow.confirmable_purposes(bigint, boolean) IS 'Purposes agreed to at express or above, of cart only by a text that names it; with pending_only those whose sign-up still waits for its YES. NULL for none';
+REVOKE ALL ON FUNCTION smsflow.confirmable_purposes(bigint, boolean) FROM PUBLIC;
+
+-- Whoever signs up again while the first question is still open is not asked again: the oldest open sign-up is the key.
+CREATE OR REPLACE FUNCTION smsflow.ask_to_confirm(contact_id bigint) RETURNS bigint
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.send(c.phone::text, r.body, 'compliance', dedup_key => format('smsflow:confirm:%s:%s', c.contact_id, f.first),
+		brand => b.name, expires_in => interval '1 hour',
+		vars => jsonb_build_object('program', a.program, 'brand', NULLIF(b.name, 'default')))
+	FROM (SELECT string_agg(CASE p.purpose WHEN 'cart' THEN 'shopping cart reminders' WHEN 'promotional' THEN 'offers' ELSE 'messages' END, ' and ') AS program,
+			array_agg(p.purpose) AS purposes, max(w.within) AS within
+		FROM unnest(smsflow.confirmable_purposes(ask_to_confirm.contact_id, true)::smsflow.purpose[]) AS p (purpose)
+		CROSS JOIN LATERAL smsflow.confirm_window(p.purpose) AS w WHERE w.asks) AS a
+	JOIN smsflow.contact AS c ON c.contact_id = ask_to_confirm.contact_id
+	JOIN smsflow.brand AS b USING (brand_id)
+	CROSS JOIN LATERAL (SELECT x.body FROM smsflow.auto_reply AS x
+		WHERE x.action = 'confirm_request' AND x.language IN ('', c.language, split_part(c.language, '-', 1))
+		ORDER BY length(x.language) DESC LIMIT 1) AS r
+	CROSS JOIN LATERAL (SELECT min(e.consent_event_id) AS first FROM smsflow.consent_event AS e
+		WHERE e.contact_id = c.contact_id AND e.kind = 'grant' AND e.level IN ('express', 'written') AND e.purposes && a.purposes
+			AND e.recorded_at > clock_timestamp() - a.within AND e.source NOT LIKE 'import:%'
+			AND NOT EXISTS (SELECT FROM smsflow.consent_event AS l
+				WHERE l.contact_id = e.contact_id AND l.consent_event_id > e.consent_event_id AND l.kind <> 'grant' AND l.purposes && e.purposes)) AS f
+	WHERE a.purposes IS NOT NULL
+$$;
+COMMENT ON FUNCTION smsflow.ask_to_confirm(bigint) IS 'Sends the text of smsflow.auto_reply for confirm_request where the rule double_opt_in asks for it, once per open sign-up; NULL when not';
+REVOKE ALL ON FUNCTION smsflow.ask_to_confirm(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.record_confirmation(phone text, evidence jsonb DEFAULT '{}', brand text DEFAULT 'default') RETURNS boolean
+	AS 'MODULE_PATHNAME', 'smsflow_pg_record_confirmation' LANGUAGE c VOLATILE
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION smsflow.record_confirmation(text, jsonb, text) IS 'confirm_opt_in() by a reply: only of sign-ups that still wait for their YES';
+REVOKE ALL ON FUNCTION smsflow.record_confirmation(text, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.require_double_opt_in(purposes text[] DEFAULT '{promotional,cart}', within interval DEFAULT '48 hours',
+		since timestamptz DEFAULT now()) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF coalesce(within <= '0', true) OR coalesce(cardinality(require_double_opt_in.purposes), 0) = 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'double opt-in needs purposes, and a time within which a YES counts',
+			DETAIL = 'The time is not positive, or there is no purpose.', HINT = 'Leave the arguments out for marketing and 48 hours.';
+	END IF;
+	INSERT INTO smsflow.policy_rule (purpose, kind, value, effective, source)
+	SELECT smsflow.purpose_named(p)::text, r.kind, r.value, tstzrange(coalesce(since, now()), NULL), 'require_double_opt_in()'
+	FROM unnest(require_double_opt_in.purposes) AS p
+	CROSS JOIN (VALUES ('double_opt_in', ceil(extract(epoch FROM within) / 60) || ' minutes'), ('consent_level', 'confirmed')) AS r (kind, value);
+END $$;
+COMMENT ON FUNCTION smsflow.require_double_opt_in(text[], interval, timestamptz) IS
+'From an instant on, messages of these purposes go only to people who answered YES from the phone, and each sign-up is asked to: the rules double_opt_in and consent_level of smsflow.policy_rule. SF007 for an unknown purpose or an interval that is not positive';
+REVOKE ALL ON FUNCTION smsflow.require_double_opt_in(text[], interval, timestamptz) FROM PUBLIC;
 
 -- ---- what an application calls ----
 
@@ -109,7 +353,7 @@ CREATE OR REPLACE FUNCTION smsflow.subscribe(phone text, purposes text[] DEFAULT
 	AS 'MODULE_PATHNAME', 'smsflow_pg_subscribe' LANGUAGE c VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.subscribe(text, text[], text, text, text, jsonb, text, jsonb, timestamptz, text) IS
-'Records that a person agreed to messages of these purposes, and returns the contact''s id. disclosure is the exact text they saw; level is implied, express, written or confirmed; attributes first_name, last_name, language, region and time_zone go to their columns. SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose, level or time zone, an empty source or an instant in the future';
+'Records that a person agreed to messages of these purposes, and returns the contact''s id. disclosure is the exact text they saw, or the name (newest version) or name@version of a registered one; a sign-up for cart reminders by a text that does not name them counts as express; level is implied, express, written or confirmed; attributes first_name, last_name, language, region and time_zone go to their columns. SF001 for a bad number, SF004 for an unknown brand or disclosure, SF005 for a number that was erased, unless the person itself signs up (source web or keyword), SF007 for an unknown purpose, level or time zone, purposes that the disclosure does not cover, an empty source or an instant in the future';
 REVOKE ALL ON FUNCTION smsflow.subscribe(text, text[], text, text, text, jsonb, text, jsonb, timestamptz, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.confirm_opt_in(phone text, brand text DEFAULT 'default') RETURNS boolean
@@ -120,12 +364,12 @@ COMMENT ON FUNCTION smsflow.confirm_opt_in(text, text) IS
 REVOKE ALL ON FUNCTION smsflow.confirm_opt_in(text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.opt_out(phone text, purposes text[] DEFAULT NULL, source text DEFAULT 'api',
-		reason text DEFAULT NULL, brand text DEFAULT 'default') RETURNS boolean
+		reason text DEFAULT NULL, brand text DEFAULT 'default', wait boolean DEFAULT false) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_pg_opt_out' LANGUAGE c VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION smsflow.opt_out(text, text[], text, text, text) IS
-'Ends consent for these purposes, null is all marketing (promotional, cart); true if something that was permitted no longer is. Messages not yet on the wire are stopped at commit. An unknown number becomes a contact, so that no import can bring it back. SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose or an empty source';
-REVOKE ALL ON FUNCTION smsflow.opt_out(text, text[], text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) IS
+'Ends consent for these purposes, null is all marketing (promotional, cart); true if something that was permitted no longer is. Messages not yet on the wire are stopped at commit. An unknown number becomes a contact, so that no import can bring it back. A function cannot wait for the commit of its own transaction: wait => true is SF005, and names opt_out_and_wait(). SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose or an empty source';
+REVOKE ALL ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) FROM PUBLIC;
 
 -- A function call of one bare literal, or of one varchar, is taken for a cast to the type smsflow.opt_out unless a function
 -- has exactly that argument type.
@@ -137,7 +381,7 @@ REVOKE ALL ON FUNCTION smsflow.opt_out("unknown") FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.opt_out(phone varchar) RETURNS boolean
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT smsflow.opt_out(phone::text, NULL, 'api', NULL, 'default')
+	SELECT smsflow.opt_out(phone::text, NULL, 'api', NULL, 'default', false)
 $$;
 COMMENT ON FUNCTION smsflow.opt_out(varchar) IS 'opt_out(phone) with a varchar';
 REVOKE ALL ON FUNCTION smsflow.opt_out(varchar) FROM PUBLIC;
@@ -150,15 +394,90 @@ COMMENT ON FUNCTION smsflow.record_opt_out(text, text[], text, text, jsonb, time
 'opt_out() by a channel (keyword, api, web, support, carrier, complaint, erasure) with its evidence; a null occurred_at is the moment of the call';
 REVOKE ALL ON FUNCTION smsflow.record_opt_out(text, text[], text, text, jsonb, timestamptz, text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.stop_purposes() RETURNS text[]
+-- What a worker has claimed and not yet recorded lies in the claims from the oldest open one on.
+CREATE OR REPLACE FUNCTION smsflow.on_the_way(contact_id bigint) RETURNS bigint
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT count(*) FROM smsflow.message_fold(ARRAY(
+		SELECT o.message_id
+		FROM smsflow.queue AS q
+		CROSS JOIN LATERAL (SELECT c.oldest_open FROM smsflow.claim AS c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) AS last
+		JOIN smsflow.claim AS c ON c.queue_id = q.queue_id AND c.claim_id >= last.oldest_open
+		JOIN smsflow.outbox AS o ON c.kind <> 'timer' AND o.queue_id = q.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id
+		WHERE o.contact_id = on_the_way.contact_id
+		UNION
+		SELECT t.message_id
+		FROM smsflow.queue AS q
+		CROSS JOIN LATERAL (SELECT c.oldest_open FROM smsflow.claim AS c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) AS last
+		JOIN smsflow.claim AS c ON c.queue_id = q.queue_id AND c.claim_id >= last.oldest_open
+		JOIN smsflow.timer AS t ON c.kind = 'timer' AND t.queue_id = q.queue_id
+			AND (t.due_at, t.timer_id) > (c.from_due, c.from_timer_id) AND (t.due_at, t.timer_id) <= (c.to_due, c.to_timer_id)
+		JOIN smsflow.outbox AS o ON o.message_id = t.message_id
+		WHERE o.contact_id = on_the_way.contact_id)) AS m
+	WHERE m.status = 'sending'
+$$;
+COMMENT ON FUNCTION smsflow.on_the_way(bigint) IS 'Messages to a contact that a worker has claimed and whose end is not recorded yet';
+REVOKE ALL ON FUNCTION smsflow.on_the_way(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.wait_for_opt_out(phone text, timeout interval DEFAULT '30 seconds', brand text DEFAULT 'default') RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	person CONSTANT bigint := smsflow.contact_named(wait_for_opt_out.phone, wait_for_opt_out.brand);
+	until CONSTANT timestamptz := clock_timestamp() + coalesce(timeout, '30 seconds');
+BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' OR EXISTS (SELECT FROM smsflow.consent_event AS e
+			WHERE e.contact_id = person AND e.kind = 'revoke' AND e.xid = pg_current_xact_id_if_assigned()) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = 'a transaction cannot wait for its own opt-out',
+			DETAIL = 'What is on its way is stopped when the opt-out commits, and seen in a transaction at read committed.',
+			HINT = 'Commit first, and call this in the next transaction; CALL smsflow.opt_out_and_wait() does both.';
+	END IF;
+	WHILE smsflow.on_the_way(person) > 0 LOOP
+		IF clock_timestamp() >= until THEN
+			RETURN false;
+		END IF;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+	RETURN true;
+END $$;
+COMMENT ON FUNCTION smsflow.wait_for_opt_out(text, interval, text) IS
+'Called after an opt-out has committed: returns true once no message to this number is claimed or on the wire, false when the timeout comes first. SF001 for a bad number, SF004 for an unknown brand, SF005 where the opt-out is not committed yet or the isolation level is above read committed';
+REVOKE ALL ON FUNCTION smsflow.wait_for_opt_out(text, interval, text) FROM PUBLIC;
+
+-- It commits, so it can have neither SECURITY DEFINER nor a SET clause: every name is written out instead.
+CREATE OR REPLACE PROCEDURE smsflow.opt_out_and_wait(phone text, purposes text[] DEFAULT NULL, source text DEFAULT 'api',
+		reason text DEFAULT NULL, brand text DEFAULT 'default', timeout interval DEFAULT '30 seconds', INOUT done boolean DEFAULT NULL)
+	LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM smsflow.opt_out(phone, purposes, source, reason, brand, false);
+	COMMIT;
+	done := smsflow.wait_for_opt_out(phone, timeout, brand);
+END $$;
+COMMENT ON PROCEDURE smsflow.opt_out_and_wait(text, text[], text, text, text, interval, boolean) IS
+'opt_out(), a commit, and wait_for_opt_out(); done is false when something was still on its way at the timeout. Not inside a transaction block (2D000)';
+REVOKE ALL ON PROCEDURE smsflow.opt_out_and_wait(text, text[], text, text, text, interval, boolean) FROM PUBLIC;
+
+-- A rule is true (any STOP ends the purpose), false, or names the purposes of the messages to which a STOP is the answer. Where
+-- it is not known what was answered, or a STOP would end nothing, it ends all of them.
+CREATE OR REPLACE FUNCTION smsflow.stop_purposes(answered text DEFAULT NULL) RETURNS text[]
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(array_agg(r.purpose::text ORDER BY r.purpose::text) FILTER (WHERE r.value = 'true'), '{}')
-	FROM (SELECT DISTINCT ON (p.purpose) p.purpose, p.value FROM smsflow.policy_rule AS p
+	SELECT coalesce(array_agg(r.purpose::text ORDER BY r.purpose::text) FILTER (WHERE r.ends),
+		array_agg(r.purpose::text ORDER BY r.purpose::text) FILTER (WHERE r.value <> 'false'), '{}')
+	FROM (SELECT DISTINCT ON (p.purpose) p.purpose, p.value, p.value = 'true' OR (p.value <> 'false'
+			AND (stop_purposes.answered IS NULL OR stop_purposes.answered = ANY (string_to_array(replace(p.value, ' ', ''), ',')))) AS ends
+		FROM smsflow.policy_rule AS p
 		WHERE p.kind = 'stop_ends' AND p.jurisdiction = '*' AND p.effective @> now()
 		ORDER BY p.purpose, p.policy_rule_id DESC) AS r
 $$;
-COMMENT ON FUNCTION smsflow.stop_purposes() IS 'Purposes that a STOP ends, by the newest rule of smsflow.policy_rule for each';
-REVOKE ALL ON FUNCTION smsflow.stop_purposes() FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.stop_purposes(text) IS 'Purposes that a STOP in answer to a message of this purpose ends, by the newest rule of smsflow.policy_rule in force for each; null is an answer to nobody knows what';
+REVOKE ALL ON FUNCTION smsflow.stop_purposes(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.answered_purpose(contact_id bigint) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT o.purpose::text FROM smsflow.attempt AS a JOIN smsflow.outbox AS o USING (message_id)
+	WHERE a.contact_id = answered_purpose.contact_id AND a.wire <> 'none' AND o.purpose NOT IN ('compliance', 'otp')
+	ORDER BY a.finished_at DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION smsflow.answered_purpose(bigint) IS 'Purpose of the last message that may have reached a contact, one-time passwords and automatic answers apart; NULL for none';
+REVOKE ALL ON FUNCTION smsflow.answered_purpose(bigint) FROM PUBLIC;
 
 -- The default instant, the start of the transaction, means all that is recorded: what this very transaction recorded is
 -- later than its start.

@@ -26,18 +26,23 @@ CREATE TABLE smsflow.contact (
 	holdout_bucket	smallint NOT NULL DEFAULT 0 CHECK (holdout_bucket BETWEEN 0 AND 99),
 	created_at		timestamptz NOT NULL DEFAULT now(),
 	updated_at		timestamptz NOT NULL DEFAULT now(),
+	proof			bigint[] NOT NULL DEFAULT '{}',
+	import_id		integer,
 	UNIQUE (brand_id, phone)
 );
 CREATE INDEX contact_external_id ON smsflow.contact (brand_id, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX contact_import ON smsflow.contact (import_id) WHERE import_id IS NOT NULL;
 COMMENT ON TABLE smsflow.contact IS 'One person of one brand, known by phone number';
 COMMENT ON COLUMN smsflow.contact.external_id IS 'The store''s own key of this customer, as text';
 COMMENT ON COLUMN smsflow.contact.consent IS 'Fold of consent_event for this contact, kept current in the same transaction';
 COMMENT ON COLUMN smsflow.contact.ledger_head IS 'Hash of the newest consent_event of this contact';
 COMMENT ON COLUMN smsflow.contact.holdout_bucket IS 'Stable 0..99 bucket by hash of the contact, for holdout groups';
+COMMENT ON COLUMN smsflow.contact.proof IS 'Per purpose, in the order of the enum, the consent_event that permits it now at its highest level; 0: none. Read with smsflow.proof()';
+COMMENT ON COLUMN smsflow.contact.import_id IS 'Import that created this contact';
 
 CREATE TABLE smsflow.consent_event (
 	consent_event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	contact_id		bigint NOT NULL REFERENCES smsflow.contact,
+	contact_id		bigint NOT NULL,
 	kind			text NOT NULL CHECK (kind IN ('grant', 'confirm', 'revoke')),
 	purposes		smsflow.purpose[] NOT NULL CHECK (cardinality(purposes) > 0),
 	level			smsflow.consent_level,
@@ -51,10 +56,84 @@ CREATE TABLE smsflow.consent_event (
 	xid				xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	previous_hash	bytea,
 	hash			bytea NOT NULL,
+	disclosure_version text,
+	salt			bytea,
+	personal_digest	bytea NOT NULL,
 	CHECK ((kind = 'revoke') = (level IS NULL))
 );
 CREATE INDEX consent_event_contact ON smsflow.consent_event (contact_id, consent_event_id);
+CREATE INDEX consent_event_import ON smsflow.consent_event (source, contact_id) WHERE source LIKE 'import:%';
 COMMENT ON TABLE smsflow.consent_event IS 'Append-only ledger of grants, confirmations and revocations, hash-chained per contact (SHA-256)';
 COMMENT ON COLUMN smsflow.consent_event.disclosure IS 'The exact text the person saw when agreeing';
 COMMENT ON COLUMN smsflow.consent_event.words IS 'The words the person used when revoking';
-COMMENT ON COLUMN smsflow.consent_event.hash IS 'SHA-256 over the previous hash and this row in canonical form';
+COMMENT ON COLUMN smsflow.consent_event.hash IS 'SHA-256 over the previous hash and this row in canonical form, personal_digest standing for words and evidence';
+COMMENT ON COLUMN smsflow.consent_event.disclosure_version IS 'name@version of smsflow.disclosure where the text is a registered one';
+COMMENT ON COLUMN smsflow.consent_event.salt IS 'Random; NULL once words and evidence were erased, which leaves nothing to guess them by';
+COMMENT ON COLUMN smsflow.consent_event.personal_digest IS 'SHA-256 over salt, words and evidence: the chain stays verifiable when these are erased';
+
+CREATE TABLE smsflow.disclosure (
+	disclosure_id	integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	brand_id		integer NOT NULL DEFAULT 1 REFERENCES smsflow.brand,
+	name			text NOT NULL CHECK (name ~ '^[^[:space:]@]+$'),
+	version			integer NOT NULL CHECK (version > 0),
+	body			text NOT NULL CHECK (btrim(body) <> ''),
+	purposes		smsflow.purpose[] NOT NULL CHECK (cardinality(purposes) > 0),
+	names_cart		boolean NOT NULL,
+	valid			tstzrange NOT NULL CHECK (NOT isempty(valid)),
+	created_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	UNIQUE (brand_id, name, version)
+);
+COMMENT ON TABLE smsflow.disclosure IS 'Texts that people see when they agree, by name and version; a changed text is a new version';
+COMMENT ON COLUMN smsflow.disclosure.names_cart IS 'The text names cart reminders: only then does a sign-up for them count as written or confirmed';
+COMMENT ON COLUMN smsflow.disclosure.valid IS 'When this version was the one shown';
+
+CREATE TABLE smsflow.import (
+	import_id		integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	brand_id		integer NOT NULL REFERENCES smsflow.brand,
+	source_table	text NOT NULL,
+	mapping			jsonb NOT NULL,
+	options			jsonb NOT NULL,
+	report			jsonb,
+	imported_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	imported_by		text NOT NULL DEFAULT session_user,
+	undone_at		timestamptz
+);
+COMMENT ON TABLE smsflow.import IS 'Imports of contacts, and what came of them';
+
+CREATE UNLOGGED TABLE smsflow.import_row (
+	import_id		integer NOT NULL,
+	line			bigint NOT NULL,
+	phone			smsflow.phone,
+	contact_id		bigint,
+	is_new			boolean,
+	changed			boolean NOT NULL DEFAULT false,
+	refusal			text,
+	purposes		smsflow.purpose[],
+	level			smsflow.consent_level,
+	occurred_at		timestamptz,
+	opted_out		boolean NOT NULL DEFAULT false,
+	fields			jsonb NOT NULL,
+	PRIMARY KEY (import_id, line)
+);
+COMMENT ON TABLE smsflow.import_row IS 'Rows of an import while it runs; empty in between';
+
+CREATE TABLE smsflow.removed_contact (
+	contact_id		bigint PRIMARY KEY,
+	brand_id		integer NOT NULL,
+	ledger_head		bytea,
+	reason			text NOT NULL CHECK (reason IN ('erasure', 'undo_import')),
+	removed_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	removed_by		text NOT NULL DEFAULT session_user
+);
+COMMENT ON TABLE smsflow.removed_contact IS 'Contact that is gone while its ledger, without personal data, stays as proof';
+COMMENT ON COLUMN smsflow.removed_contact.ledger_head IS 'Hash of its newest consent_event, so that the end of the chain stays known';
+
+CREATE TABLE smsflow.suppression (
+	brand_id		integer NOT NULL REFERENCES smsflow.brand,
+	hash			bytea NOT NULL,
+	reason			text NOT NULL,
+	created_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (brand_id, hash)
+);
+COMMENT ON TABLE smsflow.suppression IS 'Numbers that no list may bring back, as keyed hashes: what is left of an erased person';
+COMMENT ON COLUMN smsflow.suppression.hash IS 'HMAC-SHA-256 of brand and number; the key is the secret "suppression_key"';

@@ -92,6 +92,17 @@ smsflow_consent_level(const SmsflowConsent *consent, SmsflowPurpose purpose)
 	return (SmsflowLevel) level;
 }
 
+bool
+smsflow_consent_contains(const SmsflowConsent *a, const SmsflowConsent *b)
+{
+	for (int p = 0; p < SMSFLOW_PURPOSES; p++)
+	{
+		if (smsflow_consent_level(a, (SmsflowPurpose) p) < smsflow_consent_level(b, (SmsflowPurpose) p))
+			return false;
+	}
+	return true;
+}
+
 /* ---- text form ---- */
 
 /* put_fact writes "<joiner><what><instant>". */

@@ -83,6 +83,9 @@ extern void smsflow_consent_merge(SmsflowConsent *consent, const SmsflowConsent 
 /* smsflow_consent_level returns the level that holds now. */
 extern SmsflowLevel smsflow_consent_level(const SmsflowConsent *consent, SmsflowPurpose purpose);
 
+/* smsflow_consent_contains tells whether a permits now at least what b permits now: no purpose is at a lower level. */
+extern bool smsflow_consent_contains(const SmsflowConsent *a, const SmsflowConsent *b);
+
 /* smsflow_consent_format writes the text form and a zero byte; returns the length. */
 extern size_t smsflow_consent_format(const SmsflowConsent *consent, char out[SMSFLOW_CONSENT_TEXT_SIZE]);
 

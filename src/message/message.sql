@@ -41,6 +41,13 @@ CREATE OR REPLACE FUNCTION smsflow.lane_of(purpose smsflow.purpose) RETURNS smal
 COMMENT ON FUNCTION smsflow.lane_of(smsflow.purpose) IS 'Lane of a purpose: 0 leaves first';
 REVOKE ALL ON FUNCTION smsflow.lane_of(smsflow.purpose) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.proof(proof bigint[], purpose smsflow.purpose) RETURNS bigint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN NULLIF(proof[CASE purpose WHEN 'compliance' THEN 1 WHEN 'otp' THEN 2 WHEN 'transactional' THEN 3
+		WHEN 'conversational' THEN 4 WHEN 'cart' THEN 5 ELSE 6 END], 0);
+COMMENT ON FUNCTION smsflow.proof(bigint[], smsflow.purpose) IS 'Ledger entry of contact.proof that permits a purpose, NULL for none';
+REVOKE ALL ON FUNCTION smsflow.proof(bigint[], smsflow.purpose) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.default_validity(purpose smsflow.purpose) RETURNS interval
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE purpose WHEN 'otp' THEN interval '10 minutes' WHEN 'compliance' THEN interval '5 minutes'
@@ -223,6 +230,11 @@ BEGIN ATOMIC
 		SELECT c.recorded_at, 'consent: ' || c.kind, concat_ws(', ', array_to_string(c.purposes::text[], ' '), c.level::text, c.source, c.words), 1, c.consent_event_id
 		FROM smsflow.outbox o JOIN smsflow.consent_event c ON c.contact_id = o.contact_id
 		WHERE o.message_id = explain.message_id AND o.purpose = ANY (c.purposes)
+		UNION ALL
+		SELECT o.created_at, 'permitted', concat_ws(', ', 'by consent entry ' || o.consent_event_id, p.kind, p.level::text, p.source,
+				'disclosure ' || p.disclosure_version), 2, 0
+		FROM smsflow.outbox o JOIN smsflow.consent_event p ON p.consent_event_id = o.consent_event_id
+		WHERE o.message_id = explain.message_id AND o.refusal IS NULL
 		UNION ALL
 		SELECT o.created_at, 'refused', concat_ws(': ', o.refusal, NULLIF(smsflow.refusal_words(o.refusal, NULL), replace(o.refusal, '_', ' '))), 2, 0
 		FROM smsflow.outbox o WHERE o.message_id = explain.message_id AND o.refusal IS NOT NULL

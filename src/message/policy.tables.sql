@@ -18,7 +18,7 @@ CREATE TABLE smsflow.policy_rule (
 COMMENT ON TABLE smsflow.policy_rule IS 'Rules of law, of carriers and of the store as data: quiet hours, caps, consent levels and more; a change of law is a row with its effective range';
 COMMENT ON COLUMN smsflow.policy_rule.jurisdiction IS 'Country (FR), state (US-FL), states of a country that are not known (US-*), or * for everywhere';
 COMMENT ON COLUMN smsflow.policy_rule.purpose IS 'NULL: every purpose for which this jurisdiction has no row of its own';
-COMMENT ON COLUMN smsflow.policy_rule.kind IS 'consent_level, stop_ends, window, consented_window, profile, windowed, holiday, zone, cap, subject_cap, cap_counts, cart_once, cart_within, registration, shortener, brand_named, opt_out_wording, max_parts or suspended; see README.md';
+COMMENT ON COLUMN smsflow.policy_rule.kind IS 'consent_level, stop_ends, double_opt_in, window, consented_window, profile, windowed, holiday, zone, cap, subject_cap, cap_counts, cart_once, cart_within, registration, shortener, brand_named, opt_out_wording, max_parts or suspended; see README.md';
 COMMENT ON COLUMN smsflow.policy_rule.confidence IS 'P primary text seen, R statute quoted by one who read it, S secondary, V vendor''s norm, D derived';
 
 CREATE FUNCTION smsflow.check_policy_rule() RETURNS trigger

@@ -25,6 +25,8 @@ static const char *check_interval(const char *value);
 static const char *check_domain(const char *value);
 static const char *check_parts(const char *value);
 static const char *check_kind(const char *value);
+static const char *check_stop_ends(const char *value);
+static const char *check_double_opt_in(const char *value);
 
 typedef enum PurposeUse
 {
@@ -40,7 +42,8 @@ static const struct
 	const char *(*check) (const char *value);	/* NULL when good, else what it should be */
 }			kinds[] = {
 	{"consent_level", PURPOSE_NEEDED, check_level},
-	{"stop_ends", PURPOSE_NEEDED, check_flag},
+	{"stop_ends", PURPOSE_NEEDED, check_stop_ends},
+	{"double_opt_in", PURPOSE_NEEDED, check_double_opt_in},
 	{"window", PURPOSE_OPTIONAL, check_window},
 	{"consented_window", PURPOSE_OPTIONAL, check_window},
 	{"profile", PURPOSE_OPTIONAL, check_profile},
@@ -66,6 +69,30 @@ static const char *
 check_flag(const char *value)
 {
 	return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ? NULL : "It is true or false.";
+}
+
+static const char *
+check_stop_ends(const char *value)
+{
+	char	   *names = pstrdup(value);
+	char	   *rest;
+	int			count = 0;
+	SmsflowPurpose purpose;
+
+	if (check_flag(value) == NULL)
+		return NULL;
+	for (char *name = strtok_r(names, ", ", &rest); name; name = strtok_r(NULL, ", ", &rest))
+		if (++count && !smsflow_purpose_from_name(name, strlen(name), &purpose))
+			count = -SMSFLOW_PURPOSES;
+	return count > 0 ? NULL : "It is true, false, or the purposes of the messages that a STOP answers, separated by commas.";
+}
+
+static const char *
+check_double_opt_in(const char *value)
+{
+	if (check_flag(value) == NULL || check_interval(value) == NULL)
+		return NULL;
+	return "It is true, false, or how long a YES counts, such as 48 hours.";
 }
 
 static const char *

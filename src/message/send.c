@@ -43,6 +43,7 @@ typedef struct SendCall
 	int32		template_id;		/* 0: none */
 	char	   *refusal;			/* NULL: let through */
 	TimestampTz expires_at;
+	int64		consent_event_id;	/* 0: none */
 	int64		message_id;
 	int32		queue_id;
 	SmsflowParts parts;
@@ -131,7 +132,8 @@ static const char resolve_query[] =
 " smsflow.final_refusal(smsflow.gate(c.contact_id, $2::smsflow.phone, c.consent, $3::smsflow.purpose, c.region, c.time_zone,"
 "  c.time_zone_source, c.reachability, NULL, NULL, NULL, NULL, NULL, NULL, GREATEST($6, now()))),"
 " smsflow.contact_vars(c, b.name, $4),"
-" GREATEST($6, now()) + COALESCE($7, smsflow.default_validity($3::smsflow.purpose))"
+" GREATEST($6, now()) + COALESCE($7, smsflow.default_validity($3::smsflow.purpose)),"
+" smsflow.proof(c.proof, $3::smsflow.purpose)"
 " FROM smsflow.brand b"
 " LEFT JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone = $2::smsflow.phone"
 " LEFT JOIN LATERAL (SELECT t.template_id, t.body FROM smsflow.template t WHERE t.brand_id = b.brand_id AND t.name = $5"
@@ -192,6 +194,9 @@ resolve(SendCall *call)
 	call->refusal = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5);
 	call->vars = DatumGetJsonbPCopy(smsflow_spi_value(0, 6, &isnull));
 	call->expires_at = DatumGetTimestampTz(smsflow_spi_value(0, 7, &isnull));
+	call->consent_event_id = DatumGetInt64(smsflow_spi_value(0, 8, &isnull));
+	if (isnull)
+		call->consent_event_id = 0;
 }
 
 /* A body without variables is sent as it is, braces and all other text kept. */
@@ -286,15 +291,15 @@ choose_queue(SendCall *call)
 
 static const char append_query[] =
 "INSERT INTO smsflow.outbox (message_id, due_at, expires_at, contact_id, recipient, queue_id, brand_id, template_id,"
-" purpose, parts, unicode, refusal, body, dedup_key)"
-" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14)";
+" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id)"
+" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15)";
 
 static void
 append_message(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID,
-	TEXTOID, INT2OID, BOOLOID, TEXTOID, TEXTOID, TEXTOID};
+	TEXTOID, INT2OID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
 	Datum		values[] = {
 		Int64GetDatum(call->message_id),
 		TimestampTzGetDatum(call->send_at),
@@ -310,14 +315,16 @@ append_message(SendCall *call)
 		call->refusal ? CStringGetTextDatum(call->refusal) : (Datum) 0,
 		CStringGetTextDatum(call->body),
 		call->dedup_key ? CStringGetTextDatum(call->dedup_key) : (Datum) 0,
+		Int64GetDatum(call->consent_event_id),
 	};
-	char		nulls[] = "              ";
+	char		nulls[] = "               ";
 
 	nulls[1] = call->send_at == DT_NOBEGIN ? 'n' : ' ';
 	nulls[3] = call->contact_id ? ' ' : 'n';
 	nulls[7] = call->template_id ? ' ' : 'n';
 	nulls[11] = call->refusal ? ' ' : 'n';
 	nulls[13] = call->dedup_key ? ' ' : 'n';
+	nulls[14] = call->consent_event_id ? ' ' : 'n';
 	smsflow_spi_plan(&plan, append_query, lengthof(types), types);
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_INSERT);
 }

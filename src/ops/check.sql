@@ -81,8 +81,14 @@ AS $$
 			SELECT FROM smsflow.consent_event g
 			WHERE g.contact_id = a.contact_id AND g.kind <> 'revoke' AND a.purpose = ANY (g.purposes)
 				AND pg_visible_in_snapshot(g.xid, a.snapshot))
+	UNION ALL
+	SELECT format('message %s has no proof that its recipient agreed', o.message_id)
+	FROM smsflow.outbox o
+	LEFT JOIN smsflow.consent_event g ON g.consent_event_id = o.consent_event_id AND g.contact_id = o.contact_id
+		AND g.kind <> 'revoke' AND o.purpose = ANY (g.purposes)
+	WHERE o.purpose IN ('cart', 'promotional') AND o.refusal IS NULL AND g.consent_event_id IS NULL
 $$;
-COMMENT ON FUNCTION smsflow.check_grant() IS 'I2. Proves that every marketing message on the wire had a grant of its purpose that its claim could see';
+COMMENT ON FUNCTION smsflow.check_grant() IS 'I2. Proves that every marketing message on the wire had a grant of its purpose that its claim could see, and that every one not refused names the ledger entry that permitted it';
 REVOKE ALL ON FUNCTION smsflow.check_grant() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_one_outcome() RETURNS SETOF text
@@ -231,8 +237,13 @@ CREATE OR REPLACE FUNCTION smsflow.check_consent() RETURNS SETOF text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('contact %s: %s', contact_id, problem) FROM smsflow.verify_consent_ledger()
+	UNION ALL
+	SELECT format('contact %s: entry %s shows another text than disclosure %s', e.contact_id, e.consent_event_id, e.disclosure_version)
+	FROM smsflow.consent_event e
+	LEFT JOIN smsflow.disclosure d ON d.name || '@' || d.version = e.disclosure_version AND d.body = e.disclosure
+	WHERE e.disclosure_version IS NOT NULL AND d.disclosure_id IS NULL
 $$;
-COMMENT ON FUNCTION smsflow.check_consent() IS 'Proves that the consent on which the gate decides is the fold of the ledger, and that no entry of the ledger was changed or lost';
+COMMENT ON FUNCTION smsflow.check_consent() IS 'Proves that the consent on which the gate decides is the fold of the ledger, that no entry of the ledger was changed, lost or added, and that each registered text is the one that was shown';
 REVOKE ALL ON FUNCTION smsflow.check_consent() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_attribution() RETURNS SETOF text

@@ -1,6 +1,8 @@
 -- What pg_dump takes along. Rows that the extension brings itself are left out
 -- by condition. Left out whole, on purpose: secret, because a dump is copied
--- freely; arming and worker_start, because a restored copy must not send.
+-- freely (a copy that shall know its suppressed numbers needs the secret
+-- suppression_key from the original); arming and worker_start, because a restored
+-- copy must not send; import_row, which is empty between imports.
 --
 -- Segments made later are ordinary tables, which pg_dump takes along anyway.
 
@@ -10,6 +12,12 @@ SELECT pg_extension_config_dump('smsflow.contact', '');
 SELECT pg_extension_config_dump('smsflow.contact_contact_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.consent_event', '');
 SELECT pg_extension_config_dump('smsflow.consent_event_consent_event_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.disclosure', '');
+SELECT pg_extension_config_dump('smsflow.disclosure_disclosure_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.import', '');
+SELECT pg_extension_config_dump('smsflow.import_import_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.removed_contact', '');
+SELECT pg_extension_config_dump('smsflow.suppression', '');
 SELECT pg_extension_config_dump('smsflow.policy_rule', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('smsflow.policy_rule_policy_rule_id_seq', '');
 

@@ -336,7 +336,7 @@ REVOKE ALL ON FUNCTION smsflow.health() FROM PUBLIC;
 CREATE OR REPLACE VIEW smsflow.access AS
 	SELECT access, name
 	FROM (VALUES
-		('app', 'subscribe confirm_opt_in opt_out consent_at can_send parse_phone'),
+		('app', 'subscribe confirm_opt_in opt_out opt_out_and_wait wait_for_opt_out consent_at can_send parse_phone'),
 		('app', 'send cancel explain message_parts smart_encode render'),
 		('app', 'record_event reply'),
 		('marketer', 'create_segment drop_segment segment_members segment_count in_segment'),
@@ -348,6 +348,8 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('analyst', 'smsflow_bi'),
 		('receiver', 'receive_callback receive_callbacks'),
 		('operator', 'add_gateway set_gateway set_secret secret_problem add_sender set_sender inbound_url callback_url'),
+		('operator', 'add_disclosure require_double_opt_in verify_consent_ledger is_suppressed export_contact erase_contact'),
+		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
 		('operator', 'watch_carts watch_orders unwatch'),
 		('operator', 'health check arm disarm explain'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
@@ -370,7 +372,7 @@ BEGIN
 			HINT = 'Make it with CREATE ROLE first.';
 	END IF;
 	FOR object IN
-		SELECT 'EXECUTE ON FUNCTION ' || p.oid::regprocedure
+		SELECT 'EXECUTE ON ROUTINE ' || p.oid::regprocedure
 		FROM pg_proc p JOIN smsflow.access a ON a.name = p.proname AND a.access = $2
 		WHERE p.pronamespace = 'smsflow'::regnamespace
 		UNION ALL

@@ -352,6 +352,20 @@ smsflow_pg_consent_apply(PG_FUNCTION_ARGS)
 	PG_RETURN_CONSENT_P(consent);
 }
 
+PG_FUNCTION_INFO_V1(smsflow_pg_consent_contains);
+Datum
+smsflow_pg_consent_contains(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(smsflow_consent_contains(PG_GETARG_CONSENT_P(0), PG_GETARG_CONSENT_P(1)));
+}
+
+PG_FUNCTION_INFO_V1(smsflow_pg_consent_contained);
+Datum
+smsflow_pg_consent_contained(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(smsflow_consent_contains(PG_GETARG_CONSENT_P(1), PG_GETARG_CONSENT_P(0)));
+}
+
 PG_FUNCTION_INFO_V1(smsflow_pg_consent_grant);
 Datum
 smsflow_pg_consent_grant(PG_FUNCTION_ARGS)

@@ -40,7 +40,7 @@ CREATE TYPE smsflow.consent (
 	ALIGNMENT = int4,
 	STORAGE = main
 );
-COMMENT ON TYPE smsflow.consent IS 'What a person has agreed to: per purpose the latest grant of each level and the latest revocation. 4 bytes and 8 per instant known, at most 244';
+COMMENT ON TYPE smsflow.consent IS 'What a person has agreed to: per purpose the latest grant of each level and the latest revocation. A value has 4 bytes and 8 per instant known, at most 244; a column adds 1 byte, or 4 from 126 on. Binary form: the mask of instants known as 4 bytes, then 8 bytes of microseconds since 2000 for each';
 
 CREATE TYPE smsflow.opt_out (
 	INPUT = smsflow.opt_out_in,
@@ -51,7 +51,7 @@ CREATE TYPE smsflow.opt_out (
 	ALIGNMENT = int4,
 	STORAGE = extended
 );
-COMMENT ON TYPE smsflow.opt_out IS 'A revocation of consent: purposes, channel, instant and the words used';
+COMMENT ON TYPE smsflow.opt_out IS 'A revocation of consent: purposes, channel, instant and the words used. A value has 10 bytes and the words; a column adds 1 byte, or 4 from 126 on. Binary form: purposes and channel, 1 byte each, 8 bytes of microseconds since 2000, the words';
 
 CREATE FUNCTION smsflow.consent_eq(smsflow.consent, smsflow.consent) RETURNS boolean
 	AS 'byteaeq' LANGUAGE internal IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
@@ -73,6 +73,10 @@ CREATE FUNCTION smsflow.consent_merge(smsflow.consent, smsflow.consent) RETURNS 
 	AS 'MODULE_PATHNAME', 'smsflow_pg_consent_merge' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION smsflow.consent_apply(smsflow.consent, smsflow.opt_out) RETURNS smsflow.consent
 	AS 'MODULE_PATHNAME', 'smsflow_pg_consent_apply' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION smsflow.consent_contains(smsflow.consent, smsflow.consent) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'smsflow_pg_consent_contains' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION smsflow.consent_contained(smsflow.consent, smsflow.consent) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'smsflow_pg_consent_contained' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION smsflow.consent_to_jsonb(smsflow.consent) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'smsflow_pg_consent_to_jsonb' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION smsflow.opt_out_to_jsonb(smsflow.opt_out) RETURNS jsonb
@@ -87,6 +91,8 @@ COMMENT ON FUNCTION smsflow.opt_out_hash(smsflow.opt_out) IS 'hash support';
 COMMENT ON FUNCTION smsflow.opt_out_hash_extended(smsflow.opt_out, bigint) IS 'hash support';
 COMMENT ON FUNCTION smsflow.consent_merge(smsflow.consent, smsflow.consent) IS 'implementation of + operator';
 COMMENT ON FUNCTION smsflow.consent_apply(smsflow.consent, smsflow.opt_out) IS 'implementation of - operator';
+COMMENT ON FUNCTION smsflow.consent_contains(smsflow.consent, smsflow.consent) IS 'implementation of @> operator';
+COMMENT ON FUNCTION smsflow.consent_contained(smsflow.consent, smsflow.consent) IS 'implementation of <@ operator';
 COMMENT ON FUNCTION smsflow.consent_to_jsonb(smsflow.consent) IS 'implementation of the cast to jsonb';
 COMMENT ON FUNCTION smsflow.opt_out_to_jsonb(smsflow.opt_out) IS 'implementation of the cast to jsonb';
 
@@ -119,6 +125,17 @@ CREATE OPERATOR smsflow.- (
 	LEFTARG = smsflow.consent, RIGHTARG = smsflow.opt_out, FUNCTION = smsflow.consent_apply
 );
 COMMENT ON OPERATOR smsflow.- (smsflow.consent, smsflow.opt_out) IS 'Consent after an opt-out; grants later than it stay';
+
+CREATE OPERATOR smsflow.@> (
+	LEFTARG = smsflow.consent, RIGHTARG = smsflow.consent, FUNCTION = smsflow.consent_contains,
+	COMMUTATOR = OPERATOR(smsflow.<@), RESTRICT = contsel, JOIN = contjoinsel
+);
+COMMENT ON OPERATOR smsflow.@> (smsflow.consent, smsflow.consent) IS 'The left permits now at least all that the right permits now: no purpose is at a lower level';
+CREATE OPERATOR smsflow.<@ (
+	LEFTARG = smsflow.consent, RIGHTARG = smsflow.consent, FUNCTION = smsflow.consent_contained,
+	COMMUTATOR = OPERATOR(smsflow.@>), RESTRICT = contsel, JOIN = contjoinsel
+);
+COMMENT ON OPERATOR smsflow.<@ (smsflow.consent, smsflow.consent) IS 'The right permits now at least all that the left permits now';
 
 CREATE OPERATOR CLASS smsflow.consent_ops DEFAULT FOR TYPE smsflow.consent USING hash AS
 	OPERATOR 1 smsflow.= (smsflow.consent, smsflow.consent),

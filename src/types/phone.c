@@ -145,6 +145,26 @@ smsflow_pg_parse_phone(PG_FUNCTION_ARGS)
 	PG_RETURN_PHONE(smsflow_phone_from_text(VARDATA_ANY(number), VARSIZE_ANY_EXHDR(number), region));
 }
 
+/* try_parse_phone(number text, region text) returns phone: NULL for what is no number there */
+PG_FUNCTION_INFO_V1(smsflow_pg_try_parse_phone);
+Datum
+smsflow_pg_try_parse_phone(PG_FUNCTION_ARGS)
+{
+	const char *region = PG_ARGISNULL(1) ? default_region() : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	const char *number;
+	int64_t		phone;
+	SmsflowPhoneError error;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	number = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	error = region != NULL ? smsflow_phone_parse_national(number, strlen(number), region, &phone)
+						   : smsflow_phone_parse(number, strlen(number), &phone);
+	if (error != PHONE_OK)
+		PG_RETURN_NULL();
+	PG_RETURN_PHONE(phone);
+}
+
 PG_FUNCTION_INFO_V1(smsflow_pg_phone_region);
 Datum
 smsflow_pg_phone_region(PG_FUNCTION_ARGS)

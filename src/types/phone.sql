@@ -8,6 +8,11 @@ CREATE OR REPLACE FUNCTION smsflow.parse_phone(number text, region text DEFAULT 
 COMMENT ON FUNCTION smsflow.parse_phone(text, text) IS 'Phone number written the way a region writes it (ISO 3166 code, default smsflow.default_region) or internationally';
 REVOKE ALL ON FUNCTION smsflow.parse_phone(text, text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.try_parse_phone(number text, region text DEFAULT NULL) RETURNS smsflow.phone
+	AS 'MODULE_PATHNAME', 'smsflow_pg_try_parse_phone' LANGUAGE c STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION smsflow.try_parse_phone(text, text) IS 'parse_phone() for lists: null for what is no number of that region, or for an unknown region';
+REVOKE ALL ON FUNCTION smsflow.try_parse_phone(text, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.phone_region(smsflow.phone) RETURNS text
 	AS 'MODULE_PATHNAME', 'smsflow_pg_phone_region' LANGUAGE c STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION smsflow.phone_region(smsflow.phone) IS 'ISO 3166 code of the region a number belongs to, null if it belongs to none';

@@ -370,6 +370,26 @@ append_deltas(Deltas *deltas)
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
 }
 
+/* ---- opt-outs that a gateway knows of ---- */
+
+static void
+learn_opt_outs(Job **jobs, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT8ARRAYOID};
+	Column		messages = column_make(INT8OID, count);
+	Datum		values[1];
+
+	for (int i = 0; i < count; i++)
+		if (jobs[i]->outcome == OUTCOME_REJECTED && jobs[i]->class == CLASS_OPTED_OUT)
+			add(&messages, Int64GetDatum(jobs[i]->message_id));
+	if (messages.count == 0)
+		return;
+	values[0] = column_array(&messages);
+	smsflow_spi_plan(&plan, "SELECT smsflow.learn_from_refusals($1)", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
+}
+
 void
 record_jobs(Job **jobs, int count)
 {
@@ -380,6 +400,7 @@ record_jobs(Job **jobs, int count)
 	append_attempts(jobs, count);
 	append_touches(jobs, count);
 	append_timers(jobs, count);
+	learn_opt_outs(jobs, count);
 	for (int i = 0; i < count; i++)
 		count_job(&deltas, jobs[i]);
 	append_deltas(&deltas);

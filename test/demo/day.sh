@@ -17,7 +17,7 @@ check_out()
 	BEGIN;
 	INSERT INTO customers VALUES ($1, '$2', '$3', '$(number_of "$4")');
 	SELECT smsflow.subscribe('$(number_of "$4")', '$5', source => 'checkout',
-		disclosure => 'Text me about my orders, my cart and offers of Alma Outdoor. Reply STOP to end.',
+		disclosure => 'Text me about my orders, shopping cart reminders and offers of Alma Outdoor. Reply STOP to end.',
 		external_id => '$1', attributes => '{"first_name": "$2", "last_name": "$3"}');
 	-- Cart reminders need a YES from the phone itself in the United States.
 	SELECT smsflow.confirm_opt_in('$(number_of "$4")');

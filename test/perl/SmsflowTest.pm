@@ -60,7 +60,7 @@ sub create_shop
 
 	create_extension();
 	sql("SELECT count(smsflow.subscribe('+1415555' || to_char(n, 'FM0000'),
-			'{transactional,conversational,cart,promotional}', level => 'confirmed')) FROM generate_series(1, $contacts) n");
+			'{transactional,conversational,cart,promotional}', level => 'confirmed', disclosure => 'Offers and shopping cart reminders by text')) FROM generate_series(1, $contacts) n");
 	sql('SELECT smsflow.arm()');
 	wait_for_worker('running');
 }

@@ -58,7 +58,7 @@ sub test_arming
 {
 	my $id;
 
-	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'confirmed')");
+	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'confirmed', disclosure => 'Offers and shopping cart reminders by text')");
 	add_route('main', $gateway);
 	$id = send_sms('main', 'Hello', 'transactional');
 	ok(wait_for_turn(), 'a worker that is not armed takes its turns');
@@ -177,7 +177,7 @@ sub test_drop_extension
 	ok(wait_until('it is on the wire', sub { $gateway->stats->{requests} == 1 + $requests }), 'a request is on the wire');
 	quickly(5, 'DROP EXTENSION with messages waiting', sub { sql('DROP EXTENSION smsflow CASCADE') });
 	create_extension();
-	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'confirmed'); SELECT smsflow.arm()");
+	sql("SELECT smsflow.subscribe('" . phone(1) . "', '{transactional,cart,promotional}', level => 'confirmed', disclosure => 'Offers and shopping cart reminders by text'); SELECT smsflow.arm()");
 	add_route('main', $gateway);
 	$id = send_sms('main', 'of the new extension', 'transactional');
 	wait_status($id, 'accepted', 'the extension made anew sends');

@@ -109,6 +109,100 @@ test_merge_level(void)
 	CHECK_EQ(failures, 0);
 }
 
+static SmsflowConsent
+without(SmsflowConsent a, SmsflowOptOut o)
+{
+	smsflow_consent_apply(&a, &o);
+	return a;
+}
+
+/* An opt-out ends what it names up to its very instant and nothing else, wherever in a merge it is applied. */
+static void
+test_opt_out_algebra(void)
+{
+	int			failures = 0;
+
+	for (int i = 0; i < TRIPLES; i++)
+	{
+		SmsflowConsent a = random_consent();
+		SmsflowConsent b = random_consent();
+		SmsflowConsent after;
+		SmsflowOptOut o = {0};
+		SmsflowOptOut other = {0};
+
+		o.purposes = (uint8_t) (1 + random_bits() % SMSFLOW_OPT_OUT_PURPOSE_MASK);
+		other.purposes = (uint8_t) (1 + random_bits() % SMSFLOW_OPT_OUT_PURPOSE_MASK);
+		o.at = a.granted[random_bits() % SMSFLOW_PURPOSES][random_bits() % (SMSFLOW_LEVELS - 1)];
+		other.at = (int64_t) (random_bits() % 3) * 500000;
+		after = without(a, o);
+		failures += !same(without(after, o), after);
+		failures += !same(without(without(a, other), o), without(after, other));
+		failures += !same(without(merged(a, b), o), merged(after, b));
+		failures += !smsflow_consent_contains(&a, &after);
+		for (int p = 0; p < SMSFLOW_PURPOSES; p++)
+		{
+			SmsflowLevel level = smsflow_consent_level(&after, (SmsflowPurpose) p);
+			bool		named = (o.purposes & (1u << p)) != 0;
+
+			failures += !named && level != smsflow_consent_level(&a, (SmsflowPurpose) p);
+			failures += named && level != SMSFLOW_LEVEL_NONE && after.granted[p][level - 1] <= o.at;
+		}
+	}
+	CHECK_EQ(failures, 0);
+}
+
+/* A grant and a revocation of the same instant leave nothing, in whatever order and by whatever merge they meet. */
+static void
+test_ties_revoke(void)
+{
+	int			failures = 0;
+
+	for (int i = 0; i < TRIPLES; i++)
+	{
+		SmsflowPurpose p = (SmsflowPurpose) (random_bits() % SMSFLOW_PURPOSES);
+		SmsflowLevel level = (SmsflowLevel) (1 + random_bits() % (SMSFLOW_LEVELS - 1));
+		int64_t		at = (int64_t) (random_bits() >> 14);
+		SmsflowConsent yes;
+		SmsflowConsent no;
+		SmsflowConsent both;
+
+		smsflow_consent_clear(&yes);
+		smsflow_consent_clear(&no);
+		smsflow_consent_grant(&yes, p, level, at);
+		smsflow_consent_revoke(&no, p, at);
+		both = merged(yes, no);
+		failures += smsflow_consent_level(&both, p) != SMSFLOW_LEVEL_NONE || !same(both, merged(no, yes));
+		smsflow_consent_grant(&both, p, level, at + 1);
+		failures += smsflow_consent_level(&both, p) != level;
+	}
+	CHECK_EQ(failures, 0);
+}
+
+/* "Permits at least" is an order over what is permitted: reflexive, transitive, and none is below everything. */
+static void
+test_contains(void)
+{
+	SmsflowConsent none;
+	int			failures = 0;
+
+	smsflow_consent_clear(&none);
+	for (int i = 0; i < TRIPLES; i++)
+	{
+		SmsflowConsent a = random_consent();
+		SmsflowConsent b = a;
+		SmsflowConsent c;
+		SmsflowPurpose p = (SmsflowPurpose) (random_bits() % SMSFLOW_PURPOSES);
+
+		smsflow_consent_revoke(&b, p, random_instant());
+		c = b;
+		smsflow_consent_revoke(&c, (SmsflowPurpose) (random_bits() % SMSFLOW_PURPOSES), random_instant());
+		failures += !smsflow_consent_contains(&a, &a) || !smsflow_consent_contains(&a, &none);
+		failures += !smsflow_consent_contains(&a, &b) || !smsflow_consent_contains(&b, &c) || !smsflow_consent_contains(&a, &c);
+		failures += smsflow_consent_contains(&b, &a) != (smsflow_consent_level(&a, p) == smsflow_consent_level(&b, p));
+	}
+	CHECK_EQ(failures, 0);
+}
+
 static void
 test_text_loses_nothing(void)
 {
@@ -385,6 +479,9 @@ main(void)
 {
 	test_algebra();
 	test_merge_level();
+	test_opt_out_algebra();
+	test_ties_revoke();
+	test_contains();
 	test_text_loses_nothing();
 	test_longest_text();
 	test_levels();
