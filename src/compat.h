@@ -25,12 +25,12 @@
 #if PG_VERSION_NUM >= 160000
 #define smsflow_ereturn(escontext, result, ...) ereturn(escontext, result, __VA_ARGS__)
 #else
-#define smsflow_ereturn(escontext, result, ...) \
-	do \
-	{ \
-		(void) (escontext); \
-		ereport(ERROR, __VA_ARGS__); \
-		return result; \
+#define smsflow_ereturn(escontext, result, ...)                                                                                  \
+	do                                                                                                                           \
+	{                                                                                                                            \
+		(void) (escontext);                                                                                                      \
+		ereport(ERROR, __VA_ARGS__);                                                                                             \
+		return result;                                                                                                           \
 	} while (0)
 #endif
 

@@ -9,21 +9,19 @@
 
 #include "compat.h"
 
-char	   *smsflow_databases;
-bool		smsflow_enabled;
-char	   *smsflow_secrets_dir;
-bool		smsflow_allow_insecure_gateway;
-int			smsflow_max_in_flight;
-int			smsflow_sweep_interval;
-char	   *smsflow_public_url;
-char	   *smsflow_default_region;
-int			smsflow_arm_policy;
+char *smsflow_databases;
+bool smsflow_enabled;
+char *smsflow_secrets_dir;
+bool smsflow_allow_insecure_gateway;
+int smsflow_max_in_flight;
+int smsflow_sweep_interval;
+char *smsflow_public_url;
+char *smsflow_default_region;
+int smsflow_arm_policy;
 
-static const struct config_enum_entry arm_policies[] = {
-	{"system", SMSFLOW_ARM_SYSTEM, false},
-	{"timeline", SMSFLOW_ARM_TIMELINE, false},
-	{NULL, 0, false}
-};
+static const struct config_enum_entry arm_policies[] = {{"system", SMSFLOW_ARM_SYSTEM, false},
+														{"timeline", SMSFLOW_ARM_TIMELINE, false},
+														{NULL, 0, false}};
 
 static bool
 check_region(char **newval, void **extra, GucSource source)
@@ -57,56 +55,37 @@ define_databases(void)
 {
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	DefineCustomStringVariable("smsflow.databases",
-							   "Databases that have a worker, separated by commas.",
-							   "Each takes one slot of max_worker_processes.",
-							   &smsflow_databases, "",
-							   PGC_POSTMASTER, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomStringVariable("smsflow.databases", "Databases that have a worker, separated by commas.",
+							   "Each takes one slot of max_worker_processes.", &smsflow_databases, "", PGC_POSTMASTER,
+							   GUC_LIST_INPUT, NULL, NULL, NULL);
 }
 
 void
 smsflow_define_settings(void)
 {
-	DefineCustomBoolVariable("smsflow.allow_insecure_gateway",
-							 "Allows gateways with plain http.",
+	DefineCustomBoolVariable("smsflow.allow_insecure_gateway", "Allows gateways with plain http.",
 							 "For gateways on the loopback interface and for tests; secrets travel in clear.",
-							 &smsflow_allow_insecure_gateway, false,
-							 PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-	DefineCustomEnumVariable("smsflow.arm_policy",
-							 "What makes a database a copy that must be armed again.",
+							 &smsflow_allow_insecure_gateway, false, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomEnumVariable("smsflow.arm_policy", "What makes a database a copy that must be armed again.",
 							 "system: another system identifier or database; timeline: also a promotion or recovery.",
-							 &smsflow_arm_policy, SMSFLOW_ARM_SYSTEM, arm_policies,
-							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+							 &smsflow_arm_policy, SMSFLOW_ARM_SYSTEM, arm_policies, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_databases();
-	DefineCustomStringVariable("smsflow.default_region",
-							   "Region of phone numbers written without a country code.",
-							   "Two capital letters, or empty: such numbers are refused.",
-							   &smsflow_default_region, "",
+	DefineCustomStringVariable("smsflow.default_region", "Region of phone numbers written without a country code.",
+							   "Two capital letters, or empty: such numbers are refused.", &smsflow_default_region, "",
 							   PGC_USERSET, 0, check_region, NULL, NULL);
-	DefineCustomBoolVariable("smsflow.enabled",
-							 "Lets the worker run.",
-							 "Off: the worker waits without a connection to its database and sends nothing.",
-							 &smsflow_enabled, true,
-							 PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("smsflow.max_in_flight",
-							"Requests on the wire at one time, over all gateways.",
-							NULL,
-							&smsflow_max_in_flight, 64, 1, 512,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("smsflow.public_url",
-							   "Base of callback URLs, as gateways reach smsflowd.",
-							   "Empty: gateways are not asked for delivery reports.",
-							   &smsflow_public_url, "",
-							   PGC_SIGHUP, 0, check_public_url, NULL, NULL);
-	DefineCustomStringVariable("smsflow.secrets_dir",
-							   "Directory with one file per secret, named as the gateway.",
-							   "Files belong to the server's user and are readable by nobody else.",
-							   &smsflow_secrets_dir, "",
+	DefineCustomBoolVariable("smsflow.enabled", "Lets the worker run.",
+							 "Off: the worker waits without a connection to its database and sends nothing.", &smsflow_enabled,
+							 true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("smsflow.max_in_flight", "Requests on the wire at one time, over all gateways.", NULL,
+							&smsflow_max_in_flight, 64, 1, 512, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("smsflow.public_url", "Base of callback URLs, as gateways reach smsflowd.",
+							   "Empty: gateways are not asked for delivery reports.", &smsflow_public_url, "", PGC_SIGHUP, 0,
+							   check_public_url, NULL, NULL);
+	DefineCustomStringVariable("smsflow.secrets_dir", "Directory with one file per secret, named as the gateway.",
+							   "Files belong to the server's user and are readable by nobody else.", &smsflow_secrets_dir, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-	DefineCustomIntVariable("smsflow.sweep_interval",
-							"Time after which the worker looks for work without being woken.",
-							"Covers prepared transactions and lost wake-ups.",
-							&smsflow_sweep_interval, 30000, 100, 3600000,
+	DefineCustomIntVariable("smsflow.sweep_interval", "Time after which the worker looks for work without being woken.",
+							"Covers prepared transactions and lost wake-ups.", &smsflow_sweep_interval, 30000, 100, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	MarkGUCPrefixReserved(SMSFLOW_SCHEMA);
 }

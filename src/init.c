@@ -11,7 +11,7 @@
 
 SMSFLOW_MODULE_MAGIC;
 
-void		_PG_init(void);
+void _PG_init(void);
 
 void
 _PG_init(void)

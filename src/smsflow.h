@@ -16,16 +16,16 @@ extern char *smsflow_databases;
 extern bool smsflow_enabled;
 extern char *smsflow_secrets_dir;
 extern bool smsflow_allow_insecure_gateway;
-extern int	smsflow_max_in_flight;	/* requests, over all gateways */
-extern int	smsflow_sweep_interval; /* milliseconds */
+extern int smsflow_max_in_flight;  /* requests, over all gateways */
+extern int smsflow_sweep_interval; /* milliseconds */
 extern char *smsflow_public_url;
 extern char *smsflow_default_region;
-extern int	smsflow_arm_policy;
+extern int smsflow_arm_policy;
 
 typedef enum SmsflowArmPolicy
 {
-	SMSFLOW_ARM_SYSTEM,			/* same system identifier and database */
-	SMSFLOW_ARM_TIMELINE		/* and no promotion or recovery since */
+	SMSFLOW_ARM_SYSTEM,  /* same system identifier and database */
+	SMSFLOW_ARM_TIMELINE /* and no promotion or recovery since */
 } SmsflowArmPolicy;
 
 extern void smsflow_define_settings(void);
@@ -42,7 +42,7 @@ typedef enum SmsflowRevocationKind
 typedef struct SmsflowRevocation
 {
 	SmsflowRevocationKind kind;
-	int64		id;
+	int64 id;
 } SmsflowRevocation;
 
 extern void smsflow_note_enqueued(int32 queue_id);

@@ -34,9 +34,9 @@
 
 typedef struct Gateway
 {
-	int32		id;
-	char	   *name;
-	Jsonb	   *inbound;		/* profile: where a reply keeps what */
+	int32 id;
+	char *name;
+	Jsonb *inbound; /* profile: where a reply keeps what */
 	SmsflowTextField text;
 } Gateway;
 
@@ -46,37 +46,37 @@ typedef struct Request
 	const char *method;
 	const char *path;
 	const char *query;
-	Jsonb	   *headers;
+	Jsonb *headers;
 	const char *body;
-	size_t		body_len;
+	size_t body_len;
 } Request;
 
 /* A path taken apart. */
 typedef struct Token
 {
-	bool		is_report;
-	char	   *signed_path;	/* what the MAC is of */
+	bool is_report;
+	char *signed_path; /* what the MAC is of */
 	const char *mac;
-	int64		message_id;
-	int16		attempt;
+	int64 message_id;
+	int16 attempt;
 } Token;
 
 /* Reports of one call, in columns. */
 typedef struct Reports
 {
-	int			count;
-	Datum	   *gateway_id;
-	Datum	   *message_id;
-	Datum	   *attempt;
-	Datum	   *fields;
+	int count;
+	Datum *gateway_id;
+	Datum *message_id;
+	Datum *attempt;
+	Datum *fields;
 } Reports;
 
 typedef struct Receiver
 {
-	char	   *key;			/* NULL: no URL of ours exists */
-	int			gateways;
-	Gateway    *gateway;
-	Reports		reports;
+	char *key; /* NULL: no URL of ours exists */
+	int gateways;
+	Gateway *gateway;
+	Reports reports;
 } Receiver;
 
 /* ---- gateways ---- */
@@ -94,19 +94,20 @@ load_gateways(Receiver *receiver)
 
 	smsflow_spi_plan(&plan,
 					 "SELECT g.gateway_id, g.name, p.inbound, p.inbound ->> 'body', p.inbound ->> 'charset'"
-					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile)", 0, NULL);
+					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile)",
+					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
 	receiver->gateways = (int) SPI_processed;
 	receiver->gateway = palloc(Max(SPI_processed, 1) * sizeof(Gateway));
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Gateway    *gateway = &receiver->gateway[row];
-		bool		isnull;
+		Gateway *gateway = &receiver->gateway[row];
+		bool isnull;
 
 		gateway->id = DatumGetInt32(smsflow_spi_value(row, 1, &isnull));
 		gateway->name = text_at(row, 2);
 		gateway->inbound = DatumGetJsonbPCopy(smsflow_spi_value(row, 3, &isnull));
-		gateway->text = (SmsflowTextField) {text_at(row, 4), text_at(row, 5)};
+		gateway->text = (SmsflowTextField){text_at(row, 4), text_at(row, 5)};
 	}
 }
 
@@ -125,7 +126,7 @@ find_gateway(Receiver *receiver, const char *name)
 static bool
 read_number(const char *text, char stop, int64 most, int64 *number, const char **rest)
 {
-	char	   *end;
+	char *end;
 
 	if (text[0] < '1' || text[0] > '9')
 		return false;
@@ -138,7 +139,7 @@ read_number(const char *text, char stop, int64 most, int64 *number, const char *
 static bool
 read_report_token(const char *text, Token *token)
 {
-	int64		attempt;
+	int64 attempt;
 
 	if (!read_number(text, '.', PG_INT64_MAX, &token->message_id, &text) ||
 		!read_number(text, '.', PG_INT16_MAX, &attempt, &text))
@@ -152,7 +153,7 @@ read_report_token(const char *text, Token *token)
 static bool
 read_path(const char *path, const char *gateway, Token *token)
 {
-	size_t		name_len = strlen(gateway);
+	size_t name_len = strlen(gateway);
 	const char *name;
 
 	token->is_report = strncmp(path, "/callback/", 10) == 0;
@@ -173,7 +174,7 @@ read_path(const char *path, const char *gateway, Token *token)
 static bool
 is_genuine(const Receiver *receiver, const Token *token)
 {
-	char		expected[SMSFLOW_MAC_LENGTH + 1];
+	char expected[SMSFLOW_MAC_LENGTH + 1];
 
 	if (receiver->key == NULL)
 		return false;
@@ -195,7 +196,7 @@ make_room(Reports *reports, int most)
 static void
 keep_report(Reports *reports, const Gateway *gateway, const Token *token, Jsonb *fields)
 {
-	int			n = reports->count++;
+	int n = reports->count++;
 
 	reports->gateway_id[n] = Int32GetDatum(gateway->id);
 	reports->message_id[n] = Int64GetDatum(token->message_id);
@@ -207,18 +208,19 @@ static void
 append_reports(const Reports *reports)
 {
 	static SPIPlanPtr plan = NULL;
-	Datum		values[4];
+	Datum values[4];
 
 	if (reports->count == 0)
 		return;
 	values[0] = PointerGetDatum(construct_array(reports->gateway_id, reports->count, INT4OID, 4, true, TYPALIGN_INT));
-	values[1] = PointerGetDatum(construct_array(reports->message_id, reports->count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[1] =
+		PointerGetDatum(construct_array(reports->message_id, reports->count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[2] = PointerGetDatum(construct_array(reports->attempt, reports->count, INT2OID, 2, true, TYPALIGN_SHORT));
 	values[3] = PointerGetDatum(construct_array(reports->fields, reports->count, JSONBOID, -1, false, TYPALIGN_INT));
 	smsflow_spi_plan(&plan,
 					 "INSERT INTO smsflow.callback (gateway_id, message_id, attempt, fields)"
 					 " SELECT * FROM unnest($1, $2, $3, $4)",
-					 4, (Oid[]) {INT4ARRAYOID, INT8ARRAYOID, INT2ARRAYOID, JSONBARRAYOID});
+					 4, (Oid[]){INT4ARRAYOID, INT8ARRAYOID, INT2ARRAYOID, JSONBARRAYOID});
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
 	smsflow_note_callback();
 }
@@ -230,14 +232,11 @@ static struct
 {
 	const char *action;
 	const char *query;
-	SPIPlanPtr	plan;
-}			effects[] = {
-	{"opt_out", "SELECT smsflow.obey_opt_out($1)", NULL},
-	{"review", "SELECT smsflow.obey_review($1)", NULL},
-	{"opt_in", "SELECT smsflow.obey_opt_in($1)", NULL},
-	{"confirm", "SELECT smsflow.obey_confirm($1)", NULL},
-	{"help", "SELECT smsflow.obey_help($1)", NULL},
-	{"none", "SELECT smsflow.credit_reply($1)", NULL},
+	SPIPlanPtr plan;
+} effects[] = {
+	{"opt_out", "SELECT smsflow.obey_opt_out($1)", NULL}, {"review", "SELECT smsflow.obey_review($1)", NULL},
+	{"opt_in", "SELECT smsflow.obey_opt_in($1)", NULL},   {"confirm", "SELECT smsflow.obey_confirm($1)", NULL},
+	{"help", "SELECT smsflow.obey_help($1)", NULL},       {"none", "SELECT smsflow.credit_reply($1)", NULL},
 };
 
 static void
@@ -246,7 +245,7 @@ obey(const char *action, Datum inbound_id)
 	for (int i = 0; i < (int) lengthof(effects); i++)
 		if (strcmp(effects[i].action, action) == 0)
 		{
-			smsflow_spi_plan(&effects[i].plan, effects[i].query, 1, (Oid[]) {INT8OID});
+			smsflow_spi_plan(&effects[i].plan, effects[i].query, 1, (Oid[]){INT8OID});
 			smsflow_spi_run(effects[i].plan, &inbound_id, NULL, false, SPI_OK_SELECT);
 			return;
 		}
@@ -257,7 +256,7 @@ obey(const char *action, Datum inbound_id)
 static bool
 read_sender(const char *text, char phone[SMSFLOW_PHONE_BUFSIZE])
 {
-	int64		number;
+	int64 number;
 	const char *international;
 
 	if (text == NULL)
@@ -275,12 +274,12 @@ static void
 pick_parts(const Gateway *gateway, Jsonb *fields, char *parts[4])
 {
 	static SPIPlanPtr plan = NULL;
-	Datum		values[] = {JsonbPGetDatum(fields), JsonbPGetDatum(gateway->inbound)};
+	Datum values[] = {JsonbPGetDatum(fields), JsonbPGetDatum(gateway->inbound)};
 
 	smsflow_spi_plan(&plan,
 					 "SELECT $1 #>> string_to_array($2 ->> 'from', '.'), $1 #>> string_to_array($2 ->> 'to', '.'),"
 					 " $1 #>> string_to_array($2 ->> 'body', '.'), $1 #>> string_to_array($2 ->> 'id', '.')",
-					 2, (Oid[]) {JSONBOID, JSONBOID});
+					 2, (Oid[]){JSONBOID, JSONBOID});
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	for (int i = 0; i < 4; i++)
 		parts[i] = text_at(0, i + 1);
@@ -290,11 +289,11 @@ static int
 take_reply(const Gateway *gateway, Jsonb *fields)
 {
 	static SPIPlanPtr plan = NULL;
-	char		phone[SMSFLOW_PHONE_BUFSIZE];
-	char	   *parts[4];
-	Datum		values[5];
-	char		nulls[] = "     ";
-	bool		isnull;
+	char phone[SMSFLOW_PHONE_BUFSIZE];
+	char *parts[4];
+	Datum values[5];
+	char nulls[] = "     ";
+	bool isnull;
 
 	pick_parts(gateway, fields, parts);
 	if (!read_sender(parts[0], phone))
@@ -306,8 +305,8 @@ take_reply(const Gateway *gateway, Jsonb *fields)
 		nulls[i + 1] = parts[i] ? ' ' : 'n';
 		values[i + 1] = parts[i] ? CStringGetTextDatum(parts[i]) : (Datum) 0;
 	}
-	smsflow_spi_plan(&plan, "SELECT inbound_id, action FROM smsflow.store_reply($1, $2, $3, $4, $5)",
-					 5, (Oid[]) {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID});
+	smsflow_spi_plan(&plan, "SELECT inbound_id, action FROM smsflow.store_reply($1, $2, $3, $4, $5)", 5,
+					 (Oid[]){INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID});
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_SELECT);
 	/* No row: the gateway has sent this one before. */
 	if (SPI_processed > 0)
@@ -320,9 +319,9 @@ take_reply(const Gateway *gateway, Jsonb *fields)
 static int
 take(Receiver *receiver, const Request *request)
 {
-	Token		token = {0};
-	Gateway    *gateway;
-	Jsonb	   *fields;
+	Token token = {0};
+	Gateway *gateway;
+	Jsonb *fields;
 
 	if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "POST") != 0)
 		return HTTP_BAD_METHOD;
@@ -345,7 +344,7 @@ take(Receiver *receiver, const Request *request)
 static void
 take_all(const Request *requests, int count, int *statuses)
 {
-	Receiver	receiver = {0};
+	Receiver receiver = {0};
 
 	receiver.key = smsflow_callback_key();
 	load_gateways(&receiver);
@@ -365,7 +364,7 @@ text_or_empty(Datum value, bool isnull)
 static Request
 request_of(const Datum *values, const bool *nulls)
 {
-	Request		request = {
+	Request request = {
 		.gateway = text_or_empty(values[0], nulls[0]),
 		.method = text_or_empty(values[1], nulls[1]),
 		.path = text_or_empty(values[2], nulls[2]),
@@ -376,7 +375,7 @@ request_of(const Datum *values, const bool *nulls)
 
 	if (!nulls[5])
 	{
-		bytea	   *body = DatumGetByteaPP(values[5]);
+		bytea *body = DatumGetByteaPP(values[5]);
 
 		request.body = VARDATA_ANY(body);
 		request.body_len = VARSIZE_ANY_EXHDR(body);
@@ -389,13 +388,13 @@ PG_FUNCTION_INFO_V1(smsflow_pg_receive_callback);
 Datum
 smsflow_pg_receive_callback(PG_FUNCTION_ARGS)
 {
-	Datum		arguments[ARGUMENTS];
-	bool		missing[ARGUMENTS];
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
-	TupleDesc	desc;
-	Request		request;
-	int			status;
+	Datum arguments[ARGUMENTS];
+	bool missing[ARGUMENTS];
+	Datum values[3];
+	bool nulls[3] = {false, false, false};
+	TupleDesc desc;
+	Request request;
+	int status;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -416,9 +415,9 @@ smsflow_pg_receive_callback(PG_FUNCTION_ARGS)
 
 typedef struct Columns
 {
-	int			count;
-	Datum	   *values[ARGUMENTS];
-	bool	   *nulls[ARGUMENTS];
+	int count;
+	Datum *values[ARGUMENTS];
+	bool *nulls[ARGUMENTS];
 } Columns;
 
 static Columns
@@ -426,27 +425,25 @@ columns_of(FunctionCallInfo fcinfo)
 {
 	static const struct
 	{
-		Oid			type;
-		char		align;
-	}			types[ARGUMENTS] = {
-		{TEXTOID, TYPALIGN_INT}, {TEXTOID, TYPALIGN_INT}, {TEXTOID, TYPALIGN_INT}, {TEXTOID, TYPALIGN_INT},
-		{JSONBOID, TYPALIGN_INT}, {BYTEAOID, TYPALIGN_INT},
+		Oid type;
+		char align;
+	} types[ARGUMENTS] = {
+		{TEXTOID, TYPALIGN_INT}, {TEXTOID, TYPALIGN_INT},  {TEXTOID, TYPALIGN_INT},
+		{TEXTOID, TYPALIGN_INT}, {JSONBOID, TYPALIGN_INT}, {BYTEAOID, TYPALIGN_INT},
 	};
-	Columns		columns;
-	int			count;
+	Columns columns;
+	int count;
 
 	for (int i = 0; i < ARGUMENTS; i++)
 	{
-		deconstruct_array(PG_GETARG_ARRAYTYPE_P(i), types[i].type, -1, false, types[i].align,
-						  &columns.values[i], &columns.nulls[i], &count);
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(i), types[i].type, -1, false, types[i].align, &columns.values[i],
+						  &columns.nulls[i], &count);
 		if (i == 0)
 			columns.count = count;
 		if (count != columns.count)
-			ereport(ERROR,
-					(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
-					 errmsg("arrays of callbacks differ in length"),
-					 errdetail("Array %d has %d elements, the first has %d.", i + 1, count, columns.count),
-					 errhint("Pass one element of each array per callback.")));
+			ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("arrays of callbacks differ in length"),
+							errdetail("Array %d has %d elements, the first has %d.", i + 1, count, columns.count),
+							errhint("Pass one element of each array per callback.")));
 	}
 	return columns;
 }
@@ -454,8 +451,8 @@ columns_of(FunctionCallInfo fcinfo)
 static Request
 request_in(const Columns *columns, int row)
 {
-	Datum		values[ARGUMENTS];
-	bool		nulls[ARGUMENTS];
+	Datum values[ARGUMENTS];
+	bool nulls[ARGUMENTS];
 
 	for (int i = 0; i < ARGUMENTS; i++)
 	{
@@ -471,11 +468,11 @@ Datum
 smsflow_pg_receive_callbacks(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Columns		columns = columns_of(fcinfo);
-	Request    *requests = palloc(Max(columns.count, 1) * sizeof(Request));
-	int		   *statuses = palloc(Max(columns.count, 1) * sizeof(int));
-	Datum		values[4];
-	bool		nulls[4] = {false, false, false, false};
+	Columns columns = columns_of(fcinfo);
+	Request *requests = palloc(Max(columns.count, 1) * sizeof(Request));
+	int *statuses = palloc(Max(columns.count, 1) * sizeof(int));
+	Datum values[4];
+	bool nulls[4] = {false, false, false, false};
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < columns.count; i++)
@@ -500,20 +497,20 @@ Datum
 smsflow_pg_reply(PG_FUNCTION_ARGS)
 {
 	static SPIPlanPtr plan = NULL;
-	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
-	Datum		message_id;
-	bool		isnull;
+	Datum values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	Datum message_id;
+	bool isnull;
 
 	SPI_connect();
-	smsflow_spi_plan(&plan, "SELECT smsflow.answer(i.inbound_id, $2, 'conversational', NULL) FROM smsflow.inbound i"
-					 " WHERE i.inbound_id = $1", 2, (Oid[]) {INT8OID, TEXTOID});
+	smsflow_spi_plan(&plan,
+					 "SELECT smsflow.answer(i.inbound_id, $2, 'conversational', NULL) FROM smsflow.inbound i"
+					 " WHERE i.inbound_id = $1",
+					 2, (Oid[]){INT8OID, TEXTOID});
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
 	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT),
-				 errmsg("inbound message " INT64_FORMAT " does not exist", DatumGetInt64(values[0])),
-				 errdetail("Only what a customer has sent can be replied to."),
-				 errhint("See smsflow.inbound.")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT),
+						errmsg("inbound message " INT64_FORMAT " does not exist", DatumGetInt64(values[0])),
+						errdetail("Only what a customer has sent can be replied to."), errhint("See smsflow.inbound.")));
 	message_id = smsflow_spi_value(0, 1, &isnull);
 	SPI_finish();
 	PG_RETURN_DATUM(message_id);

@@ -17,22 +17,22 @@
 
 typedef struct Pair
 {
-	const char *name;			/* decoded */
-	const char *raw;			/* value, still encoded */
-	size_t		raw_len;
+	const char *name; /* decoded */
+	const char *raw;  /* value, still encoded */
+	size_t raw_len;
 } Pair;
 
 typedef struct Pairs
 {
-	int			count;
-	Pair	   *pair;
+	int count;
+	Pair *pair;
 } Pairs;
 
 /* In the server's encoding, or NULL when the bytes are not UTF-8. */
 static char *
 from_utf8(const char *bytes, size_t len)
 {
-	char	   *text;
+	char *text;
 
 	if (!pg_verify_mbstr(PG_UTF8, bytes, (int) len, true))
 		return NULL;
@@ -53,7 +53,7 @@ hex_digit(char c)
 static size_t
 unescape_octets(const char *raw, size_t len, unsigned char *out)
 {
-	size_t		used = 0;
+	size_t used = 0;
 
 	for (size_t i = 0; i < len; i++)
 	{
@@ -77,9 +77,9 @@ static char *
 decoded(const char *raw, size_t len)
 {
 	unsigned char *octets = palloc(len + 1);
-	size_t		used = unescape_octets(raw, len, octets);
-	size_t		kept = 0;
-	char	   *text;
+	size_t used = unescape_octets(raw, len, octets);
+	size_t kept = 0;
+	char *text;
 
 	for (size_t i = 0; i < used; i++)
 		if (octets[i] != '\0')
@@ -97,8 +97,8 @@ decoded(const char *raw, size_t len)
 static size_t
 put_utf16(const unsigned char *octets, size_t at, size_t len, unsigned char *out, int *size)
 {
-	pg_wchar	c = (pg_wchar) (octets[at] << 8 | octets[at + 1]);
-	size_t		used = 2;
+	pg_wchar c = (pg_wchar) (octets[at] << 8 | octets[at + 1]);
+	size_t used = 2;
 
 	if (c >= 0xD800 && c < 0xDC00 && at + 3 < len && (octets[at + 2] & 0xFC) == 0xDC)
 	{
@@ -116,10 +116,10 @@ static char *
 decoded_utf16(const char *raw, size_t len)
 {
 	unsigned char *octets = palloc(len + 1);
-	size_t		used = unescape_octets(raw, len, octets);
+	size_t used = unescape_octets(raw, len, octets);
 	unsigned char *text = palloc(used * 2 + 1);
-	size_t		length = 0;
-	int			size;
+	size_t length = 0;
+	int size;
 
 	for (size_t at = 0; at + 1 < used;)
 	{
@@ -134,7 +134,7 @@ static void
 split(const char *text, size_t len, Pairs *pairs)
 {
 	const char *end = text + len;
-	int			most = 1;
+	int most = 1;
 
 	for (size_t i = 0; i < len; i++)
 		most += text[i] == '&';
@@ -144,7 +144,7 @@ split(const char *text, size_t len, Pairs *pairs)
 	{
 		const char *stop = memchr(text, '&', end - text);
 		const char *equals;
-		Pair	   *pair = &pairs->pair[pairs->count];
+		Pair *pair = &pairs->pair[pairs->count];
 
 		if (stop == NULL)
 			stop = end;
@@ -179,7 +179,7 @@ is_utf16(const Pairs *pairs, const SmsflowTextField *text)
 static JsonbValue
 string_value(const char *text)
 {
-	JsonbValue	value = {.type = jbvString};
+	JsonbValue value = {.type = jbvString};
 
 	value.val.string.val = unconstify(char *, text);
 	value.val.string.len = (int) strlen(text);
@@ -190,8 +190,8 @@ static Jsonb *
 fields_of_form(const char *form, size_t len, const SmsflowTextField *text)
 {
 	JsonbParseState *state = NULL;
-	Pairs		pairs;
-	bool		utf16;
+	Pairs pairs;
+	bool utf16;
 
 	split(form, len, &pairs);
 	utf16 = is_utf16(&pairs, text);
@@ -199,10 +199,10 @@ fields_of_form(const char *form, size_t len, const SmsflowTextField *text)
 	for (int i = 0; i < pairs.count; i++)
 	{
 		const Pair *pair = &pairs.pair[i];
-		bool		wide = utf16 && strcmp(pair->name, text->name) == 0;
-		char	   *content = wide ? decoded_utf16(pair->raw, pair->raw_len) : decoded(pair->raw, pair->raw_len);
-		JsonbValue	name = string_value(pair->name);
-		JsonbValue	value = string_value(content);
+		bool wide = utf16 && strcmp(pair->name, text->name) == 0;
+		char *content = wide ? decoded_utf16(pair->raw, pair->raw_len) : decoded(pair->raw, pair->raw_len);
+		JsonbValue name = string_value(pair->name);
+		JsonbValue value = string_value(content);
 
 		pushJsonbValue(&state, WJB_KEY, &name);
 		pushJsonbValue(&state, WJB_VALUE, &value);
@@ -226,8 +226,8 @@ fields_of_json(const char *body, size_t len)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	char	   *text = from_utf8(body, len);
-	Jsonb	   *volatile fields = NULL;
+	char *text = from_utf8(body, len);
+	Jsonb *volatile fields = NULL;
 
 	if (text == NULL)
 		return NULL;
@@ -240,7 +240,7 @@ fields_of_json(const char *body, size_t len)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -259,7 +259,7 @@ fields_of_json(const char *body, size_t len)
 static char *
 content_type(Jsonb *headers)
 {
-	JsonbValue	buffer;
+	JsonbValue buffer;
 	JsonbValue *value = NULL;
 
 	if (headers && JB_ROOT_IS_OBJECT(headers))
@@ -273,8 +273,8 @@ content_type(Jsonb *headers)
 static Jsonb *
 fields_of_body(Jsonb *headers, const char *body, size_t len, const SmsflowTextField *text)
 {
-	char	   *type = content_type(headers);
-	size_t		start = 0;
+	char *type = content_type(headers);
+	size_t start = 0;
 
 	while (start < len && strchr(" \t\r\n", body[start]) != NULL)
 		start++;
@@ -288,8 +288,8 @@ fields_of_body(Jsonb *headers, const char *body, size_t len, const SmsflowTextFi
 Jsonb *
 smsflow_fields(const char *query, Jsonb *headers, const char *body, size_t body_len, const SmsflowTextField *text)
 {
-	Jsonb	   *of_query = fields_of_form(query, strlen(query), text);
-	Jsonb	   *of_body;
+	Jsonb *of_query = fields_of_form(query, strlen(query), text);
+	Jsonb *of_body;
 
 	if (body_len == 0)
 		return of_query;

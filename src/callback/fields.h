@@ -27,7 +27,6 @@ typedef struct SmsflowTextField
  * Returns NULL for a body that is too long, or neither a form nor a JSON object
  * in UTF-8. Memory is the caller's context.
  */
-extern Jsonb *smsflow_fields(const char *query, Jsonb *headers, const char *body, size_t body_len,
-							 const SmsflowTextField *text);
+extern Jsonb *smsflow_fields(const char *query, Jsonb *headers, const char *body, size_t body_len, const SmsflowTextField *text);
 
 #endif

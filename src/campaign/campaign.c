@@ -26,101 +26,97 @@
 
 typedef struct Campaign
 {
-	int32		campaign_id;
-	int32		segment_id;
-	int64		cursor;
-	bool		is_new;
+	int32 campaign_id;
+	int32 segment_id;
+	int64 cursor;
+	bool is_new;
 } Campaign;
 
 /* Campaigns that are not as far come first, so that one started later does not wait for the end of a big one. */
 static SmsflowStatement pick_campaign = {
 	.sql = "SELECT campaign_id, segment_id, cursor_contact_id, status = 'scheduled' FROM smsflow.campaign"
-	" WHERE status = 'running' OR status = 'scheduled' AND launch_at <= clock_timestamp()"
-	" ORDER BY cursor_contact_id, campaign_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
-};
+		   " WHERE status = 'running' OR status = 'scheduled' AND launch_at <= clock_timestamp()"
+		   " ORDER BY cursor_contact_id, campaign_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"};
 
-static SmsflowStatement start_campaign = {
-	.sql = "UPDATE smsflow.campaign SET status = 'running', started_at = clock_timestamp() WHERE campaign_id = $1",
-	.nargs = 1, .types = (const Oid[]) {INT4OID}
-};
+static SmsflowStatement start_campaign =
+	{.sql = "UPDATE smsflow.campaign SET status = 'running', started_at = clock_timestamp() WHERE campaign_id = $1",
+	 .nargs = 1,
+	 .types = (const Oid[]){INT4OID}};
 
-static SmsflowStatement find_queues = {
-	.sql = "SELECT smsflow.queues_for(smsflow.lane_of(purpose), 'campaign:' || campaign_id,"
-	"  coalesce(options ->> 'pool', 'default'))"
-	" FROM smsflow.campaign WHERE campaign_id = $1",
-	.nargs = 1, .types = (const Oid[]) {INT4OID}
-};
+static SmsflowStatement find_queues = {.sql = "SELECT smsflow.queues_for(smsflow.lane_of(purpose), 'campaign:' || campaign_id,"
+											  "  coalesce(options ->> 'pool', 'default'))"
+											  " FROM smsflow.campaign WHERE campaign_id = $1",
+									   .nargs = 1,
+									   .types = (const Oid[]){INT4OID}};
 
-static SmsflowStatement append_messages = {
-	.sql = "WITH k AS MATERIALIZED ("
-	"  SELECT c.*, b.name AS brand,"
-	"   c.launch_at + coalesce((c.options ->> 'valid_for')::interval, smsflow.default_validity(c.purpose))"
-	"   AS expires_at"
-	"  FROM smsflow.campaign AS c JOIN smsflow.brand AS b USING (brand_id) WHERE c.campaign_id = $1"
-	" ), drafted AS ("
-	"  SELECT d.contact_id, d.phone, d.body, d.parts, d.unicode, coalesce(d.refusal, CASE WHEN k.queued_parts"
-	"    + sum(d.parts) FILTER (WHERE d.refusal IS NULL) OVER (ORDER BY d.contact_id) > (k.options ->> 'budget')::bigint"
-	"    THEN 'budget_exhausted' END) AS refusal, d.consent_event_id"
-	"  FROM k CROSS JOIN LATERAL smsflow.draft_messages(k.body, k.purpose, k.brand, $2) AS d"
-	" ), appended AS ("
-	"  INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, purpose, parts,"
-	"   unicode, refusal, body, consent_event_id)"
-	"  SELECT k.expires_at, m.contact_id, m.phone,"
-	"   CASE WHEN m.refusal IS NULL THEN ($3)[1 + m.contact_id % cardinality($3)] ELSE 0 END,"
-	"   k.brand_id, k.campaign_id, k.purpose, m.parts, m.unicode, m.refusal, m.body, m.consent_event_id"
-	"  FROM k CROSS JOIN drafted AS m"
-	"  RETURNING queue_id, parts, refusal IS NOT NULL AS refused"
-	" ), total AS ("
-	"  SELECT queue_id, refused, count(*) AS messages, sum(parts) AS parts FROM appended GROUP BY queue_id, refused"
-	" ), counted AS ("
-	"  INSERT INTO smsflow.metric_delta"
-	"  SELECT date_trunc('hour', clock_timestamp(), 'UTC'), k.brand_id, k.campaign_id, 0, coalesce(q.sender_id, 0), 0,"
-	"   k.purpose, v.measure, sum(v.value)"
-	"  FROM k CROSS JOIN total AS t JOIN smsflow.queue AS q USING (queue_id) CROSS JOIN LATERAL (VALUES"
-	"   ('recipients', t.messages),"
-	"   (CASE WHEN t.refused THEN 'suppressed' ELSE 'queued' END, t.messages),"
-	"   ('parts', CASE WHEN NOT t.refused THEN t.parts END)) AS v (measure, value)"
-	"  WHERE v.value IS NOT NULL GROUP BY k.brand_id, k.campaign_id, q.sender_id, k.purpose, v.measure"
-	" )"
-	" SELECT coalesce(sum(messages) FILTER (WHERE NOT refused), 0)::bigint,"
-	"  coalesce(sum(messages) FILTER (WHERE refused), 0)::bigint,"
-	"  coalesce(sum(parts) FILTER (WHERE NOT refused), 0)::bigint,"
-	"  smsflow.note_enqueued(coalesce(array_agg(queue_id) FILTER (WHERE NOT refused), '{}'))"
-	" FROM total",
-	.nargs = 3, .types = (const Oid[]) {INT4OID, INT8ARRAYOID, INT4ARRAYOID}
-};
+static SmsflowStatement append_messages =
+	{.sql = "WITH k AS MATERIALIZED ("
+			"  SELECT c.*, b.name AS brand,"
+			"   c.launch_at + coalesce((c.options ->> 'valid_for')::interval, smsflow.default_validity(c.purpose))"
+			"   AS expires_at"
+			"  FROM smsflow.campaign AS c JOIN smsflow.brand AS b USING (brand_id) WHERE c.campaign_id = $1"
+			" ), drafted AS ("
+			"  SELECT d.contact_id, d.phone, d.body, d.parts, d.unicode, coalesce(d.refusal, CASE WHEN k.queued_parts"
+			"    + sum(d.parts) FILTER (WHERE d.refusal IS NULL) OVER (ORDER BY d.contact_id) > (k.options ->> 'budget')::bigint"
+			"    THEN 'budget_exhausted' END) AS refusal, d.consent_event_id"
+			"  FROM k CROSS JOIN LATERAL smsflow.draft_messages(k.body, k.purpose, k.brand, $2) AS d"
+			" ), appended AS ("
+			"  INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, purpose, parts,"
+			"   unicode, refusal, body, consent_event_id)"
+			"  SELECT k.expires_at, m.contact_id, m.phone,"
+			"   CASE WHEN m.refusal IS NULL THEN ($3)[1 + m.contact_id % cardinality($3)] ELSE 0 END,"
+			"   k.brand_id, k.campaign_id, k.purpose, m.parts, m.unicode, m.refusal, m.body, m.consent_event_id"
+			"  FROM k CROSS JOIN drafted AS m"
+			"  RETURNING queue_id, parts, refusal IS NOT NULL AS refused"
+			" ), total AS ("
+			"  SELECT queue_id, refused, count(*) AS messages, sum(parts) AS parts FROM appended GROUP BY queue_id, refused"
+			" ), counted AS ("
+			"  INSERT INTO smsflow.metric_delta"
+			"  SELECT date_trunc('hour', clock_timestamp(), 'UTC'), k.brand_id, k.campaign_id, 0, coalesce(q.sender_id, 0), 0,"
+			"   k.purpose, v.measure, sum(v.value)"
+			"  FROM k CROSS JOIN total AS t JOIN smsflow.queue AS q USING (queue_id) CROSS JOIN LATERAL (VALUES"
+			"   ('recipients', t.messages),"
+			"   (CASE WHEN t.refused THEN 'suppressed' ELSE 'queued' END, t.messages),"
+			"   ('parts', CASE WHEN NOT t.refused THEN t.parts END)) AS v (measure, value)"
+			"  WHERE v.value IS NOT NULL GROUP BY k.brand_id, k.campaign_id, q.sender_id, k.purpose, v.measure"
+			" )"
+			" SELECT coalesce(sum(messages) FILTER (WHERE NOT refused), 0)::bigint,"
+			"  coalesce(sum(messages) FILTER (WHERE refused), 0)::bigint,"
+			"  coalesce(sum(parts) FILTER (WHERE NOT refused), 0)::bigint,"
+			"  smsflow.note_enqueued(coalesce(array_agg(queue_id) FILTER (WHERE NOT refused), '{}'))"
+			" FROM total",
+	 .nargs = 3,
+	 .types = (const Oid[]){INT4OID, INT8ARRAYOID, INT4ARRAYOID}};
 
-static SmsflowStatement move_cursor = {
-	.sql = "UPDATE smsflow.campaign SET cursor_contact_id = $2, queued = queued + $3, refused = refused + $4,"
-	" queued_parts = queued_parts + $5 WHERE campaign_id = $1",
-	.nargs = 5, .types = (const Oid[]) {INT4OID, INT8OID, INT8OID, INT8OID, INT8OID}
-};
+static SmsflowStatement move_cursor =
+	{.sql = "UPDATE smsflow.campaign SET cursor_contact_id = $2, queued = queued + $3, refused = refused + $4,"
+			" queued_parts = queued_parts + $5 WHERE campaign_id = $1",
+	 .nargs = 5,
+	 .types = (const Oid[]){INT4OID, INT8OID, INT8OID, INT8OID, INT8OID}};
 
-static SmsflowStatement finish_campaign = {
-	.sql = "UPDATE smsflow.campaign SET status = 'done', expanded = true, planned = queued + refused,"
-	" finished_at = clock_timestamp() WHERE campaign_id = $1",
-	.nargs = 1, .types = (const Oid[]) {INT4OID}
-};
+static SmsflowStatement finish_campaign =
+	{.sql = "UPDATE smsflow.campaign SET status = 'done', expanded = true, planned = queued + refused,"
+			" finished_at = clock_timestamp() WHERE campaign_id = $1",
+	 .nargs = 1,
+	 .types = (const Oid[]){INT4OID}};
 
-static SmsflowStatement fail_campaign = {
-	.sql = "UPDATE smsflow.campaign SET status = 'failed', error = $2, finished_at = clock_timestamp()"
-	" WHERE campaign_id = $1",
-	.nargs = 2, .types = (const Oid[]) {INT4OID, TEXTOID}
-};
+static SmsflowStatement fail_campaign =
+	{.sql = "UPDATE smsflow.campaign SET status = 'failed', error = $2, finished_at = clock_timestamp()"
+			" WHERE campaign_id = $1",
+	 .nargs = 2,
+	 .types = (const Oid[]){INT4OID, TEXTOID}};
 
 static SmsflowStatement find_next = {
 	.sql = "SELECT min(CASE WHEN status = 'running' THEN clock_timestamp() ELSE launch_at END) FROM smsflow.campaign"
-	" WHERE status IN ('scheduled', 'running')"
-};
+		   " WHERE status IN ('scheduled', 'running')"};
 
 /* append_slice appends the messages of these members and moves the cursor behind them. */
 static void
 append_slice(const Campaign *campaign, ArrayType *members, int64 cursor)
 {
-	NullableDatum append[3] = {smsflow_value(Int32GetDatum(campaign->campaign_id)),
-	smsflow_value(PointerGetDatum(members))};
-	NullableDatum move[5] = {append[0], smsflow_value(Int64GetDatum(cursor)),
-	smsflow_value(Int64GetDatum(0)), smsflow_value(Int64GetDatum(0)), smsflow_value(Int64GetDatum(0))};
+	NullableDatum append[3] = {smsflow_value(Int32GetDatum(campaign->campaign_id)), smsflow_value(PointerGetDatum(members))};
+	NullableDatum move[5] = {append[0], smsflow_value(Int64GetDatum(cursor)), smsflow_value(Int64GetDatum(0)),
+							 smsflow_value(Int64GetDatum(0)), smsflow_value(Int64GetDatum(0))};
 
 	if (ArrayGetNItems(ARR_NDIM(members), ARR_DIMS(members)) > 0)
 	{
@@ -138,8 +134,8 @@ static void
 expand_slice(const Campaign *campaign, int contacts)
 {
 	SmsflowSegment *segment = smsflow_segment_by_id(campaign->segment_id);
-	int64		cursor = campaign->cursor;
-	ArrayType  *members = smsflow_segment_slice(segment, contacts, &cursor);
+	int64 cursor = campaign->cursor;
+	ArrayType *members = smsflow_segment_slice(segment, contacts, &cursor);
 	const NullableDatum id[] = {smsflow_value(Int32GetDatum(campaign->campaign_id))};
 
 	if (members == NULL)
@@ -169,14 +165,13 @@ static void
 record_failure(const Campaign *campaign, ErrorData *error)
 {
 	const char *text = error->detail ? psprintf("%s (%s)", error->message, error->detail) : error->message;
-	const NullableDatum args[] = {smsflow_value(Int32GetDatum(campaign->campaign_id)),
-	smsflow_value(CStringGetTextDatum(text))};
+	const NullableDatum args[] = {smsflow_value(Int32GetDatum(campaign->campaign_id)), smsflow_value(CStringGetTextDatum(text))};
 
 	if (is_transient(error->sqlerrcode))
 		ReThrowError(error);
 	smsflow_execute(&fail_campaign, args);
-	ereport(WARNING, (errcode(error->sqlerrcode), errmsg("campaign %d failed", campaign->campaign_id),
-					  errdetail("%s", text), errhint("See the view smsflow.progress_campaign.")));
+	ereport(WARNING, (errcode(error->sqlerrcode), errmsg("campaign %d failed", campaign->campaign_id), errdetail("%s", text),
+					  errhint("See the view smsflow.progress_campaign.")));
 }
 
 /* expand_guarded expands a slice in a subtransaction. */
@@ -185,7 +180,7 @@ expand_guarded(const Campaign *campaign, int contacts)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -226,14 +221,14 @@ PG_FUNCTION_INFO_V1(smsflow_pg_advance_campaigns);
 Datum
 smsflow_pg_advance_campaigns(PG_FUNCTION_ARGS)
 {
-	bool		picked;
+	bool picked;
 	NullableDatum next;
 
 	SPI_connect();
 	picked = smsflow_execute(&pick_campaign, NULL) > 0;
 	if (picked)
 	{
-		Campaign	campaign = {
+		Campaign campaign = {
 			.campaign_id = DatumGetInt32(smsflow_result(1).value),
 			.segment_id = DatumGetInt32(smsflow_result(2).value),
 			.cursor = DatumGetInt64(smsflow_result(3).value),

@@ -30,71 +30,67 @@ static const NullableDatum nothing = {0, true};
 
 /* ---- statements ---- */
 
-static SmsflowStatement find_brand = {
-	.sql = "SELECT brand_id FROM smsflow.brand WHERE name = $1",
-	.nargs = 1, .types = (const Oid[]) {TEXTOID}
-};
+static SmsflowStatement find_brand = {.sql = "SELECT brand_id FROM smsflow.brand WHERE name = $1",
+									  .nargs = 1,
+									  .types = (const Oid[]){TEXTOID}};
 
-static SmsflowStatement lock_contact = {
-	.sql = "SELECT contact_id, consent FROM smsflow.contact"
-	" WHERE brand_id = $1 AND phone OPERATOR(smsflow.=) smsflow.parse_phone($2) FOR UPDATE",
-	.nargs = 2, .types = (const Oid[]) {INT4OID, TEXTOID}
-};
+static SmsflowStatement lock_contact =
+	{.sql = "SELECT contact_id, consent FROM smsflow.contact"
+			" WHERE brand_id = $1 AND phone OPERATOR(smsflow.=) smsflow.parse_phone($2) FOR UPDATE",
+	 .nargs = 2,
+	 .types = (const Oid[]){INT4OID, TEXTOID}};
 
-static SmsflowStatement merge_contact = {
-	.sql = "INSERT INTO smsflow.contact AS c (brand_id, phone, external_id, first_name, last_name, language, region,"
-	"  time_zone, time_zone_source, attributes, holdout_bucket)"
-	" SELECT $1, number, $3, $4 ->> 'first_name', $4 ->> 'last_name', $4 ->> 'language', $4 ->> 'region',"
-	"  $4 ->> 'time_zone', CASE WHEN $4 ->> 'time_zone' IS NOT NULL THEN 'customer' END,"
-	"  $4 - '{first_name,last_name,language,region,time_zone}'::text[], smsflow.holdout_bucket($1, number)"
-	" FROM smsflow.parse_phone($2) AS number"
-	" ON CONFLICT (brand_id, phone) DO UPDATE SET"
-	"  external_id = coalesce(excluded.external_id, c.external_id),"
-	"  first_name = coalesce(excluded.first_name, c.first_name),"
-	"  last_name = coalesce(excluded.last_name, c.last_name),"
-	"  language = coalesce(excluded.language, c.language),"
-	"  region = coalesce(excluded.region, c.region),"
-	"  time_zone = coalesce(excluded.time_zone, c.time_zone),"
-	"  time_zone_source = coalesce(excluded.time_zone_source, c.time_zone_source),"
-	"  attributes = c.attributes || excluded.attributes"
-	" RETURNING contact_id, consent",
-	.nargs = 4, .types = (const Oid[]) {INT4OID, TEXTOID, TEXTOID, JSONBOID}
-};
+static SmsflowStatement merge_contact =
+	{.sql = "INSERT INTO smsflow.contact AS c (brand_id, phone, external_id, first_name, last_name, language, region,"
+			"  time_zone, time_zone_source, attributes, holdout_bucket)"
+			" SELECT $1, number, $3, $4 ->> 'first_name', $4 ->> 'last_name', $4 ->> 'language', $4 ->> 'region',"
+			"  $4 ->> 'time_zone', CASE WHEN $4 ->> 'time_zone' IS NOT NULL THEN 'customer' END,"
+			"  $4 - '{first_name,last_name,language,region,time_zone}'::text[], smsflow.holdout_bucket($1, number)"
+			" FROM smsflow.parse_phone($2) AS number"
+			" ON CONFLICT (brand_id, phone) DO UPDATE SET"
+			"  external_id = coalesce(excluded.external_id, c.external_id),"
+			"  first_name = coalesce(excluded.first_name, c.first_name),"
+			"  last_name = coalesce(excluded.last_name, c.last_name),"
+			"  language = coalesce(excluded.language, c.language),"
+			"  region = coalesce(excluded.region, c.region),"
+			"  time_zone = coalesce(excluded.time_zone, c.time_zone),"
+			"  time_zone_source = coalesce(excluded.time_zone_source, c.time_zone_source),"
+			"  attributes = c.attributes || excluded.attributes"
+			" RETURNING contact_id, consent",
+	 .nargs = 4,
+	 .types = (const Oid[]){INT4OID, TEXTOID, TEXTOID, JSONBOID}};
 
-static SmsflowStatement resolve_disclosure = {
-	.sql = "SELECT body, version, names_cart FROM smsflow.resolve_disclosure($1, $2, $3::smsflow.purpose[], $4)",
-	.nargs = 4, .types = (const Oid[]) {INT4OID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
-};
+static SmsflowStatement resolve_disclosure =
+	{.sql = "SELECT body, version, names_cart FROM smsflow.resolve_disclosure($1, $2, $3::smsflow.purpose[], $4)",
+	 .nargs = 4,
+	 .types = (const Oid[]){INT4OID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}};
 
-static SmsflowStatement admit_number = {
-	.sql = "SELECT smsflow.admit_number($1, smsflow.parse_phone($2), $3)"
-	" WHERE EXISTS (SELECT FROM smsflow.suppression WHERE brand_id = $1)",
-	.nargs = 3, .types = (const Oid[]) {INT4OID, TEXTOID, TEXTOID}
-};
+static SmsflowStatement admit_number = {.sql = "SELECT smsflow.admit_number($1, smsflow.parse_phone($2), $3)"
+											   " WHERE EXISTS (SELECT FROM smsflow.suppression WHERE brand_id = $1)",
+										.nargs = 3,
+										.types = (const Oid[]){INT4OID, TEXTOID, TEXTOID}};
 
-static SmsflowStatement is_suppressed = {
-	.sql = "SELECT FROM (SELECT) AS one WHERE smsflow.is_suppressed($1, smsflow.parse_phone($2))",
-	.nargs = 2, .types = (const Oid[]) {INT4OID, TEXTOID}
-};
+static SmsflowStatement is_suppressed =
+	{.sql = "SELECT FROM (SELECT) AS one WHERE smsflow.is_suppressed($1, smsflow.parse_phone($2))",
+	 .nargs = 2,
+	 .types = (const Oid[]){INT4OID, TEXTOID}};
 
 /* Most stores have no such rule, and a sign-up shall not cost more for it. */
-static SmsflowStatement ask_to_confirm = {
-	.sql = "SELECT smsflow.ask_to_confirm($1) WHERE EXISTS (SELECT FROM smsflow.policy_rule"
-	" WHERE kind = 'double_opt_in' AND value <> 'false' AND effective @> now())",
-	.nargs = 1, .types = (const Oid[]) {INT8OID}
-};
+static SmsflowStatement ask_to_confirm = {.sql = "SELECT smsflow.ask_to_confirm($1) WHERE EXISTS (SELECT FROM smsflow.policy_rule"
+												 " WHERE kind = 'double_opt_in' AND value <> 'false' AND effective @> now())",
+										  .nargs = 1,
+										  .types = (const Oid[]){INT8OID}};
 
-static SmsflowStatement find_confirmable = {
-	.sql = "SELECT smsflow.confirmable_purposes($1, $2)",
-	.nargs = 2, .types = (const Oid[]) {INT8OID, BOOLOID}
-};
+static SmsflowStatement find_confirmable = {.sql = "SELECT smsflow.confirmable_purposes($1, $2)",
+											.nargs = 2,
+											.types = (const Oid[]){INT8OID, BOOLOID}};
 
 /* prepare_generic prepares a statement whose plan does not depend on its parameters. */
 static void
 prepare_generic(SmsflowStatement *statement)
 {
-	SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, statement->nargs, unconstify(Oid *, statement->types),
-										  CURSOR_OPT_GENERIC_PLAN);
+	SPIPlanPtr plan =
+		SPI_prepare_cursor(statement->sql, statement->nargs, unconstify(Oid *, statement->types), CURSOR_OPT_GENERIC_PLAN);
 
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
@@ -104,8 +100,8 @@ prepare_generic(SmsflowStatement *statement)
 uint64
 smsflow_execute(SmsflowStatement *statement, const NullableDatum *args)
 {
-	Datum		values[FUNC_MAX_ARGS];
-	char		nulls[FUNC_MAX_ARGS];
+	Datum values[FUNC_MAX_ARGS];
+	char nulls[FUNC_MAX_ARGS];
 
 	if (statement->plan == NULL && statement->generic)
 		prepare_generic(statement);
@@ -157,8 +153,7 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 
 	if (value[strspn(value, " \t\r\n")] == '\0')
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s must not be empty", name),
-						errdetail("The argument \"%s\" is null or blank.", name),
-						errhint("Pass a text.")));
+						errdetail("The argument \"%s\" is null or blank.", name), errhint("Pass a text.")));
 	return value;
 }
 
@@ -183,10 +178,10 @@ purpose_named(const char *name)
 unsigned
 smsflow_purposes_argument(FunctionCallInfo fcinfo, int n)
 {
-	unsigned	purposes = 0;
-	Datum	   *names = NULL;
-	bool	   *nulls = NULL;
-	int			count = 0;
+	unsigned purposes = 0;
+	Datum *names = NULL;
+	bool *nulls = NULL;
+	int count = 0;
 
 	if (!PG_ARGISNULL(n))
 		deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
@@ -228,9 +223,9 @@ object_argument(FunctionCallInfo fcinfo, int n, const char *name)
 static void
 check_time_zone(NullableDatum attributes)
 {
-	Datum		value;
+	Datum value;
 	const char *name;
-	pg_tz	   *zone;
+	pg_tz *zone;
 	LOCAL_FCINFO(call, 2);
 
 	InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
@@ -271,9 +266,9 @@ grant_instant(FunctionCallInfo fcinfo, int n)
 static unsigned
 purposes_of_names(NullableDatum names)
 {
-	unsigned	purposes = 0;
-	Datum	   *elements;
-	int			count = 0;
+	unsigned purposes = 0;
+	Datum *elements;
+	int count = 0;
 
 	if (!names.isnull)
 		deconstruct_array(DatumGetArrayTypeP(names.value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
@@ -287,7 +282,7 @@ static bool
 read_disclosure(int32 brand_id, NullableDatum purposes, LedgerEntry *entry)
 {
 	const NullableDatum args[] = {smsflow_value(Int32GetDatum(brand_id)), entry->disclosure, purposes,
-	smsflow_value(TimestampTzGetDatum(entry->occurred_at))};
+								  smsflow_value(TimestampTzGetDatum(entry->occurred_at))};
 	NullableDatum names_cart;
 
 	if (entry->disclosure.isnull)
@@ -335,8 +330,8 @@ smsflow_pg_subscribe(PG_FUNCTION_ARGS)
 	NullableDatum contact[4];
 	NullableDatum admit[3];
 	LedgerEntry entry = {.kind = "grant", .disclosure_version = {0, true}, .words = {0, true}};
-	int64		contact_id;
-	bool		names_cart;
+	int64 contact_id;
+	bool names_cart;
 
 	text_argument(fcinfo, 0, "phone");
 	entry.purposes = smsflow_purposes_argument(fcinfo, 1);
@@ -370,8 +365,13 @@ smsflow_pg_subscribe(PG_FUNCTION_ARGS)
 static bool
 confirm(int32 brand_id, NullableDatum phone, bool pending_only, NullableDatum evidence)
 {
-	LedgerEntry entry = {.kind = "confirm", .level = "confirmed", .source = "confirmation", .disclosure = {0, true},
-	.disclosure_version = {0, true}, .words = {0, true}, .evidence = evidence};
+	LedgerEntry entry = {.kind = "confirm",
+						 .level = "confirmed",
+						 .source = "confirmation",
+						 .disclosure = {0, true},
+						 .disclosure_version = {0, true},
+						 .words = {0, true},
+						 .evidence = evidence};
 	const NullableDatum key[] = {smsflow_value(Int32GetDatum(brand_id)), phone};
 	NullableDatum which[2];
 
@@ -393,7 +393,7 @@ Datum
 smsflow_pg_confirm_opt_in(PG_FUNCTION_ARGS)
 {
 	NullableDatum evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-	bool		confirmed;
+	bool confirmed;
 
 	text_argument(fcinfo, 0, "phone");
 	SPI_connect();
@@ -408,7 +408,7 @@ Datum
 smsflow_pg_record_confirmation(PG_FUNCTION_ARGS)
 {
 	NullableDatum evidence = object_argument(fcinfo, 1, "evidence");
-	bool		confirmed;
+	bool confirmed;
 
 	text_argument(fcinfo, 0, "phone");
 	SPI_connect();
@@ -456,11 +456,13 @@ static bool
 record_revocation(int32 brand_id, NullableDatum phone, LedgerEntry *entry, NullableDatum at)
 {
 	const NullableDatum contact[] = {
-		smsflow_value(Int32GetDatum(brand_id)), phone, {0, true},
+		smsflow_value(Int32GetDatum(brand_id)),
+		phone,
+		{0, true},
 		smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))),
 	};
 	const SmsflowConsent *consent;
-	int64		contact_id;
+	int64 contact_id;
 
 	/* Of an erased person nothing is kept again: the suppression already holds more than this revocation would. */
 	if (smsflow_execute(&lock_contact, contact) == 0 && smsflow_execute(&is_suppressed, contact) > 0)
@@ -469,8 +471,8 @@ record_revocation(int32 brand_id, NullableDatum phone, LedgerEntry *entry, Nulla
 	contact_id = DatumGetInt64(smsflow_result(1).value);
 	consent = DatumGetConsentP(smsflow_result(2).value);
 	entry->kind = "revoke";
-	entry->occurred_at = at.isnull ? revocation_instant(consent, entry->purposes)
-		: Min(DatumGetTimestampTz(at.value), GetCurrentTimestamp());
+	entry->occurred_at =
+		at.isnull ? revocation_instant(consent, entry->purposes) : Min(DatumGetTimestampTz(at.value), GetCurrentTimestamp());
 	smsflow_append_to_ledger(contact_id, entry);
 	if (!at.isnull)
 		smsflow_renew_proof(contact_id);
@@ -484,7 +486,7 @@ Datum
 smsflow_pg_opt_out(PG_FUNCTION_ARGS)
 {
 	LedgerEntry entry = {.disclosure = {0, true}, .disclosure_version = {0, true}};
-	bool		ended;
+	bool ended;
 
 	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_WRONG_STATE), errmsg("a function cannot wait for its own transaction"),
@@ -528,7 +530,7 @@ smsflow_pg_record_opt_out(PG_FUNCTION_ARGS)
 {
 	LedgerEntry entry = {.disclosure = {0, true}, .disclosure_version = {0, true}};
 	SmsflowChannel channel;
-	bool		ended;
+	bool ended;
 
 	text_argument(fcinfo, 0, "phone");
 	entry.purposes = smsflow_purposes_argument(fcinfo, 1);
@@ -552,7 +554,7 @@ PG_FUNCTION_INFO_V1(smsflow_pg_brand_named);
 Datum
 smsflow_pg_brand_named(PG_FUNCTION_ARGS)
 {
-	int32		brand_id;
+	int32 brand_id;
 
 	SPI_connect();
 	brand_id = brand_argument(fcinfo, 0);

@@ -17,10 +17,10 @@
 typedef struct SmsflowStatement
 {
 	const char *sql;
-	int			nargs;
-	const Oid  *types;
-	bool		generic;		/* one plan for all values: planning anew costs more than it saves */
-	SPIPlanPtr	plan;			/* NULL until first used */
+	int nargs;
+	const Oid *types;
+	bool generic;    /* one plan for all values: planning anew costs more than it saves */
+	SPIPlanPtr plan; /* NULL until first used */
 } SmsflowStatement;
 
 /*
@@ -35,14 +35,14 @@ extern NullableDatum smsflow_result(int column);
 static inline NullableDatum
 smsflow_value(Datum value)
 {
-	return (NullableDatum) {value, false};
+	return (NullableDatum){value, false};
 }
 
 typedef struct LedgerEntry
 {
-	const char *kind;			/* grant, confirm or revoke */
-	unsigned	purposes;		/* bits (1 << SmsflowPurpose) */
-	const char *level;			/* NULL for a revocation */
+	const char *kind;  /* grant, confirm or revoke */
+	unsigned purposes; /* bits (1 << SmsflowPurpose) */
+	const char *level; /* NULL for a revocation */
 	const char *source;
 	NullableDatum disclosure;
 	NullableDatum disclosure_version;
@@ -70,4 +70,4 @@ extern const char *smsflow_level_argument(FunctionCallInfo fcinfo, int n);
 /* smsflow_brand_id returns the id of a brand; raises SF004. Needs an open SPI connection. */
 extern int32 smsflow_brand_id(const char *name);
 
-#endif							/* SMSFLOW_CONTACT_H */
+#endif /* SMSFLOW_CONTACT_H */

@@ -20,46 +20,47 @@
 
 #define COLUMNS 10
 
-static SmsflowStatement append_entries = {
-	.sql = "WITH entry AS MATERIALIZED ("
-	"  SELECT ROW(NULL, c.contact_id, n.kind, n.purposes::smsflow.purpose[], n.level::smsflow.consent_level, n.source,"
-	"   n.disclosure, n.words, n.evidence, n.occurred_at, clock_timestamp(), session_user, pg_current_xact_id(),"
-	"   c.ledger_head, NULL, n.version, s.salt, smsflow.personal_digest(s.salt, n.words, n.evidence)"
-	"   )::smsflow.consent_event AS e"
-	"  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-	"   AS n (contact_id, kind, purposes, level, source, disclosure, version, words, evidence, occurred_at)"
-	"  JOIN smsflow.contact AS c USING (contact_id)"
-	"  CROSS JOIN LATERAL (SELECT uuid_send(gen_random_uuid()) AS salt WHERE n.contact_id IS NOT NULL OFFSET 0) AS s"
-	" ), appended AS ("
-	"  INSERT INTO smsflow.consent_event (contact_id, kind, purposes, level, source, disclosure, words, evidence,"
-	"   occurred_at, recorded_at, recorded_by, xid, previous_hash, hash, disclosure_version, salt, personal_digest)"
-	"  SELECT (e).contact_id, (e).kind, (e).purposes, (e).level, (e).source, (e).disclosure, (e).words, (e).evidence,"
-	"   (e).occurred_at, (e).recorded_at, (e).recorded_by, (e).xid, (e).previous_hash, smsflow.consent_event_hash(e),"
-	"   (e).disclosure_version, (e).salt, (e).personal_digest"
-	"  FROM entry RETURNING consent_event_id, contact_id, hash,"
-	"   smsflow.consent_of(kind, purposes::text[], level::text, occurred_at) AS effect"
-	" )"
-	" UPDATE smsflow.contact AS c SET updated_at = clock_timestamp(), ledger_head = a.hash,"
-	"  consent = c.consent OPERATOR(smsflow.+) a.effect,"
-	"  proof = smsflow.next_proof(c.proof, c.consent, a.effect, a.consent_event_id)"
-	" FROM appended AS a WHERE c.contact_id = a.contact_id",
-	.generic = true, .nargs = COLUMNS, .types = (const Oid[]) {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}
-};
+static SmsflowStatement append_entries =
+	{.sql = "WITH entry AS MATERIALIZED ("
+			"  SELECT ROW(NULL, c.contact_id, n.kind, n.purposes::smsflow.purpose[], n.level::smsflow.consent_level, n.source,"
+			"   n.disclosure, n.words, n.evidence, n.occurred_at, clock_timestamp(), session_user, pg_current_xact_id(),"
+			"   c.ledger_head, NULL, n.version, s.salt, smsflow.personal_digest(s.salt, n.words, n.evidence)"
+			"   )::smsflow.consent_event AS e"
+			"  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+			"   AS n (contact_id, kind, purposes, level, source, disclosure, version, words, evidence, occurred_at)"
+			"  JOIN smsflow.contact AS c USING (contact_id)"
+			"  CROSS JOIN LATERAL (SELECT uuid_send(gen_random_uuid()) AS salt WHERE n.contact_id IS NOT NULL OFFSET 0) AS s"
+			" ), appended AS ("
+			"  INSERT INTO smsflow.consent_event (contact_id, kind, purposes, level, source, disclosure, words, evidence,"
+			"   occurred_at, recorded_at, recorded_by, xid, previous_hash, hash, disclosure_version, salt, personal_digest)"
+			"  SELECT (e).contact_id, (e).kind, (e).purposes, (e).level, (e).source, (e).disclosure, (e).words, (e).evidence,"
+			"   (e).occurred_at, (e).recorded_at, (e).recorded_by, (e).xid, (e).previous_hash, smsflow.consent_event_hash(e),"
+			"   (e).disclosure_version, (e).salt, (e).personal_digest"
+			"  FROM entry RETURNING consent_event_id, contact_id, hash,"
+			"   smsflow.consent_of(kind, purposes::text[], level::text, occurred_at) AS effect"
+			" )"
+			" UPDATE smsflow.contact AS c SET updated_at = clock_timestamp(), ledger_head = a.hash,"
+			"  consent = c.consent OPERATOR(smsflow.+) a.effect,"
+			"  proof = smsflow.next_proof(c.proof, c.consent, a.effect, a.consent_event_id)"
+			" FROM appended AS a WHERE c.contact_id = a.contact_id",
+	 .generic = true,
+	 .nargs = COLUMNS,
+	 .types = (const Oid[]){INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+							TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
 
 /* A revocation older than other entries may end the one that is the proof, and leave another. */
-static SmsflowStatement renew_proof = {
-	.sql = "UPDATE smsflow.contact SET proof = smsflow.proof_of(contact_id) WHERE contact_id = $1"
-	" AND proof IS DISTINCT FROM smsflow.proof_of(contact_id)",
-	.nargs = 1, .types = (const Oid[]) {INT8OID}
-};
+static SmsflowStatement renew_proof = {.sql =
+										   "UPDATE smsflow.contact SET proof = smsflow.proof_of(contact_id) WHERE contact_id = $1"
+										   " AND proof IS DISTINCT FROM smsflow.proof_of(contact_id)",
+									   .nargs = 1,
+									   .types = (const Oid[]){INT8OID}};
 
 /* purpose_names returns a set of purposes as an array of names. */
 static ArrayType *
 purpose_names(unsigned purposes)
 {
-	Datum		names[SMSFLOW_PURPOSES];
-	int			count = 0;
+	Datum names[SMSFLOW_PURPOSES];
+	int count = 0;
 
 	for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
 		if (purposes & (1u << purpose))
@@ -71,25 +72,25 @@ purpose_names(unsigned purposes)
 static NullableDatum
 single(NullableDatum element, Oid type)
 {
-	int			one = 1;
-	bool		by_value = type == INT8OID || type == TIMESTAMPTZOID;
-	char		align = by_value ? TYPALIGN_DOUBLE : TYPALIGN_INT;
+	int one = 1;
+	bool by_value = type == INT8OID || type == TIMESTAMPTZOID;
+	char align = by_value ? TYPALIGN_DOUBLE : TYPALIGN_INT;
 
-	return smsflow_value(PointerGetDatum(construct_md_array(&element.value, &element.isnull, 1, &one, &one, type,
-															by_value ? 8 : -1, by_value, align)));
+	return smsflow_value(PointerGetDatum(
+		construct_md_array(&element.value, &element.isnull, 1, &one, &one, type, by_value ? 8 : -1, by_value, align)));
 }
 
 static NullableDatum
 optional_text(const char *text)
 {
-	return text ? smsflow_value(CStringGetTextDatum(text)) : (NullableDatum) {0, true};
+	return text ? smsflow_value(CStringGetTextDatum(text)) : (NullableDatum){0, true};
 }
 
 static char *
 purposes_literal(unsigned purposes)
 {
-	Oid			out;
-	bool		is_varlena;
+	Oid out;
+	bool is_varlena;
 
 	getTypeOutputInfo(TEXTARRAYOID, &out, &is_varlena);
 	return OidOutputFunctionCall(out, PointerGetDatum(purpose_names(purposes)));
@@ -129,7 +130,7 @@ Datum
 smsflow_pg_append_entries(PG_FUNCTION_ARGS)
 {
 	NullableDatum args[COLUMNS];
-	uint64		appended;
+	uint64 appended;
 
 	for (int i = 0; i < COLUMNS; i++)
 		args[i] = fcinfo->args[i];
@@ -167,7 +168,7 @@ PG_FUNCTION_INFO_V1(smsflow_pg_consent_of);
 Datum
 smsflow_pg_consent_of(PG_FUNCTION_ARGS)
 {
-	unsigned	purposes = smsflow_purposes_argument(fcinfo, 1);
+	unsigned purposes = smsflow_purposes_argument(fcinfo, 1);
 	SmsflowLevel level = SMSFLOW_LEVEL_NONE;
 	SmsflowConsent effect;
 
@@ -196,8 +197,8 @@ granted_level(const SmsflowConsent *effect, const SmsflowConsent *before, Smsflo
 static void
 read_proof(ArrayType *array, int64 proof[SMSFLOW_PURPOSES])
 {
-	Datum	   *ids;
-	int			count;
+	Datum *ids;
+	int count;
 
 	memset(proof, 0, sizeof(int64) * SMSFLOW_PURPOSES);
 	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, NULL, &count);
@@ -216,8 +217,8 @@ smsflow_pg_next_proof(PG_FUNCTION_ARGS)
 	const SmsflowConsent *before = PG_GETARG_CONSENT_P(1);
 	const SmsflowConsent *effect = PG_GETARG_CONSENT_P(2);
 	SmsflowConsent after = *before;
-	int64		proof[SMSFLOW_PURPOSES];
-	Datum		ids[SMSFLOW_PURPOSES];
+	int64 proof[SMSFLOW_PURPOSES];
+	Datum ids[SMSFLOW_PURPOSES];
 
 	read_proof(PG_GETARG_ARRAYTYPE_P(0), proof);
 	smsflow_consent_merge(&after, effect);

@@ -19,7 +19,7 @@ Datum
 smsflow_pg_suppression_key(PG_FUNCTION_ARGS)
 {
 	const char *problem;
-	char	   *key = smsflow_read_secret("suppression_key", &problem);
+	char *key = smsflow_read_secret("suppression_key", &problem);
 
 	if (key == NULL)
 		PG_RETURN_NULL();
@@ -31,13 +31,12 @@ PG_FUNCTION_INFO_V1(smsflow_pg_keyed_hash);
 Datum
 smsflow_pg_keyed_hash(PG_FUNCTION_ARGS)
 {
-	text	   *key = PG_GETARG_TEXT_PP(0);
-	text	   *value = PG_GETARG_TEXT_PP(1);
-	bytea	   *hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	text *key = PG_GETARG_TEXT_PP(0);
+	text *value = PG_GETARG_TEXT_PP(1);
+	bytea *hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 	pg_hmac_ctx *hmac = pg_hmac_create(PG_SHA256);
 
-	if (hmac == NULL ||
-		pg_hmac_init(hmac, (const uint8 *) VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)) < 0 ||
+	if (hmac == NULL || pg_hmac_init(hmac, (const uint8 *) VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)) < 0 ||
 		pg_hmac_update(hmac, (const uint8 *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) < 0 ||
 		pg_hmac_final(hmac, (uint8 *) VARDATA(hash), PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not compute a keyed hash");

@@ -85,7 +85,7 @@ holds(const SmsflowConsent *consent, int purpose, int level)
 SmsflowLevel
 smsflow_consent_level(const SmsflowConsent *consent, SmsflowPurpose purpose)
 {
-	int			level = SMSFLOW_LEVELS - 1;
+	int level = SMSFLOW_LEVELS - 1;
 
 	while (level > SMSFLOW_LEVEL_NONE && !holds(consent, (int) purpose, level))
 		level--;
@@ -158,7 +158,7 @@ put_purpose(char *out, const SmsflowConsent *consent, int purpose)
 size_t
 smsflow_consent_format(const SmsflowConsent *consent, char out[SMSFLOW_CONSENT_TEXT_SIZE])
 {
-	char	   *p = out;
+	char *p = out;
 
 	for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
 	{
@@ -178,16 +178,16 @@ smsflow_consent_format(const SmsflowConsent *consent, char out[SMSFLOW_CONSENT_T
 static SmsflowConsentError
 parse_fact(SmsflowScan *s, SmsflowConsent *consent, int purpose, unsigned *claimed)
 {
-	int64_t    *cell = &consent->revoked[purpose];
+	int64_t *cell = &consent->revoked[purpose];
 	SmsflowLevel level = SMSFLOW_LEVEL_NONE;
-	size_t		begin;
+	size_t begin;
 
 	smsflow_scan_spaces(s);
 	begin = s->pos;
 	if (!smsflow_scan_keyword(s, "revoked"))
 	{
 		const char *word;
-		size_t		len = smsflow_scan_word(s, &word);
+		size_t len = smsflow_scan_word(s, &word);
 
 		if (!smsflow_level_from_name(word, len, &level) || level == SMSFLOW_LEVEL_NONE)
 			return SMSFLOW_CONSENT_BAD_LEVEL;
@@ -210,7 +210,7 @@ check_claims(const SmsflowConsent *consent, int purpose, unsigned claimed)
 {
 	for (int level = 1; level < SMSFLOW_LEVELS; level++)
 	{
-		bool		claims = (claimed & (1u << level)) != 0;
+		bool claims = (claimed & (1u << level)) != 0;
 
 		if (claims != holds(consent, purpose, level))
 			return SMSFLOW_CONSENT_CONTRADICTION;
@@ -224,10 +224,10 @@ parse_purpose(SmsflowScan *s, SmsflowConsent *consent)
 {
 	SmsflowConsentError error;
 	SmsflowPurpose purpose;
-	unsigned	claimed = 0;
+	unsigned claimed = 0;
 	const char *word;
-	size_t		len = smsflow_scan_word(s, &word);
-	size_t		begin = s->pos;
+	size_t len = smsflow_scan_word(s, &word);
+	size_t begin = s->pos;
 
 	if (!smsflow_purpose_from_name(word, len, &purpose))
 		return SMSFLOW_CONSENT_BAD_PURPOSE;

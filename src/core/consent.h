@@ -34,9 +34,9 @@
 typedef enum SmsflowLevel
 {
 	SMSFLOW_LEVEL_NONE,
-	SMSFLOW_LEVEL_IMPLIED,	/* a customer of this store, who was told */
-	SMSFLOW_LEVEL_EXPRESS,	/* said yes */
-	SMSFLOW_LEVEL_WRITTEN,	/* said yes to a written disclosure: 47 CFR 64.1200(f)(9) */
+	SMSFLOW_LEVEL_IMPLIED,  /* a customer of this store, who was told */
+	SMSFLOW_LEVEL_EXPRESS,  /* said yes */
+	SMSFLOW_LEVEL_WRITTEN,  /* said yes to a written disclosure: 47 CFR 64.1200(f)(9) */
 	SMSFLOW_LEVEL_CONFIRMED /* written, and answered from the phone itself (double opt-in) */
 } SmsflowLevel;
 
@@ -44,8 +44,8 @@ typedef enum SmsflowLevel
 
 typedef struct SmsflowConsent
 {
-	int64_t		granted[SMSFLOW_PURPOSES][SMSFLOW_LEVELS - 1]; /* latest grant; index 0 is IMPLIED */
-	int64_t		revoked[SMSFLOW_PURPOSES];					   /* latest revocation */
+	int64_t granted[SMSFLOW_PURPOSES][SMSFLOW_LEVELS - 1]; /* latest grant; index 0 is IMPLIED */
+	int64_t revoked[SMSFLOW_PURPOSES];                     /* latest revocation */
 } SmsflowConsent;
 
 typedef enum SmsflowConsentError
@@ -55,7 +55,7 @@ typedef enum SmsflowConsentError
 	SMSFLOW_CONSENT_BAD_PURPOSE,
 	SMSFLOW_CONSENT_BAD_LEVEL,
 	SMSFLOW_CONSENT_BAD_INSTANT,
-	SMSFLOW_CONSENT_DUPLICATE,	  /* a purpose, or a level of it, is named twice */
+	SMSFLOW_CONSENT_DUPLICATE,    /* a purpose, or a level of it, is named twice */
 	SMSFLOW_CONSENT_CONTRADICTION /* "since" says otherwise than the revocation */
 } SmsflowConsentError;
 

@@ -56,13 +56,13 @@ static const unsigned char transitions[SMSFLOW_STATUSES][SMSFLOW_OBSERVATIONS] =
 #undef F
 #undef D
 
-static const char *const status_names[SMSFLOW_STATUSES] = {
-	"scheduled", "queued", "held", "sending", "in_doubt", "accepted", "unknown",
-	"suppressed", "cancelled", "expired", "rejected", "undelivered", "delivered"};
+static const char *const status_names[SMSFLOW_STATUSES] = {"scheduled", "queued",      "held",       "sending",   "in_doubt",
+														   "accepted",  "unknown",     "suppressed", "cancelled", "expired",
+														   "rejected",  "undelivered", "delivered"};
 
-static const char *const class_names[SMSFLOW_CLASSES] = {
-	NULL, "undeliverable", "opted_out", "filtered", "temporary", "throttled",
-	"expired", "configuration", "invalid", "ambiguous", "unknown"};
+static const char *const class_names[SMSFLOW_CLASSES] = {NULL,        "undeliverable", "opted_out", "filtered",
+														 "temporary", "throttled",     "expired",   "configuration",
+														 "invalid",   "ambiguous",     "unknown"};
 
 SmsflowStatus
 smsflow_status_after(SmsflowStatus status, SmsflowObservation seen)
@@ -178,7 +178,7 @@ int64_t
 smsflow_backoff(int attempt, uint64_t seed)
 {
 	const int64_t second = 1000000;
-	int64_t		wait = 2 * second;
+	int64_t wait = 2 * second;
 
 	for (int i = 1; i < attempt && wait < 600 * second; i++)
 		wait *= 2;

@@ -39,17 +39,17 @@ typedef enum SmsflowStatus
 /* What can be learnt about a message. */
 typedef enum SmsflowObservation
 {
-	SEEN_SCHEDULE,				/* a timer until send_at */
-	SEEN_HOLD,					/* a timer for another reason */
-	SEEN_RETRY,					/* surely not sent, will be tried again */
+	SEEN_SCHEDULE, /* a timer until send_at */
+	SEEN_HOLD,     /* a timer for another reason */
+	SEEN_RETRY,    /* surely not sent, will be tried again */
 	SEEN_CLAIM,
-	SEEN_ACCEPT,				/* the gateway took it */
-	SEEN_REJECT,				/* the gateway refused it for good */
-	SEEN_DOUBT,					/* may have been sent */
+	SEEN_ACCEPT, /* the gateway took it */
+	SEEN_REJECT, /* the gateway refused it for good */
+	SEEN_DOUBT,  /* may have been sent */
 	SEEN_SUPPRESS,
 	SEEN_CANCEL,
-	SEEN_EXPIRE,				/* its time was over before it was sent */
-	SEEN_REPORT_ACCEPTED,		/* from here on: delivery reports */
+	SEEN_EXPIRE,          /* its time was over before it was sent */
+	SEEN_REPORT_ACCEPTED, /* from here on: delivery reports */
 	SEEN_REPORT_DELIVERED,
 	SEEN_REPORT_UNDELIVERED,
 	SEEN_REPORT_EXPIRED,
@@ -86,7 +86,7 @@ typedef enum SmsflowClass
 
 #define SMSFLOW_CLASSES 11
 
-extern const char *smsflow_class_name(SmsflowClass class);	/* NULL for CLASS_NONE */
+extern const char *smsflow_class_name(SmsflowClass class); /* NULL for CLASS_NONE */
 extern bool smsflow_class_from_name(const char *name, SmsflowClass *class);
 
 typedef enum SmsflowWire
@@ -102,10 +102,10 @@ extern SmsflowClass smsflow_class_of_status(int status, bool retry_after);
 /* What is done with a message after a try. */
 typedef enum SmsflowDecision
 {
-	DECIDE_REJECT,				/* final */
-	DECIDE_RETRY,				/* surely not sent: again after a back-off, until it expires */
-	DECIDE_HOLD,				/* surely not sent: again when the route, now paused, is open */
-	DECIDE_DOUBT				/* may have been sent */
+	DECIDE_REJECT, /* final */
+	DECIDE_RETRY,  /* surely not sent: again after a back-off, until it expires */
+	DECIDE_HOLD,   /* surely not sent: again when the route, now paused, is open */
+	DECIDE_DOUBT   /* may have been sent */
 } SmsflowDecision;
 
 extern SmsflowDecision smsflow_decide(SmsflowClass class);
@@ -113,9 +113,9 @@ extern SmsflowDecision smsflow_decide(SmsflowClass class);
 /* What is done with a message that may have been sent. */
 typedef enum SmsflowDoubt
 {
-	DOUBT_KEEP,					/* never again by itself */
-	DOUBT_RESEND,				/* again at once: the gateway removes repeats */
-	DOUBT_RESEND_LATER			/* once more if no report comes within the grace */
+	DOUBT_KEEP,        /* never again by itself */
+	DOUBT_RESEND,      /* again at once: the gateway removes repeats */
+	DOUBT_RESEND_LATER /* once more if no report comes within the grace */
 } SmsflowDoubt;
 
 /* Seconds a report is waited for before a message in doubt is sent again. */

@@ -8,9 +8,9 @@
 
 typedef struct Output
 {
-	char	   *at;
-	size_t		size;
-	size_t		used;
+	char *at;
+	size_t size;
+	size_t used;
 } Output;
 
 static void
@@ -24,20 +24,20 @@ put(Output *out, const char *text, size_t len)
 static bool
 unreserved(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		c == '-' || c == '.' || c == '_' || c == '~';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
+		   c == '~';
 }
 
 size_t
 smsflow_escape_url(const char *text, size_t len, char *buffer, size_t outsize)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	Output		out = {buffer, outsize, 0};
+	Output out = {buffer, outsize, 0};
 
 	for (size_t i = 0; i < len; i++)
 	{
 		unsigned char c = (unsigned char) text[i];
-		char		code[3] = {'%', hex[c >> 4], hex[c & 15]};
+		char code[3] = {'%', hex[c >> 4], hex[c & 15]};
 
 		if (unreserved(c))
 			put(&out, &text[i], 1);
@@ -71,13 +71,13 @@ size_t
 smsflow_escape_json(const char *text, size_t len, char *buffer, size_t outsize)
 {
 	static const char hex[] = "0123456789abcdef";
-	Output		out = {buffer, outsize, 0};
+	Output out = {buffer, outsize, 0};
 
 	for (size_t i = 0; i < len; i++)
 	{
 		unsigned char c = (unsigned char) text[i];
 		const char *brief = json_short_escape(c);
-		char		code[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+		char code[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
 
 		if (brief)
 			put(&out, brief, 2);
@@ -113,18 +113,18 @@ hex_digit(char c)
 size_t
 smsflow_unescape_url(const char *text, size_t len, char *out)
 {
-	size_t		used = 0;
+	size_t used = 0;
 
 	for (size_t i = 0; i < len; i++)
 	{
-		char		c = text[i];
+		char c = text[i];
 
 		if (c == '+')
 			c = ' ';
 		else if (c == '%')
 		{
-			int			high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
-			int			low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
+			int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
+			int low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return SIZE_MAX;

@@ -17,8 +17,8 @@ static const uint8_t gsm_septets[0x20AC + 1] = {
 
 typedef struct Lookalike
 {
-	uint16_t	code_point;
-	char		replacement[4];
+	uint16_t code_point;
+	char replacement[4];
 } Lookalike;
 
 static const Lookalike lookalikes[] = {
@@ -27,15 +27,12 @@ static const Lookalike lookalikes[] = {
 
 typedef struct Capacity
 {
-	int			single;
-	int			part;
+	int single;
+	int part;
 } Capacity;
 
 /* 140 octets, less six of a concatenation header in each part (3GPP TS 23.040, 9.2.3.24.1). */
-static const Capacity capacities[] = {
-	[SMSFLOW_GSM7] = {160, 153},
-	[SMSFLOW_UCS2] = {70, 67}
-};
+static const Capacity capacities[] = {[SMSFLOW_GSM7] = {160, 153}, [SMSFLOW_UCS2] = {70, 67}};
 
 /* Units of one character in each encoding, indexed by SmsflowEncoding; 0 where the encoding lacks it. */
 static int
@@ -50,14 +47,14 @@ units_of(uint32_t c, SmsflowEncoding encoding)
 static size_t
 measure_gsm(const char *utf8, size_t len, int *septets)
 {
-	size_t		i = 0;
-	int			total = 0;
+	size_t i = 0;
+	int total = 0;
 
 	while (i < len)
 	{
-		uint32_t	c;
-		int			size = smsflow_utf8_decode(utf8 + i, len - i, &c);
-		int			units = size > 0 ? units_of(c, SMSFLOW_GSM7) : 0;
+		uint32_t c;
+		int size = smsflow_utf8_decode(utf8 + i, len - i, &c);
+		int units = size > 0 ? units_of(c, SMSFLOW_GSM7) : 0;
 
 		if (units == 0)
 			break;
@@ -72,12 +69,12 @@ measure_gsm(const char *utf8, size_t len, int *septets)
 static bool
 measure_ucs2(const char *utf8, size_t len, int *units)
 {
-	int			total = 0;
+	int total = 0;
 
 	for (size_t i = 0; i < len;)
 	{
-		uint32_t	c;
-		int			size = smsflow_utf8_decode(utf8 + i, len - i, &c);
+		uint32_t c;
+		int size = smsflow_utf8_decode(utf8 + i, len - i, &c);
 
 		if (size == 0)
 			return false;
@@ -92,15 +89,15 @@ measure_ucs2(const char *utf8, size_t len, int *units)
 static int
 fill_parts(const char *utf8, size_t len, SmsflowEncoding encoding)
 {
-	int			capacity = capacities[encoding].part;
-	int			filled = 0;
-	int			parts = 1;
+	int capacity = capacities[encoding].part;
+	int filled = 0;
+	int parts = 1;
 
 	for (size_t i = 0; i < len;)
 	{
-		uint32_t	c = 0;
-		int			size = smsflow_utf8_decode(utf8 + i, len - i, &c);
-		int			units = units_of(c, encoding);
+		uint32_t c = 0;
+		int size = smsflow_utf8_decode(utf8 + i, len - i, &c);
+		int units = units_of(c, encoding);
 
 		filled += units;
 		if (filled > capacity)
@@ -136,7 +133,7 @@ smsflow_message_parts(const char *utf8, size_t len, SmsflowParts *out)
 bool
 smsflow_first_non_gsm(const char *utf8, size_t len, size_t *offset, uint32_t *code_point)
 {
-	int			septets;
+	int septets;
 
 	*offset = measure_gsm(utf8, len, &septets);
 	if (*offset == len)
@@ -150,12 +147,12 @@ smsflow_first_non_gsm(const char *utf8, size_t len, size_t *offset, uint32_t *co
 static const char *
 find_lookalike(uint32_t c)
 {
-	size_t		low = 0;
-	size_t		high = sizeof(lookalikes) / sizeof(lookalikes[0]);
+	size_t low = 0;
+	size_t high = sizeof(lookalikes) / sizeof(lookalikes[0]);
 
 	while (low < high)
 	{
-		size_t		middle = low + (high - low) / 2;
+		size_t middle = low + (high - low) / 2;
 
 		if (lookalikes[middle].code_point == c)
 			return lookalikes[middle].replacement;
@@ -171,14 +168,14 @@ find_lookalike(uint32_t c)
 static size_t
 replace_lookalikes(const char *utf8, size_t len, char *out)
 {
-	size_t		written = 0;
+	size_t written = 0;
 
 	for (size_t i = 0; i < len;)
 	{
-		uint32_t	c;
-		int			size = smsflow_utf8_decode(utf8 + i, len - i, &c);
+		uint32_t c;
+		int size = smsflow_utf8_decode(utf8 + i, len - i, &c);
 		const char *piece = utf8 + i;
-		size_t		piece_size = (size_t) size;
+		size_t piece_size = (size_t) size;
 
 		if (size == 0)
 			return SIZE_MAX;
@@ -200,7 +197,7 @@ replace_lookalikes(const char *utf8, size_t len, char *out)
 size_t
 smsflow_smart_encode(const char *utf8, size_t len, char *out, size_t outsize)
 {
-	size_t		needed = replace_lookalikes(utf8, len, NULL);
+	size_t needed = replace_lookalikes(utf8, len, NULL);
 
 	if (needed == SIZE_MAX)
 	{

@@ -13,15 +13,15 @@
 
 typedef enum SmsflowEncoding
 {
-	SMSFLOW_GSM7 = 0,			/* the default alphabet and its extension table */
-	SMSFLOW_UCS2 = 1			/* UTF-16 */
+	SMSFLOW_GSM7 = 0, /* the default alphabet and its extension table */
+	SMSFLOW_UCS2 = 1  /* UTF-16 */
 } SmsflowEncoding;
 
 typedef struct SmsflowParts
 {
 	SmsflowEncoding encoding;
-	int			units;			/* septets, or UTF-16 code units */
-	int			parts;			/* messages on the air; 0 for an empty text */
+	int units; /* septets, or UTF-16 code units */
+	int parts; /* messages on the air; 0 for an empty text */
 } SmsflowParts;
 
 /*

@@ -7,7 +7,7 @@
  */
 #include "instant.h"
 
-#define DAYS_PER_ERA 146097		/* 400 years */
+#define DAYS_PER_ERA 146097       /* 400 years */
 #define DAYS_TO_2000_01_01 730425 /* from 0000-03-01 */
 #define USECS_PER_SEC INT64_C(1000000)
 #define USECS_PER_DAY (86400 * USECS_PER_SEC)
@@ -16,9 +16,9 @@
 static int64_t
 days_from_date(int year, int month, int day)
 {
-	int			y = month <= 2 ? year - 1 : year;
-	int			month_from_march = (month + 9) % 12;
-	int			day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+	int y = month <= 2 ? year - 1 : year;
+	int month_from_march = (month + 9) % 12;
+	int day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
 
 	return INT64_C(365) * y + y / 4 - y / 100 + y / 400 + day_of_year - DAYS_TO_2000_01_01;
 }
@@ -26,12 +26,12 @@ days_from_date(int year, int month, int day)
 static void
 date_from_days(int64_t days, int *year, int *month, int *day)
 {
-	int64_t		z = days + DAYS_TO_2000_01_01;
-	int			era = (int) (z / DAYS_PER_ERA);
-	int			doe = (int) (z % DAYS_PER_ERA);
-	int			yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int			day_of_year = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int			month_from_march = (5 * day_of_year + 2) / 153;
+	int64_t z = days + DAYS_TO_2000_01_01;
+	int era = (int) (z / DAYS_PER_ERA);
+	int doe = (int) (z % DAYS_PER_ERA);
+	int yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	int day_of_year = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	int month_from_march = (5 * day_of_year + 2) / 153;
 
 	*day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
 	*month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
@@ -42,7 +42,7 @@ static int
 days_in_month(int year, int month)
 {
 	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool		leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 
 	return month == 2 && leap ? 29 : days[month - 1];
 }
@@ -63,14 +63,14 @@ put_number(char *out, int number, int digits, char after)
 size_t
 smsflow_instant_format(int64_t instant, char out[SMSFLOW_INSTANT_TEXT_SIZE])
 {
-	int64_t		since_min = instant - SMSFLOW_INSTANT_MIN; /* MIN begins a day, and this is never negative */
-	int64_t		of_day = since_min % USECS_PER_DAY;
-	int			second = (int) (of_day / USECS_PER_SEC);
-	int			fraction = (int) (of_day % USECS_PER_SEC);
-	int			year;
-	int			month;
-	int			day;
-	char	   *p = out;
+	int64_t since_min = instant - SMSFLOW_INSTANT_MIN; /* MIN begins a day, and this is never negative */
+	int64_t of_day = since_min % USECS_PER_DAY;
+	int second = (int) (of_day / USECS_PER_SEC);
+	int fraction = (int) (of_day % USECS_PER_SEC);
+	int year;
+	int month;
+	int day;
+	char *p = out;
 
 	date_from_days(since_min / USECS_PER_DAY + SMSFLOW_INSTANT_MIN / USECS_PER_DAY, &year, &month, &day);
 	p = put_number(p, year, 4, '-');
@@ -81,7 +81,7 @@ smsflow_instant_format(int64_t instant, char out[SMSFLOW_INSTANT_TEXT_SIZE])
 	p = put_number(p, second % 60, 2, fraction > 0 ? '.' : 'Z');
 	if (fraction > 0)
 	{
-		int			digits = 6;
+		int digits = 6;
 
 		for (; fraction % 10 == 0; digits--)
 			fraction /= 10;
@@ -113,7 +113,7 @@ get_number(const char **p, const char *end, int digits, char after, int *number)
 static bool
 get_fraction(const char **p, const char *end, int *fraction)
 {
-	int			digits = 0;
+	int digits = 0;
 
 	*fraction = 0;
 	if (*p == end || **p != '.')
@@ -130,24 +130,22 @@ smsflow_instant_parse(const char *text, size_t len, int64_t *instant)
 {
 	const char *p = text;
 	const char *end = text + len;
-	int			year;
-	int			month;
-	int			day;
-	int			hour;
-	int			minute;
-	int			second;
-	int			fraction;
+	int year;
+	int month;
+	int day;
+	int hour;
+	int minute;
+	int second;
+	int fraction;
 
-	if (!get_number(&p, end, 4, '-', &year) || !get_number(&p, end, 2, '-', &month) ||
-		!get_number(&p, end, 2, 'T', &day) || !get_number(&p, end, 2, ':', &hour) ||
-		!get_number(&p, end, 2, ':', &minute) || !get_number(&p, end, 2, '\0', &second) ||
+	if (!get_number(&p, end, 4, '-', &year) || !get_number(&p, end, 2, '-', &month) || !get_number(&p, end, 2, 'T', &day) ||
+		!get_number(&p, end, 2, ':', &hour) || !get_number(&p, end, 2, ':', &minute) || !get_number(&p, end, 2, '\0', &second) ||
 		!get_fraction(&p, end, &fraction) || p == end || *p != 'Z')
 		return 0;
-	if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 ||
-		minute > 59 || second > 59)
+	if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 ||
+		second > 59)
 		return 0;
 
-	*instant = days_from_date(year, month, day) * USECS_PER_DAY +
-		(hour * 3600 + minute * 60 + second) * USECS_PER_SEC + fraction;
+	*instant = days_from_date(year, month, day) * USECS_PER_DAY + (hour * 3600 + minute * 60 + second) * USECS_PER_SEC + fraction;
 	return (size_t) (p + 1 - text);
 }

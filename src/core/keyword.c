@@ -16,14 +16,14 @@
 #define UNDECIDED (-1)
 #define MAX_WORDS (SMSFLOW_REPLY_MAX_BYTES / 2 + 1)
 #define MAX_KEYWORD_WORDS 5
-#define HAS(actions, action) (((actions) >> (action) & 1) != 0)
+#define HAS(actions, action) (((actions) >> (action) &1) != 0)
 
 typedef struct Keyword
 {
-	const char *text;			/* folded */
-	size_t		length;
+	const char *text; /* folded */
+	size_t length;
 	SmsflowReplyAction action;
-	bool		phrase;			/* counts within a longer text, too */
+	bool phrase; /* counts within a longer text, too */
 } Keyword;
 
 static const Keyword keywords[] = {
@@ -32,72 +32,96 @@ static const Keyword keywords[] = {
 
 typedef struct Word
 {
-	uint16_t	start;
-	uint16_t	length;
+	uint16_t start;
+	uint16_t length;
 } Word;
 
 typedef struct Reply
 {
-	char		text[SMSFLOW_REPLY_MAX_BYTES + 3];	/* " folded words " */
-	Word		words[MAX_WORDS];
-	int			word_count;
-	bool		negated;
+	char text[SMSFLOW_REPLY_MAX_BYTES + 3]; /* " folded words " */
+	Word words[MAX_WORDS];
+	int word_count;
+	bool negated;
 
 	/* Sets of SmsflowReplyAction, one bit each: of all keywords in the text, and of those that are phrases. */
-	unsigned	actions;
-	unsigned	phrase_actions;
-	int			other_count;	/* words that are neither keyword nor courtesy */
-	Word		other;			/* the last of them */
+	unsigned actions;
+	unsigned phrase_actions;
+	int other_count; /* words that are neither keyword nor courtesy */
+	Word other;      /* the last of them */
 } Reply;
 
-static const char *const courtesy_words[] = {
-	"please", "pls", "plz", "now", "me", "all", "it", "this", "thanks", "thank", "thx", "ty", "you", "u", "ok", "okay", "hi",
-	"hello", "hey", "sir", "immediately", "asap", "already", "just", "and", "svp", "stp", "sil", "vous", "te", "plait", "merci",
-	"por", "favor", "gracias", "bitte", "danke", "obrigado", "obrigada", "per", "favore", "grazie", "aub", "dank", "tack",
-	"takk", "tak", "kiitos", "dzieki", "prosze", "пожалуйста", "спасибо"
-};
+static const char *const courtesy_words[] = {"please", "pls",        "plz",      "now",      "me",  "all",    "it",
+											 "this",   "thanks",     "thank",    "thx",      "ty",  "you",    "u",
+											 "ok",     "okay",       "hi",       "hello",    "hey", "sir",    "immediately",
+											 "asap",   "already",    "just",     "and",      "svp", "stp",    "sil",
+											 "vous",   "te",         "plait",    "merci",    "por", "favor",  "gracias",
+											 "bitte",  "danke",      "obrigado", "obrigada", "per", "favore", "grazie",
+											 "aub",    "dank",       "tack",     "takk",     "tak", "kiitos", "dzieki",
+											 "prosze", "пожалуйста", "спасибо"};
 
 static const char *const stop_verbs[] = {"stop", "quit", "cancel", "end", "cease"};
 
-static const char *const negatable_verbs[] = {
-	"stop", "quit", "cancel", "end", "unsubscribe", "remove", "take", "opt", "leave", "revoke", "delete"
-};
+static const char *const negatable_verbs[] = {"stop", "quit", "cancel", "end",    "unsubscribe", "remove",
+											  "take", "opt",  "leave",  "revoke", "delete"};
 
-static const char *const message_words[] = {
-	"text", "texts", "txt", "txts", "message", "messages", "msg", "msgs", "sms", "texting", "messaging", "contacting",
-	"spam", "spamming", "bothering", "notifications", "alerts", "promos", "promotions", "marketing"
-};
+static const char *const message_words[] = {"text",          "texts",      "txt",    "txts",       "message",
+											"messages",      "msg",        "msgs",   "sms",        "texting",
+											"messaging",     "contacting", "spam",   "spamming",   "bothering",
+											"notifications", "alerts",     "promos", "promotions", "marketing"};
 
-static const char *const message_fillers[] = {
-	"sending", "getting", "receiving", "me", "us", "all", "the", "these", "those", "this", "your", "any", "more", "with",
-	"promotional", "automated"
-};
+static const char *const message_fillers[] = {"sending", "getting", "receiving",   "me",       "us",   "all",
+											  "the",     "these",   "those",       "this",     "your", "any",
+											  "more",    "with",    "promotional", "automated"};
 
-static const char *const opt_out_phrases[] = {
-	" opt me out ", " unsubscribe me ", " revoke my consent ", " revoke consent ", " withdraw my consent ",
-	" no more messages ", " no more text ", " no more sms ", " do not message me ", " dont message me ",
-	" do not contact me ", " dont contact me ", " delete my number "
-};
+static const char *const opt_out_phrases[] = {" opt me out ",      " unsubscribe me ",      " revoke my consent ",
+											  " revoke consent ",  " withdraw my consent ", " no more messages ",
+											  " no more text ",    " no more sms ",         " do not message me ",
+											  " dont message me ", " do not contact me ",   " dont contact me ",
+											  " delete my number "};
 
-static const char *const quoted_footers[] = {
-	" reply stop ", " text stop ", " txt stop ", " send stop ", " stop to opt out ", " stop to end ", " stop to unsubscribe ",
-	" stop to cancel ", " stop to quit ", " stop to stop "
-};
+static const char *const quoted_footers[] = {" reply stop ",          " text stop ",       " txt stop ",
+											 " send stop ",           " stop to opt out ", " stop to end ",
+											 " stop to unsubscribe ", " stop to cancel ",  " stop to quit ",
+											 " stop to stop "};
 
-static const char *const soft_signs[] = {
-	" want to cancel ", " want to stop ", " want to quit ", " want out ", " like to cancel ", " stop sending ",
-	" cancel my subscription ", " unsubscribe ", " unsubscribed ", " unsubscribing ", " opt out ", " optout ",
-	" how do i stop ", " fuck ", " fucking ", " asshole ", " bastard ", " scam ", " scammer ", " spam ", " harassing ",
-	" harassment ", " lawyer ", " attorney ", " lawsuit ", " sue you ", " tcpa ", " ftc ", " fcc ", " report you ",
-	" not my number ", " dont know you ", " who are you "
-};
+static const char *const soft_signs[] = {" want to cancel ",
+										 " want to stop ",
+										 " want to quit ",
+										 " want out ",
+										 " like to cancel ",
+										 " stop sending ",
+										 " cancel my subscription ",
+										 " unsubscribe ",
+										 " unsubscribed ",
+										 " unsubscribing ",
+										 " opt out ",
+										 " optout ",
+										 " how do i stop ",
+										 " fuck ",
+										 " fucking ",
+										 " asshole ",
+										 " bastard ",
+										 " scam ",
+										 " scammer ",
+										 " spam ",
+										 " harassing ",
+										 " harassment ",
+										 " lawyer ",
+										 " attorney ",
+										 " lawsuit ",
+										 " sue you ",
+										 " tcpa ",
+										 " ftc ",
+										 " fcc ",
+										 " report you ",
+										 " not my number ",
+										 " dont know you ",
+										 " who are you "};
 
 /* Targets of the typing-error rule, and words one edit away from them that mean something else. */
 static const char *const typo_targets[] = {"stop", "stopall", "unsubscribe", "cancel", "revoke"};
-static const char *const real_words[] = {
-	"shop", "step", "top", "sop", "atop", "slop", "swop", "strop", "stomp", "stoop", "stow", "estop", "cancer", "chancel",
-	"evoke", "revote"
-};
+static const char *const real_words[] = {"shop",  "step",  "top",  "sop",   "atop",   "slop",    "swop",  "strop",
+										 "stomp", "stoop", "stow", "estop", "cancer", "chancel", "evoke", "revote"};
 
 static bool
 word_is(const Reply *reply, int index, const char *text)
@@ -139,10 +163,10 @@ line_starts(const char *line, const char *end, const char *text)
 static bool
 is_signature(const char *line, const char *end)
 {
-	static const char *const openers[] = {
-		"sent from ", "sent via ", "get outlook for ", "envoyé de ", "envoyé depuis ", "enviado desde ", "enviado do ",
-		"von meinem ", "gesendet von ", "inviato da ", "verzonden vanaf ", "skickat från ", "sendt fra "
-	};
+	static const char *const openers[] = {"sent from ",     "sent via ",      "get outlook for ", "envoyé de ",
+										  "envoyé depuis ", "enviado desde ", "enviado do ",      "von meinem ",
+										  "gesendet von ",  "inviato da ",    "verzonden vanaf ", "skickat från ",
+										  "sendt fra "};
 
 	for (size_t i = 0; i < COUNT(openers); i++)
 		if (line_starts(line, end, openers[i]))
@@ -178,14 +202,14 @@ is_single(const char *word, size_t length)
 static void
 join_single_letters(char *text)
 {
-	char	   *to = text;
-	bool		after_single = false;
+	char *to = text;
+	bool after_single = false;
 
 	for (char *word = text; *word != '\0';)
 	{
-		size_t		length = strcspn(word, " ");
-		bool		single = is_single(word, length);
-		char	   *next = word + length + (word[length] == ' ');
+		size_t length = strcspn(word, " ");
+		bool single = is_single(word, length);
+		char *next = word + length + (word[length] == ' ');
 
 		if (to > text && !(single && after_single))
 			*to++ = ' ';
@@ -204,9 +228,9 @@ find_words(Reply *reply)
 
 	for (size_t at = 1; text[at] != '\0';)
 	{
-		size_t		length = strcspn(text + at, " ");
+		size_t length = strcspn(text + at, " ");
 
-		reply->words[reply->word_count++] = (Word) {(uint16_t) at, (uint16_t) length};
+		reply->words[reply->word_count++] = (Word){(uint16_t) at, (uint16_t) length};
 		at += length + 1;
 	}
 }
@@ -215,7 +239,7 @@ find_words(Reply *reply)
 static void
 read_reply(Reply *reply, const char *utf8, size_t len)
 {
-	size_t		folded_length;
+	size_t folded_length;
 
 	if (len > SMSFLOW_REPLY_MAX_BYTES)
 		len = SMSFLOW_REPLY_MAX_BYTES;
@@ -244,14 +268,13 @@ find_keyword(const char *text, size_t length)
 static const Keyword *
 keyword_at(const Reply *reply, int index, int *words)
 {
-	int			most = reply->word_count - index;
+	int most = reply->word_count - index;
 
 	for (*words = most < MAX_KEYWORD_WORDS ? most : MAX_KEYWORD_WORDS; *words > 0; (*words)--)
 	{
 		const Word *first = &reply->words[index];
 		const Word *last = &reply->words[index + *words - 1];
-		const Keyword *keyword = find_keyword(reply->text + first->start,
-											  (size_t) (last->start + last->length - first->start));
+		const Keyword *keyword = find_keyword(reply->text + first->start, (size_t) (last->start + last->length - first->start));
 
 		if (keyword != NULL)
 			return keyword;
@@ -277,7 +300,7 @@ count_word(Reply *reply, int index)
 static void
 take_stock(Reply *reply)
 {
-	int			words;
+	int words;
 
 	reply->actions = reply->phrase_actions = 0;
 	reply->other_count = 0;
@@ -330,7 +353,7 @@ static bool
 is_failed_opt_out(const Reply *reply, int negator, int verb)
 {
 	return reply->text[reply->words[negator].start] == 'c' &&
-		(word_is(reply, verb, "unsubscribe") || word_is(reply, verb, "opt"));
+		   (word_is(reply, verb, "unsubscribe") || word_is(reply, verb, "opt"));
 }
 
 /* Blanks out "don't stop" and the like, so that no later question finds the verb; what is left may still be an opt-out. */
@@ -339,7 +362,7 @@ decide_negation(Reply *reply)
 {
 	for (int i = 0; i < reply->word_count; i++)
 	{
-		int			verb = i + negator_words(reply, i);
+		int verb = i + negator_words(reply, i);
 
 		if (verb == i || verb >= reply->word_count || is_failed_opt_out(reply, i, verb) ||
 			!word_in(reply, verb, negatable_verbs, COUNT(negatable_verbs)))
@@ -440,7 +463,7 @@ static int
 decide_typing_error(Reply *reply)
 {
 	const char *text;
-	size_t		length;
+	size_t length;
 
 	if (reply->other_count != 1 || reply->actions != 0)
 		return UNDECIDED;
@@ -483,31 +506,29 @@ decide_otherwise(Reply *reply)
 typedef struct Question
 {
 	const char *rule;
-	int			(*decide) (Reply *reply);	/* an SmsflowReplyAction, or UNDECIDED */
+	int (*decide)(Reply *reply); /* an SmsflowReplyAction, or UNDECIDED */
 } Question;
 
-static const Question questions[] = {
-	{"empty", decide_empty},
-	{"keyword", decide_keyword},
-	{"negation", decide_negation},
-	{"contradiction", decide_contradiction},
-	{"quoted_footer", decide_quoted_footer},
-	{"phrase", decide_phrase},
-	{"courtesy", decide_courtesy},
-	{"typing_error", decide_typing_error},
-	{"soft_sign", decide_soft_sign},
-	{"no_match", decide_otherwise}
-};
+static const Question questions[] = {{"empty", decide_empty},
+									 {"keyword", decide_keyword},
+									 {"negation", decide_negation},
+									 {"contradiction", decide_contradiction},
+									 {"quoted_footer", decide_quoted_footer},
+									 {"phrase", decide_phrase},
+									 {"courtesy", decide_courtesy},
+									 {"typing_error", decide_typing_error},
+									 {"soft_sign", decide_soft_sign},
+									 {"no_match", decide_otherwise}};
 
 SmsflowReplyAction
 smsflow_classify_reply(const char *utf8, size_t len, const char **rule)
 {
-	Reply		reply;
+	Reply reply;
 
 	read_reply(&reply, utf8, len);
 	for (size_t i = 0; i < COUNT(questions); i++)
 	{
-		int			action = questions[i].decide(&reply);
+		int action = questions[i].decide(&reply);
 
 		if (action != UNDECIDED)
 		{
@@ -522,14 +543,8 @@ smsflow_classify_reply(const char *utf8, size_t len, const char **rule)
 const char *
 smsflow_reply_action_name(SmsflowReplyAction action)
 {
-	static const char *const names[] = {
-		[REPLY_NONE] = "none",
-		[REPLY_OPT_OUT] = "opt_out",
-		[REPLY_REVIEW] = "review",
-		[REPLY_OPT_IN] = "opt_in",
-		[REPLY_CONFIRM] = "confirm",
-		[REPLY_HELP] = "help"
-	};
+	static const char *const names[] = {[REPLY_NONE] = "none",     [REPLY_OPT_OUT] = "opt_out", [REPLY_REVIEW] = "review",
+										[REPLY_OPT_IN] = "opt_in", [REPLY_CONFIRM] = "confirm", [REPLY_HELP] = "help"};
 
 	return names[action];
 }

@@ -16,7 +16,7 @@ typedef enum SmsflowReplyAction
 	REPLY_OPT_OUT,
 	REPLY_REVIEW,
 	REPLY_OPT_IN,
-	REPLY_CONFIRM,				/* "yes": an opt-in while one is pending, else nothing */
+	REPLY_CONFIRM, /* "yes": an opt-in while one is pending, else nothing */
 	REPLY_HELP
 } SmsflowReplyAction;
 

@@ -27,7 +27,7 @@ smsflow_limiter_init(SmsflowLimiter *limiter, double rate, int burst, int64_t no
 void
 smsflow_limiter_set(SmsflowLimiter *limiter, double rate, int burst, int64_t now)
 {
-	double		taken = missing(limiter, now) / limiter->interval;
+	double taken = missing(limiter, now) / limiter->interval;
 
 	smsflow_limiter_init(limiter, rate, burst, now);
 	limiter->full_at = (double) now + taken * limiter->interval;
@@ -36,11 +36,11 @@ smsflow_limiter_set(SmsflowLimiter *limiter, double rate, int burst, int64_t now
 int64_t
 smsflow_limiter_wait(const SmsflowLimiter *limiter, int parts, int64_t now)
 {
-	double		cost = limiter->interval * parts;
-	double		limit = later(limiter->tolerance, cost);
+	double cost = limiter->interval * parts;
+	double limit = later(limiter->tolerance, cost);
 
 	/* Instants are large and lose fractions: they are subtracted first, so that a full bucket is seen as full. */
-	double		wait = missing(limiter, now) + cost - limit;
+	double wait = missing(limiter, now) + cost - limit;
 
 	/* Rounded up, so that whoever waits that long does pass. */
 	return wait <= 0 ? 0 : (int64_t) wait + 1;
@@ -55,7 +55,7 @@ smsflow_limiter_take(SmsflowLimiter *limiter, int parts, int64_t now)
 int
 smsflow_limiter_room(const SmsflowLimiter *limiter, int64_t now, int64_t horizon)
 {
-	double		room = ((double) horizon + limiter->tolerance - missing(limiter, now)) / limiter->interval;
+	double room = ((double) horizon + limiter->tolerance - missing(limiter, now)) / limiter->interval;
 
 	if (room <= 0)
 		return 0;

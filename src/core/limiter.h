@@ -13,9 +13,9 @@
 
 typedef struct SmsflowLimiter
 {
-	double		interval;		/* microseconds per part */
-	double		tolerance;		/* microseconds of burst */
-	double		full_at;		/* when the bucket is full again */
+	double interval;  /* microseconds per part */
+	double tolerance; /* microseconds of burst */
+	double full_at;   /* when the bucket is full again */
 } SmsflowLimiter;
 
 /*
@@ -37,6 +37,6 @@ extern int64_t smsflow_limiter_wait(const SmsflowLimiter *limiter, int parts, in
 extern void smsflow_limiter_take(SmsflowLimiter *limiter, int parts, int64_t now);
 
 /* Parts that would pass between now and now + horizon microseconds. */
-extern int	smsflow_limiter_room(const SmsflowLimiter *limiter, int64_t now, int64_t horizon);
+extern int smsflow_limiter_room(const SmsflowLimiter *limiter, int64_t now, int64_t horizon);
 
 #endif

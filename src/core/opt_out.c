@@ -10,8 +10,7 @@
 const char *
 smsflow_channel_name(SmsflowChannel channel)
 {
-	static const char *const names[SMSFLOW_CHANNELS] = {"keyword", "api",		"web",	  "support",
-														"carrier", "complaint", "erasure"};
+	static const char *const names[SMSFLOW_CHANNELS] = {"keyword", "api", "web", "support", "carrier", "complaint", "erasure"};
 
 	return names[channel];
 }
@@ -70,7 +69,7 @@ smsflow_opt_out_text_size(const SmsflowOptOut *opt_out)
 size_t
 smsflow_opt_out_format(const SmsflowOptOut *opt_out, char *out)
 {
-	char	   *p = out;
+	char *p = out;
 
 	for (int i = 0; i < SMSFLOW_PURPOSES; i++)
 	{
@@ -100,7 +99,7 @@ parse_purposes(SmsflowScan *s, uint8_t *purposes)
 	{
 		SmsflowPurpose purpose;
 		const char *word;
-		size_t		len = smsflow_scan_word(s, &word);
+		size_t len = smsflow_scan_word(s, &word);
 
 		if (!smsflow_purpose_from_name(word, len, &purpose))
 			return SMSFLOW_OPT_OUT_BAD_PURPOSE;
@@ -114,7 +113,7 @@ parse_purposes(SmsflowScan *s, uint8_t *purposes)
 static bool
 parse_words(SmsflowScan *s, char *words, SmsflowOptOut *opt_out)
 {
-	size_t		n = 0;
+	size_t n = 0;
 
 	if (!smsflow_scan_char(s, '"'))
 		return false;
@@ -134,7 +133,7 @@ parse_opt_out(SmsflowScan *s, char *words, SmsflowOptOut *opt_out)
 {
 	SmsflowOptOutError error = parse_purposes(s, &opt_out->purposes);
 	const char *word;
-	size_t		len;
+	size_t len;
 
 	if (error != SMSFLOW_OPT_OUT_OK)
 		return error;

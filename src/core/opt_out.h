@@ -17,23 +17,23 @@
 typedef enum SmsflowChannel
 {
 	SMSFLOW_CHANNEL_KEYWORD,   /* a reply such as STOP */
-	SMSFLOW_CHANNEL_API,	   /* the store's application */
-	SMSFLOW_CHANNEL_WEB,	   /* a preference page */
+	SMSFLOW_CHANNEL_API,       /* the store's application */
+	SMSFLOW_CHANNEL_WEB,       /* a preference page */
 	SMSFLOW_CHANNEL_SUPPORT,   /* said to a person */
 	SMSFLOW_CHANNEL_CARRIER,   /* the carrier or gateway blocked the number */
 	SMSFLOW_CHANNEL_COMPLAINT, /* reported as spam */
-	SMSFLOW_CHANNEL_ERASURE	   /* the right to be forgotten */
+	SMSFLOW_CHANNEL_ERASURE    /* the right to be forgotten */
 } SmsflowChannel;
 
 #define SMSFLOW_CHANNELS 7
 
 typedef struct SmsflowOptOut
 {
-	uint8_t		purposes; /* bit (1 << SmsflowPurpose); at least one is set */
+	uint8_t purposes; /* bit (1 << SmsflowPurpose); at least one is set */
 	SmsflowChannel channel;
-	int64_t		at;	   /* a valid instant, see instant.h */
+	int64_t at;        /* a valid instant, see instant.h */
 	const char *words; /* as the person used them, UTF-8, not zero-terminated; NULL if words_len is 0 */
-	size_t		words_len;
+	size_t words_len;
 } SmsflowOptOut;
 
 #define SMSFLOW_OPT_OUT_PURPOSE_MASK ((1u << SMSFLOW_PURPOSES) - 1)

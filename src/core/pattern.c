@@ -14,22 +14,22 @@
 
 typedef struct Path
 {
-	int8_t		start;
-	int8_t		end;
+	int8_t start;
+	int8_t end;
 } Path;
 
 /* The positions reached, as a set of bits, and the way to each. */
 typedef struct Reach
 {
-	uint32_t	at;
-	Path		path[SMSFLOW_PATTERN_MAX_DIGITS + 1];
+	uint32_t at;
+	Path path[SMSFLOW_PATTERN_MAX_DIGITS + 1];
 } Reach;
 
 typedef struct Matcher
 {
-	const char *pattern;		/* the next pattern character */
+	const char *pattern; /* the next pattern character */
 	const char *digits;
-	int			count;
+	int count;
 } Matcher;
 
 static void match_alternatives(Matcher *matcher, Reach *reach);
@@ -38,7 +38,7 @@ static void match_alternatives(Matcher *matcher, Reach *reach);
 static void
 merge(Reach *reach, const Reach *more)
 {
-	uint32_t	added = more->at & ~reach->at;
+	uint32_t added = more->at & ~reach->at;
 
 	for (int i = 0; added >> i != 0 && i < 32; i++)
 		if (added >> i & 1)
@@ -50,7 +50,7 @@ merge(Reach *reach, const Reach *more)
 static void
 step(const Matcher *matcher, Reach *reach, unsigned digit_set)
 {
-	uint32_t	next = 0;
+	uint32_t next = 0;
 
 	for (int i = matcher->count - 1; i >= 0; i--)
 		if ((reach->at >> i & 1) && (digit_set >> (matcher->digits[i] - '0') & 1))
@@ -66,11 +66,11 @@ static unsigned
 read_class(Matcher *matcher)
 {
 	const char *p = matcher->pattern;
-	unsigned	digit_set = 0;
+	unsigned digit_set = 0;
 
 	for (; *p != ']'; p++)
 	{
-		char		last = p[1] == '-' ? p[2] : p[0];
+		char last = p[1] == '-' ? p[2] : p[0];
 
 		for (char digit = p[0]; digit <= last; digit++)
 			digit_set |= 1u << (digit - '0');
@@ -86,11 +86,11 @@ static void
 match_capture(Matcher *matcher, Reach *reach)
 {
 	const char *body = matcher->pattern;
-	Reach		result = {.at = 0};
+	Reach result = {.at = 0};
 
 	for (int start = 0; start <= matcher->count; start++)
 	{
-		Reach		one;
+		Reach one;
 
 		if (!(reach->at >> start & 1))
 			continue;
@@ -99,7 +99,7 @@ match_capture(Matcher *matcher, Reach *reach)
 		matcher->pattern = body;
 		match_alternatives(matcher, &one);
 		for (int end = start; end <= matcher->count; end++)
-			one.path[end] = (Path) {(int8_t) start, (int8_t) end};
+			one.path[end] = (Path){(int8_t) start, (int8_t) end};
 		merge(&result, &one);
 	}
 	*reach = result;
@@ -140,7 +140,7 @@ match_atom(Matcher *matcher, Reach *reach)
 static int
 read_number(Matcher *matcher)
 {
-	int			value = 0;
+	int value = 0;
 
 	while (*matcher->pattern >= '0' && *matcher->pattern <= '9')
 		value = value * 10 + (*matcher->pattern++ - '0');
@@ -175,10 +175,10 @@ match_quantified(Matcher *matcher, Reach *reach)
 {
 	const char *atom = matcher->pattern;
 	const char *after;
-	Reach		before = *reach;
-	Reach		result = {.at = 0};
-	int			least;
-	int			most;
+	Reach before = *reach;
+	Reach result = {.at = 0};
+	int least;
+	int most;
 
 	match_atom(matcher, reach);
 	read_quantifier(matcher, &least, &most);
@@ -205,11 +205,11 @@ match_quantified(Matcher *matcher, Reach *reach)
 static void
 skip_alternative(Matcher *matcher)
 {
-	int			depth = 0;
+	int depth = 0;
 
 	for (; *matcher->pattern != '\0'; matcher->pattern++)
 	{
-		char		c = *matcher->pattern;
+		char c = *matcher->pattern;
 
 		if (depth == 0 && (c == '|' || c == ')'))
 			return;
@@ -221,8 +221,8 @@ skip_alternative(Matcher *matcher)
 static void
 match_alternatives(Matcher *matcher, Reach *reach)
 {
-	Reach		result = {.at = 0};
-	Reach		start = *reach;
+	Reach result = {.at = 0};
+	Reach start = *reach;
 
 	for (;;)
 	{
@@ -241,11 +241,11 @@ match_alternatives(Matcher *matcher, Reach *reach)
 static uint32_t
 match(const char *pattern, const char *digits, int count, Reach *reach)
 {
-	Matcher		matcher = {pattern, digits, count};
+	Matcher matcher = {pattern, digits, count};
 
 	memset(reach, 0, sizeof(*reach));
 	reach->at = 1;
-	reach->path[0] = (Path) {NO_CAPTURE, NO_CAPTURE};
+	reach->path[0] = (Path){NO_CAPTURE, NO_CAPTURE};
 	match_alternatives(&matcher, reach);
 	return reach->at;
 }
@@ -253,7 +253,7 @@ match(const char *pattern, const char *digits, int count, Reach *reach)
 bool
 smsflow_pattern_matches(const char *pattern, const char *digits, int count)
 {
-	Reach		reach;
+	Reach reach;
 
 	return count <= SMSFLOW_PATTERN_MAX_DIGITS && (match(pattern, digits, count, &reach) >> count & 1);
 }
@@ -261,8 +261,8 @@ smsflow_pattern_matches(const char *pattern, const char *digits, int count)
 int
 smsflow_pattern_prefix(const char *pattern, const char *digits, int count, SmsflowCapture *capture)
 {
-	Reach		reach;
-	uint32_t	ends;
+	Reach reach;
+	uint32_t ends;
 
 	if (count > SMSFLOW_PATTERN_MAX_DIGITS)
 		return -1;
@@ -271,7 +271,7 @@ smsflow_pattern_prefix(const char *pattern, const char *digits, int count, Smsfl
 		if (ends >> end & 1)
 		{
 			if (capture != NULL)
-				*capture = (SmsflowCapture) {reach.path[end].start, reach.path[end].end};
+				*capture = (SmsflowCapture){reach.path[end].start, reach.path[end].end};
 			return end;
 		}
 	return -1;

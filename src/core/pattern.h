@@ -15,8 +15,8 @@
 /* What the last capturing group matched: digits [start, end). start is -1 when the group took no part in the match. */
 typedef struct SmsflowCapture
 {
-	int			start;
-	int			end;
+	int start;
+	int end;
 } SmsflowCapture;
 
 /* Whether pattern matches all count digits. */
@@ -25,6 +25,6 @@ extern bool smsflow_pattern_matches(const char *pattern, const char *digits, int
 /*
  * The length of the longest prefix of the digits that pattern matches, or -1 when it matches none. capture may be NULL.
  */
-extern int	smsflow_pattern_prefix(const char *pattern, const char *digits, int count, SmsflowCapture *capture);
+extern int smsflow_pattern_prefix(const char *pattern, const char *digits, int count, SmsflowCapture *capture);
 
 #endif

@@ -24,10 +24,10 @@
 /* One row of data/nanp_tz.csv. */
 typedef struct PhoneArea
 {
-	int			area_code;
-	char		region[3];
-	char		state[6];		/* empty when there is none, or more than one */
-	int			zone_count;
+	int area_code;
+	char region[3];
+	char state[6]; /* empty when there is none, or more than one */
+	int zone_count;
 	const char *zones[5];
 } PhoneArea;
 
@@ -38,18 +38,18 @@ static const PhoneArea phone_areas[] = {
 /* A number taken apart. */
 typedef struct Number
 {
-	char		digits[MAX_DIGITS];
-	int			count;
-	PhonePlans	plans;
+	char digits[MAX_DIGITS];
+	int count;
+	PhonePlans plans;
 	const char *national;
-	int			national_count;
+	int national_count;
 } Number;
 
 static int
 split_digits(int64_t phone, char *digits)
 {
-	char		reversed[MAX_DIGITS];
-	int			count = 0;
+	char reversed[MAX_DIGITS];
+	int count = 0;
 
 	if (phone <= 0)
 		return 0;
@@ -68,7 +68,7 @@ split_digits(int64_t phone, char *digits)
 static bool
 take_apart(int64_t phone, Number *number)
 {
-	int			code_length;
+	int code_length;
 
 	number->count = split_digits(phone, number->digits);
 	number->plans = smsflow_plans_of_digits(number->digits, number->count, &code_length);
@@ -80,7 +80,7 @@ take_apart(int64_t phone, Number *number)
 bool
 smsflow_phone_valid(int64_t phone)
 {
-	Number		number;
+	Number number;
 
 	return take_apart(phone, &number) && number.count >= MIN_DIGITS;
 }
@@ -88,7 +88,7 @@ smsflow_phone_valid(int64_t phone)
 size_t
 smsflow_phone_format(int64_t phone, char *buf)
 {
-	int			count = split_digits(phone, buf + 1);
+	int count = split_digits(phone, buf + 1);
 
 	buf[0] = count > 0 ? '+' : '\0';
 	buf[count > 0 ? count + 1 : 0] = '\0';
@@ -98,8 +98,8 @@ smsflow_phone_format(int64_t phone, char *buf)
 size_t
 smsflow_phone_mask(int64_t phone, char *buf)
 {
-	size_t		length = smsflow_phone_format(phone, buf);
-	size_t		shown = length >= 12 ? 4 : length >= 9 ? length - 8 : 1;
+	size_t length = smsflow_phone_format(phone, buf);
+	size_t shown = length >= 12 ? 4 : length >= 9 ? length - 8 : 1;
 
 	for (size_t i = 1 + shown; i + 2 < length; i++)
 		buf[i] = '*';
@@ -137,16 +137,16 @@ smsflow_phone_error_text(SmsflowPhoneError error)
 static const PhoneArea *
 find_area(const Number *number)
 {
-	size_t		low = 0;
-	size_t		high = sizeof(phone_areas) / sizeof(phone_areas[0]);
-	int			area_code;
+	size_t low = 0;
+	size_t high = sizeof(phone_areas) / sizeof(phone_areas[0]);
+	int area_code;
 
 	if (number->plans.first->calling_code != NORTH_AMERICA || number->national_count != NORTH_AMERICAN_DIGITS)
 		return NULL;
 	area_code = (number->national[0] - '0') * 100 + (number->national[1] - '0') * 10 + (number->national[2] - '0');
 	while (low < high)
 	{
-		size_t		middle = low + (high - low) / 2;
+		size_t middle = low + (high - low) / 2;
 
 		if (phone_areas[middle].area_code < area_code)
 			low = middle + 1;
@@ -189,8 +189,7 @@ owns(const PhonePlan *plan, const PhonePlan *main_plan, const Number *number)
 {
 	if (plan->leading_digits[0] != '\0')
 		return smsflow_pattern_prefix(plan->leading_digits, number->national, number->national_count, NULL) > 0;
-	if (plan->transform != NULL && strlen(plan->transform) >= 3 &&
-		number->national_count > (int) strlen(plan->transform) &&
+	if (plan->transform != NULL && strlen(plan->transform) >= 3 && number->national_count > (int) strlen(plan->transform) &&
 		memcmp(plan->transform, number->national, strlen(plan->transform)) == 0)
 		return true;
 	return is_mobile(number, plan) && !is_mobile(number, main_plan);
@@ -211,7 +210,7 @@ resolve(const Number *number)
 const char *
 smsflow_phone_region(int64_t phone)
 {
-	Number		number;
+	Number number;
 	const PhonePlan *plan = take_apart(phone, &number) ? resolve(&number) : NULL;
 
 	return plan != NULL ? plan->region : NULL;
@@ -227,7 +226,7 @@ has_possible_length(const Number *number)
 SmsflowPhoneKind
 smsflow_phone_kind(int64_t phone)
 {
-	Number		number;
+	Number number;
 	const PhonePlan *plan = take_apart(phone, &number) ? resolve(&number) : NULL;
 
 	if (plan == NULL || !has_possible_length(&number))
@@ -244,7 +243,7 @@ smsflow_phone_kind(int64_t phone)
 bool
 smsflow_phone_possible(int64_t phone)
 {
-	Number		number;
+	Number number;
 
 	return take_apart(phone, &number) && has_possible_length(&number);
 }
@@ -252,7 +251,7 @@ smsflow_phone_possible(int64_t phone)
 const char *const *
 smsflow_phone_time_zones(int64_t phone, int *count)
 {
-	Number		number;
+	Number number;
 	const PhoneArea *area = take_apart(phone, &number) ? find_area(&number) : NULL;
 
 	*count = area != NULL ? area->zone_count : 0;
@@ -262,7 +261,7 @@ smsflow_phone_time_zones(int64_t phone, int *count)
 const char *
 smsflow_phone_state(int64_t phone)
 {
-	Number		number;
+	Number number;
 	const PhoneArea *area = take_apart(phone, &number) ? find_area(&number) : NULL;
 
 	return area != NULL && area->state[0] != '\0' ? area->state : NULL;

@@ -20,22 +20,22 @@
 typedef enum SmsflowPhoneError
 {
 	PHONE_OK = 0,
-	PHONE_EMPTY,				/* no digits at all */
-	PHONE_BAD_CHARACTER,		/* neither digit nor separator, or not UTF-8 */
-	PHONE_HAS_LETTERS,			/* vanity numbers are refused rather than guessed */
-	PHONE_NO_COUNTRY,			/* national, and no region to read it in */
-	PHONE_UNKNOWN_COUNTRY,		/* no such calling code is assigned */
-	PHONE_UNKNOWN_REGION,		/* the region argument is no region with a numbering plan */
+	PHONE_EMPTY,           /* no digits at all */
+	PHONE_BAD_CHARACTER,   /* neither digit nor separator, or not UTF-8 */
+	PHONE_HAS_LETTERS,     /* vanity numbers are refused rather than guessed */
+	PHONE_NO_COUNTRY,      /* national, and no region to read it in */
+	PHONE_UNKNOWN_COUNTRY, /* no such calling code is assigned */
+	PHONE_UNKNOWN_REGION,  /* the region argument is no region with a numbering plan */
 	PHONE_TOO_SHORT,
-	PHONE_TOO_LONG				/* more than 15 digits, or more than the plan allows */
+	PHONE_TOO_LONG /* more than 15 digits, or more than the plan allows */
 } SmsflowPhoneError;
 
 typedef enum SmsflowPhoneKind
 {
 	PHONE_KIND_UNKNOWN,
 	PHONE_KIND_MOBILE,
-	PHONE_KIND_FIXED,			/* outside every mobile range: a land line, a service or not assigned */
-	PHONE_KIND_FIXED_OR_MOBILE	/* the plan does not tell them apart, as in the US and Canada */
+	PHONE_KIND_FIXED,          /* outside every mobile range: a land line, a service or not assigned */
+	PHONE_KIND_FIXED_OR_MOBILE /* the plan does not tell them apart, as in the US and Canada */
 } SmsflowPhoneKind;
 
 /*

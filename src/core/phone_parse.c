@@ -20,30 +20,28 @@
 
 typedef struct Written
 {
-	char		digits[MAX_WRITTEN_DIGITS];
-	int			count;
-	bool		plus;
-	int			bracketed_zero;	/* index of the digit written as "(0)", or -1 */
+	char digits[MAX_WRITTEN_DIGITS];
+	int count;
+	bool plus;
+	int bracketed_zero; /* index of the digit written as "(0)", or -1 */
 } Written;
 
 typedef struct Range
 {
-	uint16_t	first;
-	uint16_t	last;
+	uint16_t first;
+	uint16_t last;
 } Range;
 
-static const Range separators[] = {
-	{' ', ' '}, {'\t', '\t'}, {'(', ')'}, {'-', '/'}, {0x00A0, 0x00A0}, {0x00AD, 0x00AD}, {0x061C, 0x061C},
-	{0x2000, 0x2015}, {0x202A, 0x202F}, {0x205F, 0x2064}, {0x2066, 0x2069}, {0x2212, 0x2212}, {0x3000, 0x3000},
-	{0xFE63, 0xFE63}, {0xFEFF, 0xFEFF}, {0xFF08, 0xFF09}, {0xFF0D, 0xFF0F}
-};
+static const Range separators[] = {{' ', ' '},       {'\t', '\t'},     {'(', ')'},       {'-', '/'},       {0x00A0, 0x00A0},
+								   {0x00AD, 0x00AD}, {0x061C, 0x061C}, {0x2000, 0x2015}, {0x202A, 0x202F}, {0x205F, 0x2064},
+								   {0x2066, 0x2069}, {0x2212, 0x2212}, {0x3000, 0x3000}, {0xFE63, 0xFE63}, {0xFEFF, 0xFEFF},
+								   {0xFF08, 0xFF09}, {0xFF0D, 0xFF0F}};
 
 /* Where the decimal digits of the scripts in the BMP begin (Unicode general category Nd), ascending. */
-static const uint16_t unicode_zeros[] = {
-	0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6, 0x0E50,
-	0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50,
-	0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10
-};
+static const uint16_t unicode_zeros[] = {0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6,
+										 0x0C66, 0x0CE6, 0x0D66, 0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090,
+										 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40,
+										 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10};
 
 static bool
 is_letter(uint32_t c)
@@ -84,7 +82,7 @@ add_digit(Written *written, int value)
 static SmsflowPhoneError
 add_character(Written *written, uint32_t c)
 {
-	int			value = digit_value(c);
+	int value = digit_value(c);
 
 	if (value >= 0)
 		return add_digit(written, value);
@@ -105,8 +103,8 @@ read_text(Written *written, const char *text, size_t len)
 	for (size_t i = 0; i < len;)
 	{
 		SmsflowPhoneError error;
-		uint32_t	c;
-		int			size = smsflow_utf8_decode(text + i, len - i, &c);
+		uint32_t c;
+		int size = smsflow_utf8_decode(text + i, len - i, &c);
 
 		if (size == 0)
 			return PHONE_BAD_CHARACTER;
@@ -123,7 +121,7 @@ read_text(Written *written, const char *text, size_t len)
 static int64_t
 digits_value(const char *digits, int count)
 {
-	int64_t		value = 0;
+	int64_t value = 0;
 
 	for (int i = 0; i < count; i++)
 		value = value * 10 + (digits[i] - '0');
@@ -149,8 +147,8 @@ drop_bracketed_zero(Written *written, const PhonePlan *plan, int code_length)
 static SmsflowPhoneError
 finish_international(Written *written, int64_t *phone)
 {
-	int			code_length;
-	PhonePlans	plans = smsflow_plans_of_digits(written->digits, written->count, &code_length);
+	int code_length;
+	PhonePlans plans = smsflow_plans_of_digits(written->digits, written->count, &code_length);
 
 	if (plans.count > 0)
 		drop_bracketed_zero(written, plans.first, code_length);
@@ -168,14 +166,14 @@ finish_international(Written *written, int64_t *phone)
 static bool
 parse_plain(const char *text, size_t len, int64_t *phone)
 {
-	int64_t		value = 0;
-	int			code_length;
+	int64_t value = 0;
+	int code_length;
 
 	if (len < MIN_DIGITS + 1 || len > MAX_DIGITS + 1 || text[0] != '+')
 		return false;
 	for (size_t i = 1; i < len; i++)
 	{
-		unsigned	digit = (unsigned) (unsigned char) text[i] - '0';
+		unsigned digit = (unsigned) (unsigned char) text[i] - '0';
 
 		if (digit > 9)
 			return false;
@@ -190,7 +188,7 @@ parse_plain(const char *text, size_t len, int64_t *phone)
 SmsflowPhoneError
 smsflow_phone_parse(const char *text, size_t len, int64_t *phone)
 {
-	Written		written = {.bracketed_zero = -1};
+	Written written = {.bracketed_zero = -1};
 	SmsflowPhoneError error;
 
 	if (parse_plain(text, len, phone))
@@ -227,15 +225,15 @@ check_length(const PhonePlan *plan, int length)
 static void
 strip_trunk(Written *national, const PhonePlan *plan)
 {
-	Written		stripped = {.bracketed_zero = -1};
+	Written stripped = {.bracketed_zero = -1};
 	SmsflowCapture capture;
-	int			end = smsflow_pattern_prefix(plan->trunk_pattern, national->digits, national->count, &capture);
+	int end = smsflow_pattern_prefix(plan->trunk_pattern, national->digits, national->count, &capture);
 
 	if (end <= 0)
 		return;
 	if (plan->transform != NULL && capture.start >= 0)
 	{
-		size_t		before = strlen(plan->transform);
+		size_t before = strlen(plan->transform);
 
 		memcpy(stripped.digits, plan->transform, before);
 		stripped.count = (int) before;
@@ -253,7 +251,7 @@ static SmsflowPhoneError
 finish_national(const PhonePlan *plan, const Written *national, int64_t *phone)
 {
 	SmsflowPhoneError error = check_length(plan, national->count);
-	int64_t		value = plan->calling_code;
+	int64_t value = plan->calling_code;
 
 	if (error != PHONE_OK)
 		return error;
@@ -275,8 +273,8 @@ finish_national(const PhonePlan *plan, const Written *national, int64_t *phone)
 static SmsflowPhoneError
 parse_with_code(Written *written, int64_t *phone)
 {
-	int			code_length;
-	PhonePlans	plans = smsflow_plans_of_digits(written->digits, written->count, &code_length);
+	int code_length;
+	PhonePlans plans = smsflow_plans_of_digits(written->digits, written->count, &code_length);
 
 	if (plans.count == 0)
 		return written->count < 3 ? PHONE_TOO_SHORT : PHONE_UNKNOWN_COUNTRY;
@@ -290,7 +288,7 @@ parse_with_code(Written *written, int64_t *phone)
 static bool
 strip_idd_prefix(Written *written, const PhonePlan *plan)
 {
-	int			end = smsflow_pattern_prefix(plan->idd_prefix, written->digits, written->count, NULL);
+	int end = smsflow_pattern_prefix(plan->idd_prefix, written->digits, written->count, NULL);
 
 	if (end <= 0 || end >= written->count || written->digits[end] == '0')
 		return false;
@@ -303,18 +301,18 @@ strip_idd_prefix(Written *written, const PhonePlan *plan)
 static bool
 lacks_only_plus(const Written *written, const Written *national, const PhonePlan *plan)
 {
-	int			code_length;
-	PhonePlans	plans = smsflow_plans_of_digits(written->digits, written->count, &code_length);
+	int code_length;
+	PhonePlans plans = smsflow_plans_of_digits(written->digits, written->count, &code_length);
 
-	return !is_possible_length(plan, national->count) && plans.count > 0 &&
-		plans.first->calling_code == plan->calling_code && is_possible_length(plan, written->count - code_length);
+	return !is_possible_length(plan, national->count) && plans.count > 0 && plans.first->calling_code == plan->calling_code &&
+		   is_possible_length(plan, written->count - code_length);
 }
 
 static SmsflowPhoneError
 parse_in_region(Written *written, const char *region, int64_t *phone)
 {
 	const PhonePlan *plan;
-	Written		national;
+	Written national;
 
 	if (region == NULL)
 		return PHONE_NO_COUNTRY;
@@ -333,7 +331,7 @@ parse_in_region(Written *written, const char *region, int64_t *phone)
 static bool
 starts_with(const char *text, size_t len, const char *prefix)
 {
-	size_t		size = strlen(prefix);
+	size_t size = strlen(prefix);
 
 	if (len < size)
 		return false;
@@ -348,8 +346,8 @@ static bool
 is_extension(const char *text, size_t len)
 {
 	static const char *const marks[] = {";ext=", "extension", "ext", "x", "#", ","};
-	size_t		at = 0;
-	int			digits = 0;
+	size_t at = 0;
+	int digits = 0;
 
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]) && at == 0; i++)
 		if (starts_with(text, len, marks[i]))
@@ -382,13 +380,13 @@ read_tel_uri(Written *written, const char *text, size_t len)
 {
 	static const char context[] = ";phone-context=";
 	const char *parameters = memchr(text, ';', len);
-	size_t		number_length = parameters != NULL ? (size_t) (parameters - text) : len;
-	size_t		parameters_length = len - number_length;
+	size_t number_length = parameters != NULL ? (size_t) (parameters - text) : len;
+	size_t parameters_length = len - number_length;
 
 	if (parameters != NULL && starts_with(parameters, parameters_length, context))
 	{
 		const char *prefix = parameters + strlen(context);
-		size_t		prefix_length = parameters_length - strlen(context);
+		size_t prefix_length = parameters_length - strlen(context);
 
 		if (prefix_length > 0 && prefix[0] == '+')
 		{
@@ -404,7 +402,7 @@ read_tel_uri(Written *written, const char *text, size_t len)
 SmsflowPhoneError
 smsflow_phone_parse_national(const char *text, size_t len, const char *region, int64_t *phone)
 {
-	Written		written = {.bracketed_zero = -1};
+	Written written = {.bracketed_zero = -1};
 	SmsflowPhoneError error;
 
 	if (starts_with(text, len, "tel:"))

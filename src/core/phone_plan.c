@@ -11,8 +11,8 @@ static const PhonePlan phone_plans[] = {
 
 typedef struct PhoneCode
 {
-	uint8_t		first;
-	uint8_t		count;
+	uint8_t first;
+	uint8_t count;
 } PhoneCode;
 
 static const PhoneCode phone_codes[1000] = {
@@ -24,7 +24,7 @@ _Static_assert(sizeof(phone_plans) / sizeof(phone_plans[0]) <= UINT8_MAX + 1, "a
 PhonePlans
 smsflow_plans_of_digits(const char *digits, int count, int *code_length)
 {
-	unsigned	code = 0;
+	unsigned code = 0;
 
 	/* No calling code is the beginning of another one, so the first hit is the only one. */
 	for (int i = 0; i < 3 && i < count && digits[0] != '0'; i++)
@@ -33,11 +33,11 @@ smsflow_plans_of_digits(const char *digits, int count, int *code_length)
 		if (phone_codes[code].count > 0)
 		{
 			*code_length = i + 1;
-			return (PhonePlans) {&phone_plans[phone_codes[code].first], phone_codes[code].count};
+			return (PhonePlans){&phone_plans[phone_codes[code].first], phone_codes[code].count};
 		}
 	}
 	*code_length = 0;
-	return (PhonePlans) {NULL, 0};
+	return (PhonePlans){NULL, 0};
 }
 
 static char

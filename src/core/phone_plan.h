@@ -13,22 +13,22 @@
 /* One row of data/regions.csv. Strings are patterns for pattern.h unless said otherwise; absent ones are empty. */
 typedef struct PhonePlan
 {
-	char		region[4];		/* ISO 3166 code, or 001 for a network that belongs to no country */
-	int			calling_code;
+	char region[4]; /* ISO 3166 code, or 001 for a network that belongs to no country */
+	int calling_code;
 	const char *leading_digits; /* which national numbers of a shared calling code are this region's */
-	const char *idd_prefix;		/* what is dialled before an international number */
-	const char *trunk;			/* digits dialled before a national number, as written */
-	const char *trunk_pattern;	/* what is cut from the front of a national number */
-	const char *transform;		/* digits put before what trunk_pattern captured; NULL when the match is only cut */
-	uint32_t	lengths;		/* possible lengths of a national number, one bit each */
+	const char *idd_prefix;     /* what is dialled before an international number */
+	const char *trunk;          /* digits dialled before a national number, as written */
+	const char *trunk_pattern;  /* what is cut from the front of a national number */
+	const char *transform;      /* digits put before what trunk_pattern captured; NULL when the match is only cut */
+	uint32_t lengths;           /* possible lengths of a national number, one bit each */
 	const char *mobile_pattern;
-	bool		mobile_is_fixed;	/* mobile and fixed lines share their ranges */
+	bool mobile_is_fixed; /* mobile and fixed lines share their ranges */
 } PhonePlan;
 
 typedef struct PhonePlans
 {
-	const PhonePlan *first;		/* the main plan of the calling code */
-	int			count;			/* 0 when the calling code is not assigned */
+	const PhonePlan *first; /* the main plan of the calling code */
+	int count;              /* 0 when the calling code is not assigned */
 } PhonePlans;
 
 /* The plans of the calling code that the digits start with; *code_length is its number of digits. */

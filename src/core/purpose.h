@@ -31,7 +31,7 @@ typedef enum SmsflowPurpose
 static inline const char *
 smsflow_purpose_name(SmsflowPurpose purpose)
 {
-	static const char *const names[SMSFLOW_PURPOSES] = {"compliance",	  "otp",  "transactional",
+	static const char *const names[SMSFLOW_PURPOSES] = {"compliance",     "otp",  "transactional",
 														"conversational", "cart", "promotional"};
 
 	return names[purpose];

@@ -20,7 +20,7 @@
 static inline char *
 smsflow_put_text(char *out, const char *text)
 {
-	size_t		len = strlen(text);
+	size_t len = strlen(text);
 
 	memcpy(out, text, len);
 	return out + len;
@@ -29,8 +29,8 @@ smsflow_put_text(char *out, const char *text)
 typedef struct SmsflowScan
 {
 	const char *text;
-	size_t		len;
-	size_t		pos;
+	size_t len;
+	size_t pos;
 } SmsflowScan;
 
 static inline void
@@ -61,7 +61,7 @@ smsflow_scan_char(SmsflowScan *s, char c)
 static inline size_t
 smsflow_scan_word(SmsflowScan *s, const char **word)
 {
-	size_t		end;
+	size_t end;
 
 	smsflow_scan_spaces(s);
 	end = s->pos;
@@ -76,7 +76,7 @@ static inline bool
 smsflow_scan_keyword(SmsflowScan *s, const char *keyword)
 {
 	const char *word;
-	size_t		len = smsflow_scan_word(s, &word);
+	size_t len = smsflow_scan_word(s, &word);
 
 	if (len != strlen(keyword) || memcmp(word, keyword, len) != 0)
 		return false;
@@ -87,7 +87,7 @@ smsflow_scan_keyword(SmsflowScan *s, const char *keyword)
 static inline bool
 smsflow_scan_instant(SmsflowScan *s, int64_t *instant)
 {
-	size_t		used;
+	size_t used;
 
 	smsflow_scan_spaces(s);
 	used = smsflow_instant_parse(s->text + s->pos, s->len - s->pos, instant);

@@ -12,22 +12,22 @@
 typedef struct Span
 {
 	const char *text;
-	size_t		len;
+	size_t len;
 } Span;
 
 typedef struct Reader
 {
 	const char *text;
-	size_t		len;
-	size_t		pos;
+	size_t len;
+	size_t pos;
 } Reader;
 
 typedef struct Piece
 {
-	bool		is_variable;
-	Span		text; /* the literal text, or the variable's path */
-	bool		has_default;
-	Span		fallback;
+	bool is_variable;
+	Span text; /* the literal text, or the variable's path */
+	bool has_default;
+	Span fallback;
 } Piece;
 
 static bool
@@ -62,18 +62,18 @@ static bool
 is_step_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-		(unsigned char) c >= 0x80;
+		   (unsigned char) c >= 0x80;
 }
 
 /* check_path returns true if a path is steps separated by single dots; offset is where the path begins. */
 static bool
 check_path(Span path, size_t offset, SmsflowTemplateError *err)
 {
-	bool		step_begins = true;
+	bool step_begins = true;
 
 	for (size_t i = 0; i < path.len; i++)
 	{
-		bool		is_dot = path.text[i] == '.';
+		bool is_dot = path.text[i] == '.';
 
 		if (is_dot ? step_begins : !is_step_char(path.text[i]))
 			return fail(err, SMSFLOW_TEMPLATE_BAD_NAME, offset + i, 1);
@@ -88,11 +88,11 @@ check_path(Span path, size_t offset, SmsflowTemplateError *err)
 static bool
 find_close(const Reader *r, size_t pos, size_t *bar, size_t *close, SmsflowTemplateError *err)
 {
-	bool		has_bar = false;
+	bool has_bar = false;
 
 	for (size_t i = pos; i < r->len; i++)
 	{
-		char		c = r->text[i];
+		char c = r->text[i];
 
 		if (c == '{')
 			return fail(err, SMSFLOW_TEMPLATE_NESTED, i, 1);
@@ -116,9 +116,9 @@ find_close(const Reader *r, size_t pos, size_t *bar, size_t *close, SmsflowTempl
 static bool
 read_variable(Reader *r, Piece *piece, SmsflowTemplateError *err)
 {
-	size_t		begin = r->pos + 2;
-	size_t		bar = 0;
-	size_t		close = 0;
+	size_t begin = r->pos + 2;
+	size_t bar = 0;
+	size_t close = 0;
 
 	if (!find_close(r, begin, &bar, &close, err))
 		return false;
@@ -150,7 +150,7 @@ literal_length(const char *text, size_t len)
 static bool
 next_piece(Reader *r, Piece *piece, SmsflowTemplateError *err)
 {
-	size_t		literal;
+	size_t literal;
 
 	*piece = (Piece){0};
 	if (r->pos == r->len)
@@ -183,7 +183,7 @@ is_blank(Span value)
 {
 	for (size_t i = 0; i < value.len;)
 	{
-		size_t		control = control_length(value.text + i, value.len - i);
+		size_t control = control_length(value.text + i, value.len - i);
 
 		if (control == 0 && !is_space(value.text[i]))
 			return false;
@@ -196,12 +196,12 @@ is_blank(Span value)
 static void
 write_clean(Span value, SmsflowTemplateWrite write, void *ctx)
 {
-	size_t		begin = 0;
-	size_t		i = 0;
+	size_t begin = 0;
+	size_t i = 0;
 
 	while (i < value.len)
 	{
-		size_t		control = control_length(value.text + i, value.len - i);
+		size_t control = control_length(value.text + i, value.len - i);
 
 		if (control == 0)
 		{
@@ -220,8 +220,8 @@ write_clean(Span value, SmsflowTemplateWrite write, void *ctx)
 bool
 smsflow_template_check(const char *t, size_t len, SmsflowTemplateError *err)
 {
-	Reader		r = {t, len, 0};
-	Piece		piece;
+	Reader r = {t, len, 0};
+	Piece piece;
 
 	*err = (SmsflowTemplateError){SMSFLOW_TEMPLATE_OK, 0, 0};
 	while (next_piece(&r, &piece, err))
@@ -230,16 +230,16 @@ smsflow_template_check(const char *t, size_t len, SmsflowTemplateError *err)
 }
 
 bool
-smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx,
-						SmsflowTemplateWrite write, void *write_ctx, SmsflowTemplateError *err)
+smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx, SmsflowTemplateWrite write,
+						void *write_ctx, SmsflowTemplateError *err)
 {
-	Reader		r = {t, len, 0};
-	Piece		piece;
+	Reader r = {t, len, 0};
+	Piece piece;
 
 	*err = (SmsflowTemplateError){SMSFLOW_TEMPLATE_OK, 0, 0};
 	while (next_piece(&r, &piece, err))
 	{
-		Span		value = {NULL, 0};
+		Span value = {NULL, 0};
 
 		if (!piece.is_variable)
 		{

@@ -25,26 +25,25 @@
 typedef enum SmsflowTemplateCode
 {
 	SMSFLOW_TEMPLATE_OK,
-	SMSFLOW_TEMPLATE_UNCLOSED,	 /* {{ without }} */
+	SMSFLOW_TEMPLATE_UNCLOSED,   /* {{ without }} */
 	SMSFLOW_TEMPLATE_EMPTY_NAME, /* {{}} or {{|text}} */
-	SMSFLOW_TEMPLATE_BAD_NAME,	 /* a character or an empty step that a path cannot have */
-	SMSFLOW_TEMPLATE_NESTED,	 /* a brace inside {{ }} */
-	SMSFLOW_TEMPLATE_MISSING	 /* render only: no value and no default */
+	SMSFLOW_TEMPLATE_BAD_NAME,   /* a character or an empty step that a path cannot have */
+	SMSFLOW_TEMPLATE_NESTED,     /* a brace inside {{ }} */
+	SMSFLOW_TEMPLATE_MISSING     /* render only: no value and no default */
 } SmsflowTemplateCode;
 
 typedef struct SmsflowTemplateError
 {
 	SmsflowTemplateCode code;
-	size_t		offset; /* of the offending bytes in the template; for MISSING, of the path */
-	size_t		length; /* of the offending bytes; for MISSING, of the path */
+	size_t offset; /* of the offending bytes in the template; for MISSING, of the path */
+	size_t length; /* of the offending bytes; for MISSING, of the path */
 } SmsflowTemplateError;
 
 /*
  * Finds the value of a path.  Returns false when there is none (absent or null).  The value must stay valid until
  * the next call of any callback of the same rendering.
  */
-typedef bool (*SmsflowTemplateLookup)(void *ctx, const char *path, size_t pathlen, const char **value,
-									  size_t *valuelen);
+typedef bool (*SmsflowTemplateLookup)(void *ctx, const char *path, size_t pathlen, const char **value, size_t *valuelen);
 
 /* Takes the next len bytes of the rendered text; len is never 0. */
 typedef void (*SmsflowTemplateWrite)(void *ctx, const char *text, size_t len);

@@ -18,7 +18,7 @@ smsflow_utf8_decode(const char *text, size_t len, uint32_t *code_point)
 {
 	static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
 	const unsigned char *byte = (const unsigned char *) text;
-	int			size;
+	int size;
 
 	if (byte[0] < 0x80)
 	{

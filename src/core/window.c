@@ -51,7 +51,7 @@ typedef struct Reader
 static bool
 take(Reader *reader, const char *text)
 {
-	size_t		len = strlen(text);
+	size_t len = strlen(text);
 
 	if ((size_t) (reader->end - reader->at) < len || memcmp(reader->at, text, len) != 0)
 		return false;
@@ -75,7 +75,7 @@ take_name(Reader *reader, const char *const *names, int count, int *index)
 static bool
 take_digits(Reader *reader, int count, int *value)
 {
-	int			result = 0;
+	int result = 0;
 
 	if (reader->end - reader->at < count)
 		return false;
@@ -93,8 +93,8 @@ take_digits(Reader *reader, int count, int *value)
 static bool
 take_time(Reader *reader, int *minute)
 {
-	int			hours;
-	int			minutes;
+	int hours;
+	int minutes;
 
 	if (!take_digits(reader, 2, &hours) || !take(reader, ":") || !take_digits(reader, 2, &minutes))
 		return false;
@@ -123,10 +123,10 @@ take_window(Reader *reader, int days[2], int times[2], bool *except_holidays)
 SmsflowWindowError
 smsflow_window_add(SmsflowWindow *window, const char *text, size_t len, bool *except_holidays)
 {
-	Reader		reader = {text, text + len};
-	int			days[2] = {0, 0};
-	int			times[2] = {0, 0};
-	bool		except = false;
+	Reader reader = {text, text + len};
+	int days[2] = {0, 0};
+	int times[2] = {0, 0};
+	bool except = false;
 	SmsflowWindowError error = take_window(&reader, days, times, &except);
 
 	if (error != SMSFLOW_WINDOW_OK)
@@ -168,7 +168,7 @@ find_minute(const uint64_t *day, int from, bool open)
 {
 	for (int word = from / 64; word < SMSFLOW_DAY_WORDS; word++)
 	{
-		uint64_t	bits = open ? day[word] : ~day[word];
+		uint64_t bits = open ? day[word] : ~day[word];
 
 		if (word == from / 64)
 			bits &= ~UINT64_C(0) << (from % 64);
@@ -187,8 +187,8 @@ find_change(const SmsflowWindow *window, int weekday, int minute, uint32_t close
 	for (int ahead = 0; ahead < SMSFLOW_WINDOW_DAYS; ahead++)
 	{
 		const uint64_t *day = closed_days >> ahead & 1 ? closed : window->open[(weekday + ahead) % 7];
-		int			from = ahead == 0 ? minute : 0;
-		int			found = find_minute(day, from, open);
+		int from = ahead == 0 ? minute : 0;
+		int found = find_minute(day, from, open);
 
 		if (found < SMSFLOW_DAY_MINUTES)
 			return ahead * SMSFLOW_DAY_MINUTES + found - minute;
@@ -214,10 +214,10 @@ smsflow_window_left(const SmsflowWindow *window, int weekday, int minute, uint32
 int64_t
 smsflow_day_of(int year, int month, int day)
 {
-	int64_t		y = (int64_t) year - (month <= 2);
-	int64_t		era = (y >= 0 ? y : y - 399) / 400;
-	int64_t		of_era = y - era * 400;
-	int64_t		of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+	int64_t y = (int64_t) year - (month <= 2);
+	int64_t era = (y >= 0 ? y : y - 399) / 400;
+	int64_t of_era = y - era * 400;
+	int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 
 	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
@@ -225,11 +225,11 @@ smsflow_day_of(int year, int month, int day)
 static int
 year_of(int64_t day)
 {
-	int64_t		shifted = day + 719468;
-	int64_t		era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
-	int64_t		of_era = shifted - era * 146097;
-	int64_t		years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-	int64_t		of_year = of_era - (365 * years + years / 4 - years / 100);
+	int64_t shifted = day + 719468;
+	int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
+	int64_t of_era = shifted - era * 146097;
+	int64_t years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	int64_t of_year = of_era - (365 * years + years / 4 - years / 100);
 
 	return (int) (era * 400 + years + (of_year >= 306));
 }
@@ -244,13 +244,13 @@ weekday_of(int64_t day)
 static int64_t
 easter_of(int year)
 {
-	int			a = year % 19;
-	int			b = year / 100;
-	int			c = year % 100;
-	int			h = (19 * a + b - b / 4 - (b - (b + 8) / 25 + 1) / 3 + 15) % 30;
-	int			l = (32 + 2 * (b % 4) + 2 * (c / 4) - h - c % 4) % 7;
-	int			m = (a + 11 * h + 22 * l) / 451;
-	int			n = h + l - 7 * m + 114;
+	int a = year % 19;
+	int b = year / 100;
+	int c = year % 100;
+	int h = (19 * a + b - b / 4 - (b - (b + 8) / 25 + 1) / 3 + 15) % 30;
+	int l = (32 + 2 * (b % 4) + 2 * (c / 4) - h - c % 4) % 7;
+	int m = (a + 11 * h + 22 * l) / 451;
+	int n = h + l - 7 * m + 114;
 
 	return smsflow_day_of(year, n / 31, n % 31 + 1);
 }
@@ -258,9 +258,9 @@ easter_of(int year)
 static int64_t
 nth_weekday(int year, int month, int weekday, int nth)
 {
-	int64_t		first = smsflow_day_of(year, month, 1);
-	int64_t		next = month == 12 ? smsflow_day_of(year + 1, 1, 1) : smsflow_day_of(year, month + 1, 1);
-	int64_t		day;
+	int64_t first = smsflow_day_of(year, month, 1);
+	int64_t next = month == 12 ? smsflow_day_of(year + 1, 1, 1) : smsflow_day_of(year, month + 1, 1);
+	int64_t day;
 
 	if (nth < 0)
 		return next - 1 - (weekday_of(next - 1) - weekday + 7) % 7;
@@ -289,7 +289,7 @@ smsflow_holiday_on(const SmsflowHoliday *holiday, int64_t day)
 	/* An offset, or observing it, may carry a holiday into the year before or after. */
 	for (int year = year_of(day) - 1; year <= year_of(day) + 1; year++)
 	{
-		int64_t		at = holiday_in(holiday, year);
+		int64_t at = holiday_in(holiday, year);
 
 		if (at == INT64_MIN)
 			continue;
@@ -308,10 +308,10 @@ smsflow_holiday_on(const SmsflowHoliday *holiday, int64_t day)
 static bool
 take_offset(Reader *reader, int *offset)
 {
-	bool		negative = take(reader, "-");
-	int			value = 0;
-	int			digit;
-	int			count = 0;
+	bool negative = take(reader, "-");
+	int value = 0;
+	int digit;
+	int count = 0;
 
 	if (!negative && !take(reader, "+"))
 		return false;
@@ -327,7 +327,7 @@ take_offset(Reader *reader, int *offset)
 static bool
 take_weekday_rule(Reader *reader, SmsflowHoliday *holiday)
 {
-	int			month;
+	int month;
 
 	if (!take_name(reader, month_names, 12, &month) || !take(reader, " ") ||
 		!take_name(reader, weekday_names, 7, &holiday->weekday) || !take(reader, " "))
@@ -344,7 +344,7 @@ static bool
 take_date(Reader *reader, SmsflowHoliday *holiday)
 {
 	static const int lengths[12] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	Reader		whole = *reader;
+	Reader whole = *reader;
 
 	if (take_digits(&whole, 4, &holiday->year) && take(&whole, "-"))
 		*reader = whole;
@@ -361,8 +361,8 @@ take_date(Reader *reader, SmsflowHoliday *holiday)
 bool
 smsflow_holiday_parse(const char *text, size_t len, SmsflowHoliday *holiday)
 {
-	Reader		reader = {text, text + len};
-	bool		good;
+	Reader reader = {text, text + len};
+	bool good;
 
 	memset(holiday, 0, sizeof(*holiday));
 	if (take(&reader, "easter"))

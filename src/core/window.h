@@ -24,16 +24,16 @@
 
 typedef struct SmsflowWindow
 {
-	uint64_t	open[7][SMSFLOW_DAY_WORDS]; /* a bit per minute, first minute first; bits past 1439 are 0 */
+	uint64_t open[7][SMSFLOW_DAY_WORDS]; /* a bit per minute, first minute first; bits past 1439 are 0 */
 } SmsflowWindow;
 
 typedef enum SmsflowWindowError
 {
 	SMSFLOW_WINDOW_OK,
-	SMSFLOW_WINDOW_BAD_DAYS,	/* no weekday or range of weekdays */
-	SMSFLOW_WINDOW_BAD_TIME,	/* no time of day, 00:00 to 24:00 */
+	SMSFLOW_WINDOW_BAD_DAYS,    /* no weekday or range of weekdays */
+	SMSFLOW_WINDOW_BAD_TIME,    /* no time of day, 00:00 to 24:00 */
 	SMSFLOW_WINDOW_ENDS_BEFORE, /* the end is not after the start */
-	SMSFLOW_WINDOW_BAD_SYNTAX	/* something else, or more, than days and times */
+	SMSFLOW_WINDOW_BAD_SYNTAX   /* something else, or more, than days and times */
 } SmsflowWindowError;
 
 /* smsflow_window_close and smsflow_window_all set a window that is never, and always, open. */
@@ -57,13 +57,13 @@ extern void smsflow_window_intersect(SmsflowWindow *window, const SmsflowWindow 
  * smsflow_window_wait returns the local minutes until it is open: 0 when it is, -1 when it is not within
  * SMSFLOW_WINDOW_DAYS days.  Bit n of closed_days says that the day n days ahead (0 is today) is a holiday, closed whole.
  */
-extern int	smsflow_window_wait(const SmsflowWindow *window, int weekday, int minute, uint32_t closed_days);
+extern int smsflow_window_wait(const SmsflowWindow *window, int weekday, int minute, uint32_t closed_days);
 
 /*
  * smsflow_window_left returns the local minutes until it closes: 0 when it is closed, -1 when it stays open for
  * SMSFLOW_WINDOW_DAYS days.
  */
-extern int	smsflow_window_left(const SmsflowWindow *window, int weekday, int minute, uint32_t closed_days);
+extern int smsflow_window_left(const SmsflowWindow *window, int weekday, int minute, uint32_t closed_days);
 
 /*
  * A holiday that comes every year, or once:
@@ -76,14 +76,19 @@ extern int	smsflow_window_left(const SmsflowWindow *window, int weekday, int min
  */
 typedef struct SmsflowHoliday
 {
-	enum { HOLIDAY_DATE, HOLIDAY_WEEKDAY, HOLIDAY_EASTER } kind;
-	int			year;			/* 0: every year */
-	int			month;			/* 1 to 12 */
-	int			day;			/* of the month */
-	int			weekday;		/* 0 is Sunday */
-	int			nth;			/* 1 to 5, or -1 for the last */
-	int			offset;			/* days after it */
-	bool		observed;
+	enum
+	{
+		HOLIDAY_DATE,
+		HOLIDAY_WEEKDAY,
+		HOLIDAY_EASTER
+	} kind;
+	int year;    /* 0: every year */
+	int month;   /* 1 to 12 */
+	int day;     /* of the month */
+	int weekday; /* 0 is Sunday */
+	int nth;     /* 1 to 5, or -1 for the last */
+	int offset;  /* days after it */
+	bool observed;
 } SmsflowHoliday;
 
 /* smsflow_holiday_parse reads one of the forms above; false when the text is none. */

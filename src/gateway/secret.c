@@ -39,7 +39,7 @@ is_plain(const char *name)
 static const char *
 problem_of_file(const struct stat *file)
 {
-	mode_t		forbidden = file->st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO;
+	mode_t forbidden = file->st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO;
 
 	if (!S_ISREG(file->st_mode))
 		return "not a regular file";
@@ -73,9 +73,9 @@ read_open_file(int fd, char **secret)
 {
 	struct stat file;
 	const char *problem;
-	char	   *text;
-	size_t		len = 0;
-	ssize_t		got;
+	char *text;
+	size_t len = 0;
+	ssize_t got;
 
 	if (fstat(fd, &file) != 0)
 		return "file cannot be read";
@@ -98,8 +98,8 @@ static const char *
 read_file(const char *name, char **secret)
 {
 	const char *problem;
-	char	   *path;
-	int			fd;
+	char *path;
+	int fd;
 
 	if (smsflow_secrets_dir == NULL || smsflow_secrets_dir[0] == '\0')
 		return NULL;
@@ -122,15 +122,15 @@ read_table(const char *name)
 {
 	static SPIPlanPtr plan = NULL;
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		argument = CStringGetTextDatum(name);
-	bool		pushed = !ActiveSnapshotSet();
-	char	   *secret = NULL;
-	bool		isnull;
+	Datum argument = CStringGetTextDatum(name);
+	bool pushed = !ActiveSnapshotSet();
+	char *secret = NULL;
+	bool isnull;
 
 	if (pushed)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	smsflow_spi_plan(&plan, "SELECT value FROM smsflow.secret WHERE name = $1", 1, (Oid[]) {TEXTOID});
+	smsflow_spi_plan(&plan, "SELECT value FROM smsflow.secret WHERE name = $1", 1, (Oid[]){TEXTOID});
 	smsflow_spi_run(plan, &argument, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed > 0)
 		secret = MemoryContextStrdup(caller, TextDatumGetCString(smsflow_spi_value(0, 1, &isnull)));
@@ -143,7 +143,7 @@ read_table(const char *name)
 char *
 smsflow_read_secret(const char *name, const char **problem)
 {
-	char	   *secret = NULL;
+	char *secret = NULL;
 
 	*problem = is_plain(name) ? read_file(name, &secret) : "name is not plain";
 	if (*problem)
@@ -164,13 +164,11 @@ smsflow_callback_key(void)
 void
 smsflow_mac(const char *key, const char *text, char out[SMSFLOW_MAC_LENGTH + 1])
 {
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	pg_hmac_ctx *hmac = pg_hmac_create(PG_SHA256);
 
-	if (hmac == NULL ||
-		pg_hmac_init(hmac, (const uint8 *) key, strlen(key)) < 0 ||
-		pg_hmac_update(hmac, (const uint8 *) text, strlen(text)) < 0 ||
-		pg_hmac_final(hmac, digest, sizeof(digest)) < 0)
+	if (hmac == NULL || pg_hmac_init(hmac, (const uint8 *) key, strlen(key)) < 0 ||
+		pg_hmac_update(hmac, (const uint8 *) text, strlen(text)) < 0 || pg_hmac_final(hmac, digest, sizeof(digest)) < 0)
 		elog(ERROR, "could not compute a message authentication code");
 	pg_hmac_free(hmac);
 	hex_encode((const char *) digest, SMSFLOW_MAC_LENGTH / 2, out);
@@ -192,15 +190,13 @@ PG_FUNCTION_INFO_V1(smsflow_pg_callback_mac);
 Datum
 smsflow_pg_callback_mac(PG_FUNCTION_ARGS)
 {
-	char	   *key = smsflow_callback_key();
-	char		mac[SMSFLOW_MAC_LENGTH + 1];
+	char *key = smsflow_callback_key();
+	char mac[SMSFLOW_MAC_LENGTH + 1];
 
 	if (key == NULL)
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_NOT_READY),
-				 errmsg("the key that signs callback URLs does not exist yet"),
-				 errdetail("It belongs to this copy of the database and is made when the copy is armed."),
-				 errhint("Call smsflow.arm() first.")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_NOT_READY), errmsg("the key that signs callback URLs does not exist yet"),
+						errdetail("It belongs to this copy of the database and is made when the copy is armed."),
+						errhint("Call smsflow.arm() first.")));
 	smsflow_mac(key, text_to_cstring(PG_GETARG_TEXT_PP(0)), mac);
 	PG_RETURN_TEXT_P(cstring_to_text(mac));
 }

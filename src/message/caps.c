@@ -24,19 +24,19 @@
 
 typedef struct Counter
 {
-	SmsflowCap	cap;
-	bool		same_subject;
-	int			seen;
-	TimestampTz free_at;		/* DT_NOBEGIN: not reached */
+	SmsflowCap cap;
+	bool same_subject;
+	int seen;
+	TimestampTz free_at; /* DT_NOBEGIN: not reached */
 } Counter;
 
 typedef struct History
 {
-	Counter		counters[MAX_CAPS];
-	int			count;
-	bool		cart_once;
-	bool		cart_sent;
-	int64		reach;			/* how far back, microseconds */
+	Counter counters[MAX_CAPS];
+	int count;
+	bool cart_once;
+	bool cart_sent;
+	int64 reach; /* how far back, microseconds */
 } History;
 
 static void
@@ -44,7 +44,7 @@ add_counter(History *history, SmsflowCap cap, bool same_subject)
 {
 	if (cap.limit == 0 || history->count == MAX_CAPS)
 		return;
-	history->counters[history->count++] = (Counter) {.cap = cap, .same_subject = same_subject, .free_at = DT_NOBEGIN};
+	history->counters[history->count++] = (Counter){.cap = cap, .same_subject = same_subject, .free_at = DT_NOBEGIN};
 	history->reach = Max(history->reach, cap.span);
 }
 
@@ -69,7 +69,8 @@ collect_caps(const GateQuestion *q, History *history)
 
 /* Touches come newest first: the one that fills a cap says when the cap has room again. */
 static void
-count_touch(const GateQuestion *q, History *history, TimestampTz sent_at, SmsflowPurpose purpose, bool same_subject, bool same_ref)
+count_touch(const GateQuestion *q, History *history, TimestampTz sent_at, SmsflowPurpose purpose, bool same_subject,
+			bool same_ref)
 {
 	if (purpose == SMSFLOW_PURPOSE_CART && same_ref)
 		history->cart_sent = true;
@@ -77,7 +78,7 @@ count_touch(const GateQuestion *q, History *history, TimestampTz sent_at, Smsflo
 		return;
 	for (int i = 0; i < history->count; i++)
 	{
-		Counter    *counter = &history->counters[i];
+		Counter *counter = &history->counters[i];
 
 		if (counter->free_at != DT_NOBEGIN || sent_at <= q->at - counter->cap.span || (counter->same_subject && !same_subject))
 			continue;
@@ -106,28 +107,29 @@ same_text(Datum value, bool isnull, const GateQuestion *q, int n)
 static void
 read_touch(const GateQuestion *q, History *history, HeapTuple tuple, TupleDesc columns)
 {
-	bool		isnull;
-	bool		no_ref;
+	bool isnull;
+	bool no_ref;
 	TimestampTz sent_at = DatumGetTimestampTz(heap_getattr(tuple, 2, columns, &isnull));
-	int64		message_id = DatumGetInt64(heap_getattr(tuple, 3, columns, &isnull));
+	int64 message_id = DatumGetInt64(heap_getattr(tuple, 3, columns, &isnull));
 	SmsflowPurpose purpose = smsflow_purpose_from_oid(DatumGetObjectId(heap_getattr(tuple, 4, columns, &isnull)));
-	Datum		subject = heap_getattr(tuple, 5, columns, &isnull);
-	Datum		ref = heap_getattr(tuple, 6, columns, &no_ref);
+	Datum subject = heap_getattr(tuple, 5, columns, &isnull);
+	Datum ref = heap_getattr(tuple, 6, columns, &no_ref);
 
 	if (smsflow_gate_has_arg(q, ARG_MESSAGE_ID) && message_id == DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value))
 		return;
-	count_touch(q, history, sent_at, purpose, same_text(subject, false, q, ARG_SUBJECT), !no_ref && same_text(ref, false, q, ARG_REF));
+	count_touch(q, history, sent_at, purpose, same_text(subject, false, q, ARG_SUBJECT),
+				!no_ref && same_text(ref, false, q, ARG_REF));
 }
 
 /* A range of one index, ended early when everything is known. */
 static void
 read_history(const GateQuestion *q, History *history)
 {
-	Relation	touches;
-	Relation	index;
+	Relation touches;
+	Relation index;
 	SysScanDesc scan;
 	ScanKeyData key[3];
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	if (history->reach == 0 || !smsflow_gate_has_arg(q, ARG_CONTACT_ID))
 		return;
@@ -147,16 +149,17 @@ read_history(const GateQuestion *q, History *history)
 void
 smsflow_gate_decide_caps(const GateQuestion *q, GateDecision *decision)
 {
-	History		history = {0};
+	History history = {0};
 
 	collect_caps(q, &history);
 	read_history(q, &history);
 	if (history.cart_once && history.cart_sent)
 	{
-		*decision = (GateDecision) {"cart_limit", DT_NOBEGIN, DT_NOEND};
+		*decision = (GateDecision){"cart_limit", DT_NOBEGIN, DT_NOEND};
 		return;
 	}
 	for (int i = 0; i < history.count; i++)
 		if (history.counters[i].free_at > q->at)
-			smsflow_gate_hold(decision, history.counters[i].same_subject ? "subject_cap" : "frequency_cap", history.counters[i].free_at);
+			smsflow_gate_hold(decision, history.counters[i].same_subject ? "subject_cap" : "frequency_cap",
+							  history.counters[i].free_at);
 }

@@ -18,9 +18,8 @@
 #include "types/types.h"
 
 /* One of these tells the reader how to end it. */
-static const char *const opt_out_words[] = {
-	"stop", "unsubscribe", "opt out", "opt-out", "optout", "arret", "arr\xc3\xaat", "quit", "cancel", "end"
-};
+static const char *const opt_out_words[] = {"stop",  "unsubscribe",  "opt out", "opt-out", "optout",
+											"arret", "arr\xc3\xaat", "quit",    "cancel",  "end"};
 
 static bool
 is_word(char c)
@@ -32,7 +31,7 @@ is_word(char c)
 static bool
 contains_word(const char *text, const char *word)
 {
-	size_t		len = strlen(word);
+	size_t len = strlen(word);
 
 	for (const char *at = strstr(text, word); at != NULL; at = strstr(at + 1, word))
 		if ((at == text || !is_word(at[-1])) && !is_word(at[len]))
@@ -44,12 +43,12 @@ contains_word(const char *text, const char *word)
 static bool
 contains_domain(const char *text, const char *domain)
 {
-	size_t		len = strlen(domain);
+	size_t len = strlen(domain);
 
 	for (const char *at = strstr(text, domain); at != NULL; at = strstr(at + 1, domain))
 	{
-		bool		begins = at == text || !(is_word(at[-1]) || at[-1] == '-');
-		bool		ends = !(is_word(at[len]) || at[len] == '-' || (at[len] == '.' && is_word(at[len + 1])));
+		bool begins = at == text || !(is_word(at[-1]) || at[-1] == '-');
+		bool ends = !(is_word(at[len]) || at[len] == '-' || (at[len] == '.' && is_word(at[len + 1])));
 
 		if (begins && ends)
 			return true;
@@ -85,9 +84,9 @@ const char *
 smsflow_content_refusal(const char *body, SmsflowPurpose purpose, const char *brand)
 {
 	const SmsflowPolicy *policy = smsflow_policy_at(GetCurrentTimestamp());
-	bool		marketing = purpose == SMSFLOW_PURPOSE_PROMOTIONAL || purpose == SMSFLOW_PURPOSE_CART;
+	bool marketing = purpose == SMSFLOW_PURPOSE_PROMOTIONAL || purpose == SMSFLOW_PURPOSE_CART;
 	SmsflowParts parts;
-	char	   *text;
+	char *text;
 
 	smsflow_count_parts(body, &parts);
 	if (parts.parts > policy->max_parts)
@@ -109,9 +108,9 @@ PG_FUNCTION_INFO_V1(smsflow_content_refusal_sql);
 Datum
 smsflow_content_refusal_sql(PG_FUNCTION_ARGS)
 {
-	const char *reason = smsflow_content_refusal(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-												 smsflow_purpose_from_oid(PG_GETARG_OID(1)),
-												 text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	const char *reason =
+		smsflow_content_refusal(text_to_cstring(PG_GETARG_TEXT_PP(0)), smsflow_purpose_from_oid(PG_GETARG_OID(1)),
+								text_to_cstring(PG_GETARG_TEXT_PP(2)));
 
 	if (reason == NULL)
 		PG_RETURN_NULL();

@@ -80,18 +80,18 @@ add_place(GateQuestion *q, const char *name)
 static bool
 is_jurisdiction(const char *region)
 {
-	size_t		len = strlen(region);
+	size_t len = strlen(region);
 
-	return len >= 2 && len < SMSFLOW_JURISDICTION_SIZE && isupper((unsigned char) region[0]) && isupper((unsigned char) region[1]) &&
-		(len == 2 || (len > 3 && region[2] == '-'));
+	return len >= 2 && len < SMSFLOW_JURISDICTION_SIZE && isupper((unsigned char) region[0]) &&
+		   isupper((unsigned char) region[1]) && (len == 2 || (len > 3 && region[2] == '-'));
 }
 
 /* The country and state of the address; true when they name a state of the number's country. */
 static bool
 add_address(GateQuestion *q)
 {
-	char	   *region = smsflow_gate_text_arg(q, ARG_REGION);
-	char		country[3];
+	char *region = smsflow_gate_text_arg(q, ARG_REGION);
+	char country[3];
 
 	if (region == NULL || !is_jurisdiction(region))
 		return false;
@@ -108,7 +108,7 @@ find_places(GateQuestion *q)
 {
 	const char *country = smsflow_phone_region(q->phone);
 	const char *state = smsflow_phone_state(q->phone);
-	bool		state_known;
+	bool state_known;
 
 	q->country = country ? country : "";
 	q->everywhere = smsflow_policy_find(q->policy, "*");
@@ -118,7 +118,7 @@ find_places(GateQuestion *q)
 	state_known = add_address(q) || state != NULL;
 	if (!state_known && q->country[0] != '\0')
 	{
-		char		unknown[SMSFLOW_JURISDICTION_SIZE];
+		char unknown[SMSFLOW_JURISDICTION_SIZE];
 
 		snprintf(unknown, sizeof(unknown), "%.3s-*", q->country);
 		add_place(q, unknown);
@@ -131,7 +131,8 @@ static SmsflowLevel
 required_level(const GateQuestion *q)
 {
 	/* A purpose without a rule needs the most. */
-	int			level = q->everywhere && q->everywhere->level[q->purpose] >= 0 ? q->everywhere->level[q->purpose] : SMSFLOW_LEVEL_CONFIRMED;
+	int level =
+		q->everywhere && q->everywhere->level[q->purpose] >= 0 ? q->everywhere->level[q->purpose] : SMSFLOW_LEVEL_CONFIRMED;
 
 	for (int i = 0; i < q->place_count; i++)
 		level = Max(level, q->places[i]->level[q->purpose]);
@@ -177,9 +178,9 @@ decide_consent(GateQuestion *q)
 static bool
 country_allowed(const GateQuestion *q)
 {
-	JsonbValue	found;
-	JsonbValue	wanted = {.type = jbvString};
-	Jsonb	   *options;
+	JsonbValue found;
+	JsonbValue wanted = {.type = jbvString};
+	Jsonb *options;
 
 	if (!smsflow_gate_has_arg(q, ARG_SENDER_OPTIONS))
 		return true;
@@ -234,14 +235,15 @@ final_refusal(GateQuestion *q)
 static GateDecision
 decide(GateQuestion *q)
 {
-	GateDecision	decision = {NULL, DT_NOBEGIN, DT_NOEND};
+	GateDecision decision = {NULL, DT_NOBEGIN, DT_NOEND};
 
 	find_places(q);
 	decision.reason = final_refusal(q);
 	if (decision.reason)
 		return decision;
 	if (registration_missing(q))
-		smsflow_gate_hold(&decision, "sender_unregistered", q->at + (q->purpose <= SMSFLOW_PURPOSE_OTP ? URGENT_RETRY : REGISTRATION_RETRY));
+		smsflow_gate_hold(&decision, "sender_unregistered",
+						  q->at + (q->purpose <= SMSFLOW_PURPOSE_OTP ? URGENT_RETRY : REGISTRATION_RETRY));
 	smsflow_gate_decide_caps(q, &decision);
 	if (decision.reason == NULL || decision.retry_at != DT_NOBEGIN)
 		smsflow_gate_decide_hours(q, &decision);
@@ -254,7 +256,7 @@ decision_columns(FunctionCallInfo fcinfo)
 	if (fcinfo->flinfo->fn_extra == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-		TupleDesc	columns;
+		TupleDesc columns;
 
 		if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
 			elog(ERROR, "smsflow.gate() does not return its type");
@@ -269,10 +271,10 @@ PG_FUNCTION_INFO_V1(smsflow_gate);
 Datum
 smsflow_gate(PG_FUNCTION_ARGS)
 {
-	GateQuestion	q = {.args = fcinfo};
-	GateDecision	decision;
-	Datum		values[3];
-	bool		nulls[3];
+	GateQuestion q = {.args = fcinfo};
+	GateDecision decision;
+	Datum values[3];
+	bool nulls[3];
 
 	if (PG_ARGISNULL(ARG_PHONE) || PG_ARGISNULL(ARG_PURPOSE) || PG_ARGISNULL(ARG_AT))
 		PG_RETURN_NULL();
@@ -296,8 +298,8 @@ Datum
 smsflow_cart_deadline(PG_FUNCTION_ARGS)
 {
 	LOCAL_FCINFO(args, ARG_AT + 1);
-	GateQuestion	q = {.args = args};
-	int64		within = 0;
+	GateQuestion q = {.args = args};
+	int64 within = 0;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
@@ -323,8 +325,8 @@ Datum
 smsflow_quiet_at(PG_FUNCTION_ARGS)
 {
 	LOCAL_FCINFO(args, ARG_AT + 1);
-	GateQuestion	q = {.args = args};
-	GateDecision	decision = {NULL, DT_NOBEGIN, DT_NOEND};
+	GateQuestion q = {.args = args};
+	GateDecision decision = {NULL, DT_NOBEGIN, DT_NOEND};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(6))
 		PG_RETURN_NULL();
@@ -348,7 +350,7 @@ Datum
 smsflow_consent_refusal(PG_FUNCTION_ARGS)
 {
 	SmsflowConsent *consent = PG_GETARG_CONSENT_P(0);
-	GateQuestion	q = {.policy = smsflow_policy_at(GetCurrentTimestamp())};
+	GateQuestion q = {.policy = smsflow_policy_at(GetCurrentTimestamp())};
 	const char *reason;
 
 	q.purpose = smsflow_purpose_from_oid(PG_GETARG_OID(1));

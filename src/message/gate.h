@@ -20,31 +20,44 @@
 /* The order of the arguments of smsflow.gate(). */
 enum
 {
-	ARG_CONTACT_ID, ARG_PHONE, ARG_CONSENT, ARG_PURPOSE, ARG_REGION, ARG_TIME_ZONE, ARG_TIME_ZONE_SOURCE,
-	ARG_REACHABILITY, ARG_MESSAGE_ID, ARG_SUBJECT, ARG_REF, ARG_SENDER_KIND, ARG_SENDER_REGISTRATION, ARG_SENDER_OPTIONS, ARG_AT
+	ARG_CONTACT_ID,
+	ARG_PHONE,
+	ARG_CONSENT,
+	ARG_PURPOSE,
+	ARG_REGION,
+	ARG_TIME_ZONE,
+	ARG_TIME_ZONE_SOURCE,
+	ARG_REACHABILITY,
+	ARG_MESSAGE_ID,
+	ARG_SUBJECT,
+	ARG_REF,
+	ARG_SENDER_KIND,
+	ARG_SENDER_REGISTRATION,
+	ARG_SENDER_OPTIONS,
+	ARG_AT
 };
 
 typedef struct GateQuestion
 {
 	SmsflowPolicy *policy;
 	FunctionCallInfo args;
-	int64		phone;
+	int64 phone;
 	SmsflowPurpose purpose;
 	SmsflowLevel level;
 	TimestampTz at;
-	const char *country;		/* of the number, "" when unknown */
+	const char *country;             /* of the number, "" when unknown */
 	SmsflowJurisdiction *everywhere; /* "*", may be NULL */
 	SmsflowJurisdiction *places[GATE_MAX_PLACES];
-	int			place_count;
-	pg_tz	   *zones[SMSFLOW_ZONES_MAX];
-	int			zone_count;
+	int place_count;
+	pg_tz *zones[SMSFLOW_ZONES_MAX];
+	int zone_count;
 } GateQuestion;
 
 typedef struct GateDecision
 {
-	const char *reason;			/* NULL: may leave */
-	TimestampTz retry_at;		/* DT_NOBEGIN: no time heals it */
-	TimestampTz open_until;		/* DT_NOEND: no window closes */
+	const char *reason;     /* NULL: may leave */
+	TimestampTz retry_at;   /* DT_NOBEGIN: no time heals it */
+	TimestampTz open_until; /* DT_NOEND: no window closes */
 } GateDecision;
 
 /* Arguments of the SQL function that asks. */

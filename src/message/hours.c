@@ -26,10 +26,10 @@ find_zones(GateQuestion *q)
 {
 	SmsflowJurisdiction *country;
 	const char *const *names;
-	int			count;
+	int count;
 
-	if (smsflow_gate_has_arg(q, ARG_TIME_ZONE) &&
-		(smsflow_gate_text_arg_is(q, ARG_TIME_ZONE_SOURCE, "customer") || smsflow_gate_text_arg_is(q, ARG_TIME_ZONE_SOURCE, "address")))
+	if (smsflow_gate_has_arg(q, ARG_TIME_ZONE) && (smsflow_gate_text_arg_is(q, ARG_TIME_ZONE_SOURCE, "customer") ||
+												   smsflow_gate_text_arg_is(q, ARG_TIME_ZONE_SOURCE, "address")))
 		add_zone(q, smsflow_time_zone(smsflow_gate_text_arg(q, ARG_TIME_ZONE)));
 	if (q->zone_count > 0)
 		return;
@@ -46,7 +46,7 @@ typedef struct Hours
 {
 	SmsflowWindow window;
 	SmsflowJurisdiction *keeps_holidays[GATE_MAX_PLACES + 1];
-	int			holiday_places;
+	int holiday_places;
 } Hours;
 
 static bool
@@ -66,7 +66,7 @@ keeps_hours(const GateQuestion *q)
 static bool
 intersect(const GateQuestion *q, SmsflowJurisdiction *const *places, int count, bool consented, Hours *hours)
 {
-	bool		found = false;
+	bool found = false;
 
 	hours->holiday_places = 0;
 	for (int i = 0; i < count; i++)
@@ -89,10 +89,11 @@ intersect(const GateQuestion *q, SmsflowJurisdiction *const *places, int count, 
 static bool
 find_hours(const GateQuestion *q, Hours *hours)
 {
-	if (q->policy->consented[q->purpose] && q->level >= SMSFLOW_LEVEL_EXPRESS && intersect(q, q->places, q->place_count, true, hours))
+	if (q->policy->consented[q->purpose] && q->level >= SMSFLOW_LEVEL_EXPRESS &&
+		intersect(q, q->places, q->place_count, true, hours))
 		return true;
 	return intersect(q, q->places, q->place_count, false, hours) ||
-		(q->everywhere && intersect(q, &q->everywhere, 1, false, hours));
+		   (q->everywhere && intersect(q, &q->everywhere, 1, false, hours));
 }
 
 static bool
@@ -108,7 +109,7 @@ listed_holiday(const SmsflowJurisdiction *place, int64 day)
 static bool
 holiday_at(SmsflowPolicy *policy, SmsflowJurisdiction *place, int64 day)
 {
-	bool		any_state = strlen(place->name) > 3 && strcmp(place->name + 2, "-*") == 0;
+	bool any_state = strlen(place->name) > 3 && strcmp(place->name + 2, "-*") == 0;
 
 	if (place->day == day)
 		return place->day_is_holiday;
@@ -127,7 +128,7 @@ holiday_at(SmsflowPolicy *policy, SmsflowJurisdiction *place, int64 day)
 static uint32
 closed_days(const GateQuestion *q, const Hours *hours, int64 today, int days)
 {
-	uint32		closed = 0;
+	uint32 closed = 0;
 
 	for (int ahead = 0; ahead < days; ahead++)
 		for (int i = 0; i < hours->holiday_places; i++)
@@ -142,10 +143,10 @@ instant_at(const struct pg_tm *tm, int minutes, pg_tz *zone)
 {
 	struct pg_tm local = {0};
 	TimestampTz result;
-	int			offset;
+	int offset;
 
-	j2date(date2j(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday) + minutes / SMSFLOW_DAY_MINUTES,
-		   &local.tm_year, &local.tm_mon, &local.tm_mday);
+	j2date(date2j(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday) + minutes / SMSFLOW_DAY_MINUTES, &local.tm_year, &local.tm_mon,
+		   &local.tm_mday);
 	local.tm_hour = minutes % SMSFLOW_DAY_MINUTES / 60;
 	local.tm_min = minutes % 60;
 	offset = DetermineTimeZoneOffset(&local, zone);
@@ -159,12 +160,12 @@ instant_at(const struct pg_tm *tm, int minutes, pg_tz *zone)
 static TimestampTz
 opens_at(const GateQuestion *q, const Hours *hours, pg_tz *zone, TimestampTz t, TimestampTz *open_until)
 {
-	pg_time_t	seconds = timestamptz_to_time_t(t);
+	pg_time_t seconds = timestamptz_to_time_t(t);
 	struct pg_tm tm = *pg_localtime(&seconds, zone);
-	int64		today = smsflow_day_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
-	int			minute = tm.tm_hour * 60 + tm.tm_min;
-	int			wait = smsflow_window_wait(&hours->window, tm.tm_wday, minute, closed_days(q, hours, today, 1));
-	int			left;
+	int64 today = smsflow_day_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+	int minute = tm.tm_hour * 60 + tm.tm_min;
+	int wait = smsflow_window_wait(&hours->window, tm.tm_wday, minute, closed_days(q, hours, today, 1));
+	int left;
 
 	if (wait == 0)
 	{
@@ -173,8 +174,8 @@ opens_at(const GateQuestion *q, const Hours *hours, pg_tz *zone, TimestampTz t, 
 		left = left < 0 ? SMSFLOW_DAY_MINUTES - minute : Min(left, SMSFLOW_DAY_MINUTES - minute);
 
 		/* On the day the clocks go back the nearer end is taken. */
-		*open_until = Min(*open_until, Min(instant_at(&tm, minute + left, zone),
-										   t - tm.tm_sec * USECS_PER_SEC + left * USECS_PER_MINUTE));
+		*open_until =
+			Min(*open_until, Min(instant_at(&tm, minute + left, zone), t - tm.tm_sec * USECS_PER_SEC + left * USECS_PER_MINUTE));
 		return t;
 	}
 	wait = smsflow_window_wait(&hours->window, tm.tm_wday, minute, closed_days(q, hours, today, SMSFLOW_WINDOW_DAYS));
@@ -204,7 +205,7 @@ open_everywhere(const GateQuestion *q, const Hours *hours, TimestampTz t, Timest
 void
 smsflow_gate_decide_hours(GateQuestion *q, GateDecision *decision)
 {
-	Hours		hours;
+	Hours hours;
 	TimestampTz from = Max(decision->retry_at, q->at);
 	TimestampTz open;
 
@@ -213,12 +214,12 @@ smsflow_gate_decide_hours(GateQuestion *q, GateDecision *decision)
 	find_zones(q);
 	if (q->zone_count == 0)
 	{
-		*decision = (GateDecision) {"zone_unknown", DT_NOBEGIN, DT_NOEND};
+		*decision = (GateDecision){"zone_unknown", DT_NOBEGIN, DT_NOEND};
 		return;
 	}
 	open = open_everywhere(q, &hours, from, &decision->open_until);
 	if (open == DT_NOEND)
-		*decision = (GateDecision) {"no_common_hours", DT_NOBEGIN, DT_NOEND};
+		*decision = (GateDecision){"no_common_hours", DT_NOBEGIN, DT_NOEND};
 	else if (open > from)
 	{
 		decision->reason = decision->reason ? decision->reason : "quiet_hours";

@@ -29,7 +29,7 @@
 static int64
 next_id(char *sequence)
 {
-	RangeVar   *name = makeRangeVar(SMSFLOW_SCHEMA, sequence, -1);
+	RangeVar *name = makeRangeVar(SMSFLOW_SCHEMA, sequence, -1);
 
 	(void) GetTopTransactionId();
 	return nextval_internal(RangeVarGetRelid(name, NoLock, false), false);
@@ -66,13 +66,13 @@ PG_FUNCTION_INFO_V1(smsflow_render_message);
 Datum
 smsflow_render_message(PG_FUNCTION_ARGS)
 {
-	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Jsonb	   *vars = PG_GETARG_JSONB_P(1);
-	char	   *missing = NULL;
-	char	   *rendered = smsflow_try_render(body, vars, &missing);
-	TupleDesc	desc;
-	Datum		values[4] = {0};
-	bool		nulls[4] = {true, true, true, true};
+	char *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb *vars = PG_GETARG_JSONB_P(1);
+	char *missing = NULL;
+	char *rendered = smsflow_try_render(body, vars, &missing);
+	TupleDesc desc;
+	Datum values[4] = {0};
+	bool nulls[4] = {true, true, true, true};
 	SmsflowParts parts;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -110,9 +110,9 @@ apply_attempt(SmsflowStatus status, const char *outcome)
 	{
 		const char *outcome;
 		SmsflowObservation seen;
-	}			meaning[] = {
-		{"accepted", SEEN_ACCEPT}, {"resolved", SEEN_ACCEPT}, {"rejected", SEEN_REJECT}, {"retry", SEEN_RETRY},
-		{"in_doubt", SEEN_DOUBT}, {"suppressed", SEEN_SUPPRESS}, {"cancelled", SEEN_CANCEL}, {"expired", SEEN_EXPIRE},
+	} meaning[] = {
+		{"accepted", SEEN_ACCEPT}, {"resolved", SEEN_ACCEPT},     {"rejected", SEEN_REJECT},  {"retry", SEEN_RETRY},
+		{"in_doubt", SEEN_DOUBT},  {"suppressed", SEEN_SUPPRESS}, {"cancelled", SEEN_CANCEL}, {"expired", SEEN_EXPIRE},
 	};
 
 	for (int i = 0; i < (int) lengthof(meaning); i++)
@@ -142,13 +142,13 @@ apply_reports(SmsflowStatus status, ArrayType *reports)
 	{
 		SmsflowStatus report;
 		SmsflowObservation seen;
-	}			meaning[] = {
-		{STATUS_ACCEPTED, SEEN_REPORT_ACCEPTED}, {STATUS_DELIVERED, SEEN_REPORT_DELIVERED},
+	} meaning[] = {
+		{STATUS_ACCEPTED, SEEN_REPORT_ACCEPTED},       {STATUS_DELIVERED, SEEN_REPORT_DELIVERED},
 		{STATUS_UNDELIVERED, SEEN_REPORT_UNDELIVERED}, {STATUS_EXPIRED, SEEN_REPORT_EXPIRED},
-		{STATUS_REJECTED, SEEN_REPORT_REJECTED}, {STATUS_UNKNOWN, SEEN_REPORT_UNKNOWN},
+		{STATUS_REJECTED, SEEN_REPORT_REJECTED},       {STATUS_UNKNOWN, SEEN_REPORT_UNKNOWN},
 	};
-	Datum	   *elements;
-	int			count;
+	Datum *elements;
+	int count;
 
 	deconstruct_array(reports, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
 	for (int i = 0; i < count; i++)
@@ -168,9 +168,9 @@ PG_FUNCTION_INFO_V1(smsflow_fold_status);
 Datum
 smsflow_fold_status(PG_FUNCTION_ARGS)
 {
-	bool		refused = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
-	bool		claimed = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
-	bool		due_later = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
+	bool refused = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
+	bool claimed = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	bool due_later = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	SmsflowStatus status = due_later ? STATUS_SCHEDULED : STATUS_QUEUED;
 
 	if (refused)

@@ -33,9 +33,9 @@
 #define SLOTS 4
 
 static SmsflowPolicy slots[SLOTS];
-static int	next_slot = 1;
+static int next_slot = 1;
 static bool stale = false;
-static Oid	rules_relid = InvalidOid;
+static Oid rules_relid = InvalidOid;
 
 /* Called at moments when nothing may be freed. */
 static void
@@ -61,7 +61,7 @@ watch_rules(void)
 pg_tz *
 smsflow_time_zone(const char *name)
 {
-	pg_tz	   *zone = pg_tzset(name);
+	pg_tz *zone = pg_tzset(name);
 
 	return zone != NULL && pg_tz_acceptable(zone) ? zone : NULL;
 }
@@ -69,9 +69,9 @@ smsflow_time_zone(const char *name)
 int64
 smsflow_policy_span(const char *text)
 {
-	int			number;
-	char		unit[8];
-	int			end = 0;
+	int number;
+	char unit[8];
+	int end = 0;
 
 	if (sscanf(text, "%6d %7[a-z]%n", &number, unit, &end) != 2 || text[end] != '\0' || number <= 0)
 		return 0;
@@ -85,15 +85,15 @@ smsflow_policy_span(const char *text)
 bool
 smsflow_cap_parse(const char *text, SmsflowCap *cap)
 {
-	int			limit;
-	int			end = 0;
-	int64		span;
+	int limit;
+	int end = 0;
+	int64 span;
 
 	if (sscanf(text, "%6d per %n", &limit, &end) != 1 || end == 0 || limit <= 0)
 		return false;
 	span = smsflow_policy_span(text + end);
 	if (span > 0)
-		*cap = (SmsflowCap) {limit, span};
+		*cap = (SmsflowCap){limit, span};
 	return span > 0;
 }
 
@@ -122,14 +122,14 @@ typedef struct Rule
 {
 	const char *kind;
 	const char *value;
-	int			purpose;			/* -1: all that have none of their own */
+	int purpose; /* -1: all that have none of their own */
 	SmsflowJurisdiction *where;
 } Rule;
 
 static void
 add_window(SmsflowTimes *times, const char *text)
 {
-	bool		except = false;
+	bool except = false;
 
 	if (times->window == NULL)
 	{
@@ -157,13 +157,13 @@ add_holiday(SmsflowJurisdiction *where, const char *text)
 static void
 add_zones(SmsflowJurisdiction *where, const char *text)
 {
-	char	   *names = pstrdup(text);
-	char	   *rest;
+	char *names = pstrdup(text);
+	char *rest;
 
 	where->zone_count = 0;
 	for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
 	{
-		pg_tz	   *zone = smsflow_time_zone(name);
+		pg_tz *zone = smsflow_time_zone(name);
 
 		if (zone != NULL && where->zone_count < SMSFLOW_ZONES_MAX)
 			where->zones[where->zone_count++] = zone;
@@ -175,7 +175,7 @@ static void
 apply_to_purpose(SmsflowPolicy *policy, const Rule *rule, int purpose)
 {
 	SmsflowJurisdiction *where = rule->where;
-	bool		yes = strcmp(rule->value, "true") == 0;
+	bool yes = strcmp(rule->value, "true") == 0;
 	SmsflowLevel level;
 
 	if (strcmp(rule->kind, "window") == 0)
@@ -229,12 +229,12 @@ apply_to_all(SmsflowPolicy *policy, const Rule *rule)
 static Rule
 read_rule(SmsflowPolicy *policy, uint64 row)
 {
-	HeapTuple	tuple = SPI_tuptable->vals[row];
-	TupleDesc	columns = SPI_tuptable->tupdesc;
-	char	   *name = SPI_getvalue(tuple, columns, 1);
-	char	   *purpose = SPI_getvalue(tuple, columns, 2);
+	HeapTuple tuple = SPI_tuptable->vals[row];
+	TupleDesc columns = SPI_tuptable->tupdesc;
+	char *name = SPI_getvalue(tuple, columns, 1);
+	char *purpose = SPI_getvalue(tuple, columns, 2);
 	SmsflowPurpose value;
-	Rule		rule = {.kind = SPI_getvalue(tuple, columns, 3), .value = SPI_getvalue(tuple, columns, 4), .purpose = -1};
+	Rule rule = {.kind = SPI_getvalue(tuple, columns, 3), .value = SPI_getvalue(tuple, columns, 4), .purpose = -1};
 
 	if (policy->count == 0 || strcmp(policy->jurisdictions[policy->count - 1].name, name) != 0)
 	{
@@ -254,16 +254,16 @@ read_rule(SmsflowPolicy *policy, uint64 row)
 static void
 compile(SmsflowPolicy *policy)
 {
-	bool		own[SMSFLOW_PURPOSES] = {false};
-	char		group[64] = "";
+	bool own[SMSFLOW_PURPOSES] = {false};
+	char group[64] = "";
 
 	policy->jurisdictions = palloc0(sizeof(SmsflowJurisdiction) * Max(SPI_processed, 1));
 	policy->shorteners = palloc(sizeof(char *) * Max(SPI_processed, 1));
 	policy->max_parts = 10;
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Rule		rule = read_rule(policy, row);
-		char		name[64];
+		Rule rule = read_rule(policy, row);
+		char name[64];
 
 		snprintf(name, sizeof(name), "%s %s", rule.where->name, rule.kind);
 		if (strcmp(name, group) != 0)
@@ -301,7 +301,7 @@ summarize(SmsflowPolicy *policy)
 static TimestampTz
 boundary(uint64 row, int column)
 {
-	bool		isnull;
+	bool isnull;
 
 	return DatumGetTimestampTz(smsflow_spi_value(row, column, &isnull));
 }
@@ -310,13 +310,16 @@ static void
 read_validity(SmsflowPolicy *policy, TimestampTz at)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(at)};
+	Oid types[] = {TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(at)};
 
 	smsflow_spi_plan(&plan,
-					 "SELECT coalesce(max(x.at) FILTER (WHERE x.at <= $1), '-infinity'), coalesce(min(x.at) FILTER (WHERE x.at > $1), 'infinity')"
-					 " FROM (SELECT lower(effective) FROM smsflow.policy_rule UNION ALL SELECT upper(effective) FROM smsflow.policy_rule) AS x (at)"
-					 " WHERE isfinite(x.at)", 1, types);
+					 "SELECT coalesce(max(x.at) FILTER (WHERE x.at <= $1), '-infinity'), coalesce(min(x.at) FILTER (WHERE x.at > "
+					 "$1), 'infinity')"
+					 " FROM (SELECT lower(effective) FROM smsflow.policy_rule UNION ALL SELECT upper(effective) FROM "
+					 "smsflow.policy_rule) AS x (at)"
+					 " WHERE isfinite(x.at)",
+					 1, types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	policy->valid_from = boundary(0, 1);
 	policy->valid_until = boundary(0, 2);
@@ -326,14 +329,16 @@ static void
 read_rules(TimestampTz at)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(at)};
+	Oid types[] = {TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(at)};
 
 	smsflow_spi_plan(&plan,
 					 "SELECT p.jurisdiction, p.purpose, p.kind, p.value FROM smsflow.policy_rule p"
 					 " WHERE p.effective @> $1 AND p.kind <> 'suspended' AND NOT EXISTS (SELECT FROM smsflow.policy_rule s"
-					 "  WHERE s.kind = 'suspended' AND s.value = p.kind AND s.jurisdiction IN ('*', p.jurisdiction) AND s.effective @> $1)"
-					 " ORDER BY p.jurisdiction COLLATE \"C\", p.kind, p.purpose IS NULL, p.policy_rule_id", 1, types);
+					 "  WHERE s.kind = 'suspended' AND s.value = p.kind AND s.jurisdiction IN ('*', p.jurisdiction) AND "
+					 "s.effective @> $1)"
+					 " ORDER BY p.jurisdiction COLLATE \"C\", p.kind, p.purpose IS NULL, p.policy_rule_id",
+					 1, types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 }
 
@@ -343,7 +348,7 @@ load(SmsflowPolicy *policy, TimestampTz at)
 	SmsflowPolicy made = {0};
 	MemoryContext old;
 
-	Oid			schema = get_namespace_oid(SMSFLOW_SCHEMA, false);
+	Oid schema = get_namespace_oid(SMSFLOW_SCHEMA, false);
 
 	watch_rules();
 	made.touch_relid = get_relname_relid("touch", schema);

@@ -22,57 +22,57 @@
 /* At most limit messages in a rolling span of microseconds; limit 0: none. */
 typedef struct SmsflowCap
 {
-	int			limit;
-	int64		span;
+	int limit;
+	int64 span;
 } SmsflowCap;
 
 typedef struct SmsflowTimes
 {
-	SmsflowWindow *window;		/* NULL: this jurisdiction says nothing */
-	bool		except_holidays;
+	SmsflowWindow *window; /* NULL: this jurisdiction says nothing */
+	bool except_holidays;
 } SmsflowTimes;
 
 typedef struct SmsflowJurisdiction
 {
-	char		name[SMSFLOW_JURISDICTION_SIZE];
-	int			level[SMSFLOW_PURPOSES];	/* SmsflowLevel, -1 says nothing */
+	char name[SMSFLOW_JURISDICTION_SIZE];
+	int level[SMSFLOW_PURPOSES]; /* SmsflowLevel, -1 says nothing */
 	SmsflowTimes strict[SMSFLOW_PURPOSES];
 	SmsflowTimes consented[SMSFLOW_PURPOSES];
-	bool		windowed[SMSFLOW_PURPOSES];
-	SmsflowCap	cap[SMSFLOW_PURPOSES];
-	SmsflowCap	subject_cap[SMSFLOW_PURPOSES];
-	bool		cart_once;
-	int64		cart_within;	/* microseconds, 0: says nothing */
-	bool		registration;
+	bool windowed[SMSFLOW_PURPOSES];
+	SmsflowCap cap[SMSFLOW_PURPOSES];
+	SmsflowCap subject_cap[SMSFLOW_PURPOSES];
+	bool cart_once;
+	int64 cart_within; /* microseconds, 0: says nothing */
+	bool registration;
 	SmsflowHoliday *holidays;
-	int			holiday_count;
-	pg_tz	   *zones[SMSFLOW_ZONES_MAX];
-	int			zone_count;
+	int holiday_count;
+	pg_tz *zones[SMSFLOW_ZONES_MAX];
+	int zone_count;
 
 	/* Remembered by the gate: whether a day is a holiday here. */
-	int64		day;
-	bool		day_is_holiday;
+	int64 day;
+	bool day_is_holiday;
 } SmsflowJurisdiction;
 
 typedef struct SmsflowPolicy
 {
-	MemoryContext context;		/* NULL: nothing loaded */
-	Oid			touch_relid;		/* smsflow.touch and its index */
-	Oid			touch_index;
+	MemoryContext context; /* NULL: nothing loaded */
+	Oid touch_relid;       /* smsflow.touch and its index */
+	Oid touch_index;
 	TimestampTz valid_from;
 	TimestampTz valid_until;
 	SmsflowJurisdiction *jurisdictions; /* sorted by name */
-	int			count;
-	bool		has_windows;
-	bool		has_registration;
-	bool		counts[SMSFLOW_PURPOSES];	/* uses up the caps */
-	bool		capped[SMSFLOW_PURPOSES];	/* some cap may stop it */
-	bool		consented[SMSFLOW_PURPOSES];	/* the profile of the purpose */
-	bool		brand_named[SMSFLOW_PURPOSES];
-	bool		opt_out_wording[SMSFLOW_PURPOSES];
-	int			max_parts;
-	char	  **shorteners;
-	int			shortener_count;
+	int count;
+	bool has_windows;
+	bool has_registration;
+	bool counts[SMSFLOW_PURPOSES];    /* uses up the caps */
+	bool capped[SMSFLOW_PURPOSES];    /* some cap may stop it */
+	bool consented[SMSFLOW_PURPOSES]; /* the profile of the purpose */
+	bool brand_named[SMSFLOW_PURPOSES];
+	bool opt_out_wording[SMSFLOW_PURPOSES];
+	int max_parts;
+	char **shorteners;
+	int shortener_count;
 } SmsflowPolicy;
 
 /* The rules in force at an instant. Opens SPI by itself. */

@@ -31,16 +31,16 @@ static const char *check_double_opt_in(const char *value);
 typedef enum PurposeUse
 {
 	PURPOSE_NEEDED,
-	PURPOSE_OPTIONAL,			/* NULL: all */
+	PURPOSE_OPTIONAL, /* NULL: all */
 	PURPOSE_NONE
 } PurposeUse;
 
 static const struct
 {
 	const char *name;
-	PurposeUse	purpose;
-	const char *(*check) (const char *value);	/* NULL when good, else what it should be */
-}			kinds[] = {
+	PurposeUse purpose;
+	const char *(*check)(const char *value); /* NULL when good, else what it should be */
+} kinds[] = {
 	{"consent_level", PURPOSE_NEEDED, check_level},
 	{"stop_ends", PURPOSE_NEEDED, check_stop_ends},
 	{"double_opt_in", PURPOSE_NEEDED, check_double_opt_in},
@@ -74,9 +74,9 @@ check_flag(const char *value)
 static const char *
 check_stop_ends(const char *value)
 {
-	char	   *names = pstrdup(value);
-	char	   *rest;
-	int			count = 0;
+	char *names = pstrdup(value);
+	char *rest;
+	int count = 0;
 	SmsflowPurpose purpose;
 
 	if (check_flag(value) == NULL)
@@ -100,15 +100,14 @@ check_level(const char *value)
 {
 	SmsflowLevel level;
 
-	return smsflow_level_from_name(value, strlen(value), &level) ? NULL
-		: "It is none, implied, express, written or confirmed.";
+	return smsflow_level_from_name(value, strlen(value), &level) ? NULL : "It is none, implied, express, written or confirmed.";
 }
 
 static const char *
 check_window(const char *value)
 {
 	SmsflowWindow window;
-	bool		except;
+	bool except;
 	SmsflowWindowError error;
 
 	smsflow_window_close(&window);
@@ -127,16 +126,17 @@ check_holiday(const char *value)
 {
 	SmsflowHoliday holiday;
 
-	return smsflow_holiday_parse(value, strlen(value), &holiday) ? NULL
-		: "It is a date such as 2026-07-14, 07-04 or \"07-04 observed\", a weekday such as \"Nov Thu 4\", or easter-2.";
+	return smsflow_holiday_parse(value, strlen(value), &holiday)
+			   ? NULL
+			   : "It is a date such as 2026-07-14, 07-04 or \"07-04 observed\", a weekday such as \"Nov Thu 4\", or easter-2.";
 }
 
 static const char *
 check_zones(const char *value)
 {
-	char	   *names = pstrdup(value);
-	char	   *rest;
-	int			count = 0;
+	char *names = pstrdup(value);
+	char *rest;
+	int count = 0;
 
 	for (char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
 		if (++count > SMSFLOW_ZONES_MAX || strlen(name) > TZ_STRLEN_MAX || smsflow_time_zone(name) == NULL)
@@ -147,7 +147,7 @@ check_zones(const char *value)
 static const char *
 check_cap(const char *value)
 {
-	SmsflowCap	cap;
+	SmsflowCap cap;
 
 	return smsflow_cap_parse(value, &cap) ? NULL : "It is a number of messages and a span, such as 10 per 7 days.";
 }
@@ -161,15 +161,17 @@ check_interval(const char *value)
 static const char *
 check_domain(const char *value)
 {
-	return value[0] != '\0' && value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789.-")] == '\0' && strchr(value, '.') ? NULL
-		: "It is a domain in small letters.";
+	return value[0] != '\0' && value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789.-")] == '\0' && strchr(value, '.')
+			   ? NULL
+			   : "It is a domain in small letters.";
 }
 
 static const char *
 check_parts(const char *value)
 {
-	return value[0] >= '1' && value[0] <= '9' && (value[1] == '\0' || (value[1] >= '0' && value[1] <= '9' && value[2] == '\0')) ? NULL
-		: "It is a number of parts from 1 to 99.";
+	return value[0] >= '1' && value[0] <= '9' && (value[1] == '\0' || (value[1] >= '0' && value[1] <= '9' && value[2] == '\0'))
+			   ? NULL
+			   : "It is a number of parts from 1 to 99.";
 }
 
 static const char *
@@ -197,8 +199,9 @@ known_part(const char *country, const char *part)
 	if (strcmp(part, "*") == 0)
 		return true;
 	if (strcmp(country, "US") == 0)
-		return listed(part, "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR "
-					  "PA RI SC SD TN TX UT VT VA WA WV WI WY");
+		return listed(part, "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY "
+							"NC ND OH OK OR "
+							"PA RI SC SD TN TX UT VT VA WA WV WI WY");
 	if (strcmp(country, "CA") == 0)
 		return listed(part, "AB BC MB NB NL NS NT NU ON PE QC SK YT");
 	return strlen(part) >= 1 && strlen(part) <= 3 && part[strspn(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")] == '\0';
@@ -207,7 +210,7 @@ known_part(const char *country, const char *part)
 static bool
 known_jurisdiction(const char *name)
 {
-	char		country[3];
+	char country[3];
 
 	if (strcmp(name, "*") == 0)
 		return true;
@@ -224,9 +227,8 @@ known_jurisdiction(const char *name)
 static void
 refuse(const char *what, const char *value, const char *detail, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("policy rule with %s \"%s\" is refused", what, value),
-			 errdetail("%s", detail), errhint("%s", hint)));
+	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("policy rule with %s \"%s\" is refused", what, value),
+					errdetail("%s", detail), errhint("%s", hint)));
 }
 
 static void
@@ -237,12 +239,14 @@ check_purpose(const char *kind, PurposeUse use, const char *name)
 	if (name == NULL && use != PURPOSE_NEEDED)
 		return;
 	if (name == NULL || !smsflow_purpose_from_name(name, strlen(name), &purpose))
-		refuse("purpose", name ? name : "NULL", "Purposes are compliance, otp, transactional, conversational, cart and promotional.",
+		refuse("purpose", name ? name : "NULL",
+			   "Purposes are compliance, otp, transactional, conversational, cart and promotional.",
 			   "Use one of these names, in small letters.");
 	if (use == PURPOSE_NONE)
 		refuse("purpose", name, psprintf("A rule of kind %s holds for all purposes.", kind), "Leave the purpose out.");
 	if (strcmp(kind, "windowed") == 0 && purpose != SMSFLOW_PURPOSE_TRANSACTIONAL && purpose != SMSFLOW_PURPOSE_CONVERSATIONAL)
-		refuse("purpose", name, "Promotional and cart messages always keep quiet hours, one-time passwords and answers to STOP never.",
+		refuse("purpose", name,
+			   "Promotional and cart messages always keep quiet hours, one-time passwords and answers to STOP never.",
 			   "Only transactional and conversational can be told to.");
 }
 
@@ -251,19 +255,20 @@ Datum
 smsflow_check_policy_rule(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	TupleDesc	columns = RelationGetDescr(trigger->tg_relation);
-	char	   *jurisdiction = SPI_getvalue(row, columns, SPI_fnumber(columns, "jurisdiction"));
-	char	   *purpose = SPI_getvalue(row, columns, SPI_fnumber(columns, "purpose"));
-	char	   *kind = SPI_getvalue(row, columns, SPI_fnumber(columns, "kind"));
-	char	   *value = SPI_getvalue(row, columns, SPI_fnumber(columns, "value"));
+	HeapTuple row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	TupleDesc columns = RelationGetDescr(trigger->tg_relation);
+	char *jurisdiction = SPI_getvalue(row, columns, SPI_fnumber(columns, "jurisdiction"));
+	char *purpose = SPI_getvalue(row, columns, SPI_fnumber(columns, "purpose"));
+	char *kind = SPI_getvalue(row, columns, SPI_fnumber(columns, "kind"));
+	char *value = SPI_getvalue(row, columns, SPI_fnumber(columns, "value"));
 	const char *problem;
-	int			i = 0;
+	int i = 0;
 
 	if (jurisdiction == NULL || kind == NULL || value == NULL)
-		return PointerGetDatum(row);	/* NOT NULL says it better */
+		return PointerGetDatum(row); /* NOT NULL says it better */
 	if (!known_jurisdiction(jurisdiction))
-		refuse("jurisdiction", jurisdiction, "It is a country by its ISO 3166 code, a state such as US-FL, US-* for a state that is not known, or *.",
+		refuse("jurisdiction", jurisdiction,
+			   "It is a country by its ISO 3166 code, a state such as US-FL, US-* for a state that is not known, or *.",
 			   "Use capital letters.");
 	while (i < (int) lengthof(kinds) && strcmp(kind, kinds[i].name) != 0)
 		i++;

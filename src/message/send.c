@@ -25,27 +25,27 @@
 
 typedef struct SendCall
 {
-	int64		phone;
-	char	   *body;
-	char	   *phone_text;
-	char	   *purpose;
+	int64 phone;
+	char *body;
+	char *phone_text;
+	char *purpose;
 	SmsflowPurpose purpose_value;
-	char	   *template;
-	Jsonb	   *vars;
-	char	   *dedup_key;
+	char *template;
+	Jsonb *vars;
+	char *dedup_key;
 	TimestampTz send_at;
-	Interval   *expires_in;
-	char	   *pool;
-	char	   *brand;
+	Interval *expires_in;
+	char *pool;
+	char *brand;
 
-	int32		brand_id;
-	int64		contact_id;			/* 0: not a contact */
-	int32		template_id;		/* 0: none */
-	char	   *refusal;			/* NULL: let through */
+	int32 brand_id;
+	int64 contact_id;  /* 0: not a contact */
+	int32 template_id; /* 0: none */
+	char *refusal;     /* NULL: let through */
 	TimestampTz expires_at;
-	int64		consent_event_id;	/* 0: none */
-	int64		message_id;
-	int32		queue_id;
+	int64 consent_event_id; /* 0: none */
+	int64 message_id;
+	int32 queue_id;
 	SmsflowParts parts;
 } SendCall;
 
@@ -61,24 +61,21 @@ check_purpose(const char *name)
 	SmsflowPurpose purpose;
 
 	if (name == NULL || !smsflow_purpose_from_name(name, strlen(name), &purpose))
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
-				 errmsg("unknown purpose \"%s\"", name ? name : "NULL"),
-				 errhint("The purposes are compliance, otp, transactional, conversational, cart and promotional.")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown purpose \"%s\"", name ? name : "NULL"),
+						errhint("The purposes are compliance, otp, transactional, conversational, cart and promotional.")));
 	return purpose;
 }
 
 static void
 refuse_argument(const char *message, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s", message), errhint("%s", hint)));
+	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s", message), errhint("%s", hint)));
 }
 
 static bool
 positive(Interval *interval)
 {
-	Interval	zero = {0};
+	Interval zero = {0};
 
 	return DatumGetBool(DirectFunctionCall2(interval_gt, IntervalPGetDatum(interval), IntervalPGetDatum(&zero)));
 }
@@ -101,7 +98,7 @@ check_call(SendCall *call)
 static void
 read_arguments(FunctionCallInfo fcinfo, SendCall *call)
 {
-	char	   *phone = text_argument(fcinfo, 0);
+	char *phone = text_argument(fcinfo, 0);
 
 	if (phone == NULL)
 		refuse_argument("a message needs a phone number", "Pass the number as +, country code and number.");
@@ -118,34 +115,33 @@ read_arguments(FunctionCallInfo fcinfo, SendCall *call)
 	call->expires_in = PG_ARGISNULL(7) ? NULL : PG_GETARG_INTERVAL_P(7);
 	call->pool = PG_ARGISNULL(8) ? "default" : text_argument(fcinfo, 8);
 	if (!PG_ARGISNULL(9))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("media_urls are not supported by any gateway profile of this version"),
-				 errhint("Put a link into the body.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("media_urls are not supported by any gateway profile of this version"),
+						errhint("Put a link into the body.")));
 	call->brand = PG_ARGISNULL(10) ? "default" : text_argument(fcinfo, 10);
 	check_call(call);
 }
 
 /* Brand, contact, template, the gate's word, and when the message expires. */
 static const char resolve_query[] =
-"SELECT b.brand_id, c.contact_id, t.template_id, t.body,"
-" smsflow.final_refusal(smsflow.gate(c.contact_id, $2::smsflow.phone, c.consent, $3::smsflow.purpose, c.region, c.time_zone,"
-"  c.time_zone_source, c.reachability, NULL, NULL, NULL, NULL, NULL, NULL, GREATEST($6, now()))),"
-" smsflow.contact_vars(c, b.name, $4),"
-" GREATEST($6, now()) + COALESCE($7, smsflow.default_validity($3::smsflow.purpose)),"
-" smsflow.proof(c.proof, $3::smsflow.purpose)"
-" FROM smsflow.brand b"
-" LEFT JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone = $2::smsflow.phone"
-" LEFT JOIN LATERAL (SELECT t.template_id, t.body FROM smsflow.template t WHERE t.brand_id = b.brand_id AND t.name = $5"
-"  AND t.language IN ('', COALESCE(c.language, '')) ORDER BY t.language DESC LIMIT 1) t ON true"
-" WHERE b.name = $1";
+	"SELECT b.brand_id, c.contact_id, t.template_id, t.body,"
+	" smsflow.final_refusal(smsflow.gate(c.contact_id, $2::smsflow.phone, c.consent, $3::smsflow.purpose, c.region, c.time_zone,"
+	"  c.time_zone_source, c.reachability, NULL, NULL, NULL, NULL, NULL, NULL, GREATEST($6, now()))),"
+	" smsflow.contact_vars(c, b.name, $4),"
+	" GREATEST($6, now()) + COALESCE($7, smsflow.default_validity($3::smsflow.purpose)),"
+	" smsflow.proof(c.proof, $3::smsflow.purpose)"
+	" FROM smsflow.brand b"
+	" LEFT JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone = $2::smsflow.phone"
+	" LEFT JOIN LATERAL (SELECT t.template_id, t.body FROM smsflow.template t WHERE t.brand_id = b.brand_id AND t.name = $5"
+	"  AND t.language IN ('', COALESCE(c.language, '')) ORDER BY t.language DESC LIMIT 1) t ON true"
+	" WHERE b.name = $1";
 
 static void
 run_resolve(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID};
-	Datum		values[] = {
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID};
+	Datum values[] = {
 		CStringGetTextDatum(call->brand),
 		CStringGetTextDatum(call->phone_text),
 		CStringGetTextDatum(call->purpose),
@@ -154,11 +150,8 @@ run_resolve(SendCall *call)
 		TimestampTzGetDatum(call->send_at),
 		IntervalPGetDatum(call->expires_in),
 	};
-	char		nulls[] = {
-		' ', ' ', ' ', ' ',
-		call->template ? ' ' : 'n',
-		call->send_at == DT_NOBEGIN ? 'n' : ' ',
-		call->expires_in ? ' ' : 'n',
+	char nulls[] = {
+		' ', ' ', ' ', ' ', call->template ? ' ' : 'n', call->send_at == DT_NOBEGIN ? 'n' : ' ', call->expires_in ? ' ' : 'n',
 	};
 
 	smsflow_spi_plan(&plan, resolve_query, lengthof(types), types);
@@ -169,14 +162,13 @@ run_resolve(SendCall *call)
 static void
 resolve(SendCall *call)
 {
-	bool		isnull;
-	bool		no_template;
+	bool isnull;
+	bool no_template;
 
 	run_resolve(call);
 	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("unknown brand \"%s\"", call->brand),
-				 errhint("Leave brand out, or make it with smsflow.create_brand().")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("unknown brand \"%s\"", call->brand),
+						errhint("Leave brand out, or make it with smsflow.create_brand().")));
 
 	call->brand_id = DatumGetInt32(smsflow_spi_value(0, 1, &isnull));
 	call->contact_id = DatumGetInt64(smsflow_spi_value(0, 2, &isnull));
@@ -186,9 +178,8 @@ resolve(SendCall *call)
 	if (no_template)
 		call->template_id = 0;
 	if (call->template && no_template)
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("unknown template \"%s\"", call->template),
-				 errhint("Make it with smsflow.set_template().")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("unknown template \"%s\"", call->template),
+						errhint("Make it with smsflow.set_template().")));
 	if (call->template)
 		call->body = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4);
 	call->refusal = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5);
@@ -204,25 +195,21 @@ static void
 render(SendCall *call)
 {
 	const char *problem;
-	char	   *missing = NULL;
-	char	   *rendered = smsflow_try_render(call->body, call->vars, &missing);
+	char *missing = NULL;
+	char *rendered = smsflow_try_render(call->body, call->vars, &missing);
 
 	if (rendered == NULL)
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE),
-				 errmsg("template variable \"%s\" has no value", missing),
-				 errhint("Pass it in vars, or write a default: {{%s|text}}.", missing)));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("template variable \"%s\" has no value", missing),
+						errhint("Pass it in vars, or write a default: {{%s|text}}.", missing)));
 	call->body = rendered;
 	smsflow_count_parts(call->body, &call->parts);
 	if (call->parts.parts == 0)
 		refuse_argument("a message body is empty", "Write at least one character.");
 	problem = smsflow_content_refusal(call->body, call->purpose_value, call->brand);
 	if (problem && strcmp(problem, "too_long") == 0)
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
-				 errmsg("message of %d parts is too long", call->parts.parts),
-				 errdetail("The rule max_parts of smsflow.policy_rule allows fewer."),
-				 errhint("smsflow.message_parts() counts the parts of a text.")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("message of %d parts is too long", call->parts.parts),
+						errdetail("The rule max_parts of smsflow.policy_rule allows fewer."),
+						errhint("smsflow.message_parts() counts the parts of a text.")));
 	if (problem && call->refusal == NULL)
 		call->refusal = pstrdup(problem);
 }
@@ -233,25 +220,25 @@ claim_dedup_key(SendCall *call)
 {
 	static SPIPlanPtr insert_plan = NULL;
 	static SPIPlanPtr find_plan = NULL;
-	Oid			types[] = {INT4OID, TEXTOID, INT8OID};
-	Datum		values[] = {Int32GetDatum(call->brand_id), (Datum) 0, Int64GetDatum(call->message_id)};
-	bool		isnull;
+	Oid types[] = {INT4OID, TEXTOID, INT8OID};
+	Datum values[] = {Int32GetDatum(call->brand_id), (Datum) 0, Int64GetDatum(call->message_id)};
+	bool isnull;
 
 	if (call->dedup_key == NULL)
 		return true;
 	values[1] = CStringGetTextDatum(call->dedup_key);
-	smsflow_spi_plan(&insert_plan, "INSERT INTO smsflow.dedup (brand_id, dedup_key, message_id) VALUES ($1, $2, $3)"
-					 " ON CONFLICT DO NOTHING", 3, types);
+	smsflow_spi_plan(&insert_plan,
+					 "INSERT INTO smsflow.dedup (brand_id, dedup_key, message_id) VALUES ($1, $2, $3)"
+					 " ON CONFLICT DO NOTHING",
+					 3, types);
 	smsflow_spi_run(insert_plan, values, NULL, false, SPI_OK_INSERT);
 	if (SPI_processed == 1)
 		return true;
 	smsflow_spi_plan(&find_plan, "SELECT message_id FROM smsflow.dedup WHERE brand_id = $1 AND dedup_key = $2", 2, types);
 	smsflow_spi_run(find_plan, values, NULL, false, SPI_OK_SELECT);
 	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("dedup_key was used by a concurrent transaction"),
-				 errhint("Try the transaction again.")));
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("dedup_key was used by a concurrent transaction"),
+						errhint("Try the transaction again.")));
 	call->message_id = DatumGetInt64(smsflow_spi_value(0, 1, &isnull));
 	return false;
 }
@@ -261,26 +248,25 @@ static void
 check_pool(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(call->pool)};
+	Oid types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(call->pool)};
 
 	if (strcmp(call->pool, "default") == 0)
 		return;
 	smsflow_spi_plan(&plan, "SELECT FROM smsflow.sender WHERE pool = $1 LIMIT 1", 1, types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
 	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("no sender is in pool \"%s\"", call->pool),
-				 errhint("Add one with smsflow.add_sender(..., pool => ...), or leave pool out.")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("no sender is in pool \"%s\"", call->pool),
+						errhint("Add one with smsflow.add_sender(..., pool => ...), or leave pool out.")));
 }
 
 static void
 choose_queue(SendCall *call)
 {
-	int16		lane = call->purpose_value <= SMSFLOW_PURPOSE_OTP ? 0 : call->purpose_value - 1;
-	int64		spread = call->contact_id ? call->contact_id : call->phone;
-	int			count;
-	int32	   *queues;
+	int16 lane = call->purpose_value <= SMSFLOW_PURPOSE_OTP ? 0 : call->purpose_value - 1;
+	int64 spread = call->contact_id ? call->contact_id : call->phone;
+	int count;
+	int32 *queues;
 
 	if (call->refusal)
 		return;
@@ -290,17 +276,17 @@ choose_queue(SendCall *call)
 }
 
 static const char append_query[] =
-"INSERT INTO smsflow.outbox (message_id, due_at, expires_at, contact_id, recipient, queue_id, brand_id, template_id,"
-" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id)"
-" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15)";
+	"INSERT INTO smsflow.outbox (message_id, due_at, expires_at, contact_id, recipient, queue_id, brand_id, template_id,"
+	" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id)"
+	" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15)";
 
 static void
 append_message(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID,
-	TEXTOID, INT2OID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
-	Datum		values[] = {
+	Oid types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID,
+				   TEXTOID, INT2OID,        BOOLOID,        TEXTOID, TEXTOID, TEXTOID, INT8OID};
+	Datum values[] = {
 		Int64GetDatum(call->message_id),
 		TimestampTzGetDatum(call->send_at),
 		TimestampTzGetDatum(call->expires_at),
@@ -317,7 +303,7 @@ append_message(SendCall *call)
 		call->dedup_key ? CStringGetTextDatum(call->dedup_key) : (Datum) 0,
 		Int64GetDatum(call->consent_event_id),
 	};
-	char		nulls[] = "               ";
+	char nulls[] = "               ";
 
 	nulls[1] = call->send_at == DT_NOBEGIN ? 'n' : ' ';
 	nulls[3] = call->contact_id ? ' ' : 'n';
@@ -333,20 +319,21 @@ static void
 append_metrics(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID, TEXTOID, INT4OID, BOOLOID};
-	Datum		values[] = {
+	Oid types[] = {INT4OID, TEXTOID, INT4OID, BOOLOID};
+	Datum values[] = {
 		Int32GetDatum(call->brand_id),
 		CStringGetTextDatum(call->purpose),
 		Int32GetDatum(call->parts.parts),
 		BoolGetDatum(call->refusal != NULL),
 	};
 
-	smsflow_spi_plan(&plan,
-					 "INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value)"
-					 " SELECT date_trunc('hour', clock_timestamp(), 'UTC'), $1, 0, 0, 0, 0, $2::smsflow.purpose, m.measure, m.value"
-					 " FROM (VALUES ('recipients', 1), (CASE WHEN $4 THEN 'suppressed' ELSE 'queued' END, 1),"
-					 "  ('parts', CASE WHEN $4 THEN 0 ELSE $3 END)) AS m (measure, value) WHERE m.value <> 0",
-					 lengthof(types), types);
+	smsflow_spi_plan(
+		&plan,
+		"INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value)"
+		" SELECT date_trunc('hour', clock_timestamp(), 'UTC'), $1, 0, 0, 0, 0, $2::smsflow.purpose, m.measure, m.value"
+		" FROM (VALUES ('recipients', 1), (CASE WHEN $4 THEN 'suppressed' ELSE 'queued' END, 1),"
+		"  ('parts', CASE WHEN $4 THEN 0 ELSE $3 END)) AS m (measure, value) WHERE m.value <> 0",
+		lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
 }
 
@@ -354,7 +341,7 @@ PG_FUNCTION_INFO_V1(smsflow_send);
 Datum
 smsflow_send(PG_FUNCTION_ARGS)
 {
-	SendCall	call = {0};
+	SendCall call = {0};
 
 	SPI_connect();
 	read_arguments(fcinfo, &call);
@@ -384,26 +371,27 @@ smsflow_cancel(PG_FUNCTION_ARGS)
 {
 	static SPIPlanPtr find_plan = NULL;
 	static SPIPlanPtr revoke_plan = NULL;
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {PG_GETARG_DATUM(0)};
+	Oid types[] = {INT8OID};
+	Datum values[] = {PG_GETARG_DATUM(0)};
 	SmsflowStatus status;
-	char	   *name;
+	char *name;
 
 	SPI_connect();
 	smsflow_spi_plan(&find_plan, "SELECT status FROM smsflow.message_state WHERE message_id = $1", 1, types);
 	smsflow_spi_run(find_plan, values, NULL, false, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT),
-				 errmsg("message %lld does not exist", (long long) PG_GETARG_INT64(0)),
+				(errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("message %lld does not exist", (long long) PG_GETARG_INT64(0)),
 				 errhint("Use an id that smsflow.send() returned in a committed transaction.")));
 	name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (!smsflow_status_from_name(name, &status))
 		elog(ERROR, "unknown status \"%s\"", name);
 	if (smsflow_status_is_pending(status) || status == STATUS_IN_DOUBT)
 	{
-		smsflow_spi_plan(&revoke_plan, "INSERT INTO smsflow.revocation (kind, target_id, reason) SELECT 'message', $1, 'cancelled'"
-						 " WHERE NOT EXISTS (SELECT FROM smsflow.revocation WHERE kind = 'message' AND target_id = $1)", 1, types);
+		smsflow_spi_plan(&revoke_plan,
+						 "INSERT INTO smsflow.revocation (kind, target_id, reason) SELECT 'message', $1, 'cancelled'"
+						 " WHERE NOT EXISTS (SELECT FROM smsflow.revocation WHERE kind = 'message' AND target_id = $1)",
+						 1, types);
 		smsflow_spi_run(revoke_plan, values, NULL, false, SPI_OK_INSERT);
 		smsflow_note_revocation(SMSFLOW_REVOKE_MESSAGE, PG_GETARG_INT64(0));
 	}

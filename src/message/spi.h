@@ -18,7 +18,7 @@ smsflow_spi_plan(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
 {
 	if (*plan == NULL)
 	{
-		SPIPlanPtr	made = SPI_prepare(query, nargs, types);
+		SPIPlanPtr made = SPI_prepare(query, nargs, types);
 
 		if (made == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -33,7 +33,7 @@ smsflow_spi_plan(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
 static inline void
 smsflow_spi_run(SPIPlanPtr plan, Datum *values, const char *nulls, bool read_only, int expected)
 {
-	int			code = SPI_execute_plan(plan, values, nulls, read_only, 0);
+	int code = SPI_execute_plan(plan, values, nulls, read_only, 0);
 
 	if (code != expected)
 		elog(ERROR, "unexpected SPI result: %s", SPI_result_code_string(code));

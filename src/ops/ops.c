@@ -15,13 +15,11 @@ PG_FUNCTION_INFO_V1(smsflow_random_key);
 Datum
 smsflow_random_key(PG_FUNCTION_ARGS)
 {
-	char		key[KEY_LENGTH];
-	char		hex[2 * KEY_LENGTH];
+	char key[KEY_LENGTH];
+	char hex[2 * KEY_LENGTH];
 
 	if (!pg_strong_random(key, KEY_LENGTH))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 	hex_encode(key, KEY_LENGTH, hex);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(hex, sizeof(hex)));
 }

@@ -28,33 +28,32 @@
 #include "contact/contact.h"
 #include "errcodes.h"
 
-#define PROFILE_HINT \
-	"Columns are those of smsflow.profile: language, region, attributes, subscribed, orders_count, orders_value, " \
+#define PROFILE_HINT                                                                                                             \
+	"Columns are those of smsflow.profile: language, region, attributes, subscribed, orders_count, orders_value, "               \
 	"last_order_at, active_cart and others; other tables need their schema, as in public.orders."
 
 #define SEGMENT_COLUMNS "segment_id, brand_id, name, predicate, owner"
 
-static SmsflowStatement find_by_id = {
-	.sql = "SELECT " SEGMENT_COLUMNS " FROM smsflow.segment WHERE segment_id = $1",
-	.nargs = 1, .types = (const Oid[]) {INT4OID}
-};
+static SmsflowStatement find_by_id = {.sql = "SELECT " SEGMENT_COLUMNS " FROM smsflow.segment WHERE segment_id = $1",
+									  .nargs = 1,
+									  .types = (const Oid[]){INT4OID}};
 
-static SmsflowStatement find_by_name = {
-	.sql = "SELECT " SEGMENT_COLUMNS " FROM smsflow.segment WHERE name = $1 AND brand_id = $2",
-	.nargs = 2, .types = (const Oid[]) {TEXTOID, INT4OID}
-};
+static SmsflowStatement find_by_name = {.sql =
+											"SELECT " SEGMENT_COLUMNS " FROM smsflow.segment WHERE name = $1 AND brand_id = $2",
+										.nargs = 2,
+										.types = (const Oid[]){TEXTOID, INT4OID}};
 
-static SmsflowStatement insert_segment = {
-	.sql = "INSERT INTO smsflow.segment (brand_id, name, predicate, owner) VALUES ($1, $2, $3, $4::regrole)"
-	" ON CONFLICT DO NOTHING RETURNING segment_id",
-	.nargs = 4, .types = (const Oid[]) {INT4OID, TEXTOID, TEXTOID, OIDOID}
-};
+static SmsflowStatement insert_segment =
+	{.sql = "INSERT INTO smsflow.segment (brand_id, name, predicate, owner) VALUES ($1, $2, $3, $4::regrole)"
+			" ON CONFLICT DO NOTHING RETURNING segment_id",
+	 .nargs = 4,
+	 .types = (const Oid[]){INT4OID, TEXTOID, TEXTOID, OIDOID}};
 
-static SmsflowStatement find_window = {
-	.sql = "SELECT max(contact_id) FROM (SELECT contact_id FROM smsflow.contact WHERE contact_id > $1"
-	" ORDER BY contact_id LIMIT $2) AS w",
-	.nargs = 2, .types = (const Oid[]) {INT8OID, INT4OID}
-};
+static SmsflowStatement find_window =
+	{.sql = "SELECT max(contact_id) FROM (SELECT contact_id FROM smsflow.contact WHERE contact_id > $1"
+			" ORDER BY contact_id LIMIT $2) AS w",
+	 .nargs = 2,
+	 .types = (const Oid[]){INT8OID, INT4OID}};
 
 /* ---- whose privileges ---- */
 
@@ -90,8 +89,8 @@ smsflow_as_before(const SmsflowIdentity *before)
 static void
 as_extension(FunctionCallInfo fcinfo, SmsflowIdentity *before)
 {
-	HeapTuple	function = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
-	Oid			owner;
+	HeapTuple function = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	Oid owner;
 
 	if (!HeapTupleIsValid(function))
 		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
@@ -138,7 +137,8 @@ static SmsflowSegment *
 segment_named(const char *name, const char *brand)
 {
 	const NullableDatum args[] = {
-		smsflow_value(CStringGetTextDatum(name)), smsflow_value(Int32GetDatum(smsflow_brand_id(brand))),
+		smsflow_value(CStringGetTextDatum(name)),
+		smsflow_value(Int32GetDatum(smsflow_brand_id(brand))),
 	};
 
 	if (smsflow_execute(&find_by_name, args) == 0)
@@ -159,11 +159,10 @@ predicate_query(const char *select, const char *condition, const char *predicate
 
 /* run_predicate runs such a query as the segment's owner; a syntax of its own goes after the predicate. */
 static void
-run_predicate(const SmsflowSegment *segment, const char *select, const char *condition, const char *after, int nargs,
-			  Datum *args)
+run_predicate(const SmsflowSegment *segment, const char *select, const char *condition, const char *after, int nargs, Datum *args)
 {
-	Oid			types[] = {INT4OID, INT8OID, INT8OID};
-	char	   *query = psprintf("%s%s", predicate_query(select, condition, segment->predicate), after);
+	Oid types[] = {INT4OID, INT8OID, INT8OID};
+	char *query = psprintf("%s%s", predicate_query(select, condition, segment->predicate), after);
 	SmsflowIdentity before;
 
 	smsflow_as_role(segment->owner, &before);
@@ -176,8 +175,8 @@ run_predicate(const SmsflowSegment *segment, const char *select, const char *con
 static ArrayType *
 ids_of_result(void)
 {
-	Datum	   *ids = palloc(sizeof(Datum) * (SPI_processed + 1));
-	bool		isnull;
+	Datum *ids = palloc(sizeof(Datum) * (SPI_processed + 1));
+	bool isnull;
 
 	for (uint64 row = 0; row < SPI_processed; row++)
 		ids[row] = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull);
@@ -188,7 +187,7 @@ ArrayType *
 smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor)
 {
 	const NullableDatum window[] = {smsflow_value(Int64GetDatum(*cursor)), smsflow_value(Int32GetDatum(contacts))};
-	Datum		args[3] = {Int32GetDatum(segment->brand_id), window[0].value};
+	Datum args[3] = {Int32GetDatum(segment->brand_id), window[0].value};
 	NullableDatum last;
 
 	smsflow_execute(&find_window, window);
@@ -196,8 +195,8 @@ smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor
 	if (last.isnull)
 		return NULL;
 	args[2] = last.value;
-	run_predicate(segment, "contact_id",
-				  "profile.brand_id = $1 AND profile.contact_id > $2 AND profile.contact_id <= $3 AND", "", 3, args);
+	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id > $2 AND profile.contact_id <= $3 AND", "",
+				  3, args);
 	*cursor = DatumGetInt64(last.value);
 	return ids_of_result();
 }
@@ -208,7 +207,7 @@ smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor
 static void
 refuse_predicate(MemoryContext context)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
@@ -222,8 +221,8 @@ refuse_predicate(MemoryContext context)
 static void
 refuse_shape(const char *detail)
 {
-	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("the predicate cannot be used"),
-					errdetail("%s", detail), errhint(PROFILE_HINT)));
+	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("the predicate cannot be used"), errdetail("%s", detail),
+					errhint(PROFILE_HINT)));
 }
 
 /* is_bare_expression tells whether a parsed SELECT is nothing but one expression. */
@@ -232,10 +231,10 @@ is_bare_expression(const SelectStmt *select)
 {
 	const ResTarget *target;
 
-	if (select->op != SETOP_NONE || select->distinctClause || select->intoClause || select->fromClause ||
-		select->whereClause || select->groupClause || select->havingClause || select->windowClause ||
-		select->valuesLists || select->sortClause || select->limitOffset || select->limitCount ||
-		select->lockingClause || select->withClause || list_length(select->targetList) != 1)
+	if (select->op != SETOP_NONE || select->distinctClause || select->intoClause || select->fromClause || select->whereClause ||
+		select->groupClause || select->havingClause || select->windowClause || select->valuesLists || select->sortClause ||
+		select->limitOffset || select->limitCount || select->lockingClause || select->withClause ||
+		list_length(select->targetList) != 1)
 		return false;
 	target = linitial_node(ResTarget, select->targetList);
 	if (target->name != NULL || target->indirection != NIL)
@@ -247,8 +246,8 @@ is_bare_expression(const SelectStmt *select)
 static void
 check_shape(const char *predicate)
 {
-	List	   *parsed = raw_parser(psprintf("SELECT\n%s\n", predicate), RAW_PARSE_DEFAULT);
-	Node	   *statement = list_length(parsed) == 1 ? linitial_node(RawStmt, parsed)->stmt : NULL;
+	List *parsed = raw_parser(psprintf("SELECT\n%s\n", predicate), RAW_PARSE_DEFAULT);
+	Node *statement = list_length(parsed) == 1 ? linitial_node(RawStmt, parsed)->stmt : NULL;
 
 	if (statement == NULL || !IsA(statement, SelectStmt) || !is_bare_expression((SelectStmt *) statement))
 		refuse_shape("A predicate is one condition, as after WHERE, and nothing else.");
@@ -272,15 +271,15 @@ locks_rows(Node *node, void *context)
 static void
 check_meaning(const char *predicate)
 {
-	char	   *query = psprintf("%s LIMIT 0", predicate_query("contact_id", "", predicate));
-	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
-	ListCell   *cell;
+	char *query = psprintf("%s LIMIT 0", predicate_query("contact_id", "", predicate));
+	SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
+	ListCell *cell;
 
 	if (plan == NULL)
 		elog(ERROR, "could not prepare predicate: %s", SPI_result_code_string(SPI_result));
-	foreach(cell, SPI_plan_get_plan_sources(plan))
+	foreach (cell, SPI_plan_get_plan_sources(plan))
 	{
-		List	   *queries = ((CachedPlanSource *) lfirst(cell))->query_list;
+		List *queries = ((CachedPlanSource *) lfirst(cell))->query_list;
 
 		if (contain_volatile_functions((Node *) queries))
 			refuse_shape("It calls a volatile function, whose answer may change from row to row.");
@@ -323,10 +322,10 @@ smsflow_pg_create_segment(PG_FUNCTION_ARGS)
 {
 	const char *name = text_or(fcinfo, 0, "");
 	const char *predicate = text_or(fcinfo, 1, "");
-	Oid			owner = GetUserId();
+	Oid owner = GetUserId();
 	NullableDatum args[4];
 	SmsflowIdentity before;
-	int32		segment_id;
+	int32 segment_id;
 
 	if (*name == '\0')
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("segment name must not be empty"),
@@ -355,7 +354,7 @@ smsflow_pg_segment_members(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	SmsflowSegment *segment;
-	Datum		args[1];
+	Datum args[1];
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	SPI_connect();
@@ -364,8 +363,8 @@ smsflow_pg_segment_members(PG_FUNCTION_ARGS)
 	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND", " ORDER BY contact_id", 1, args);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		bool		isnull;
-		Datum		id = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull);
+		bool isnull;
+		Datum id = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull);
 
 		tuplestore_putvalues(result->setResult, result->setDesc, &id, &isnull);
 	}
@@ -379,8 +378,8 @@ Datum
 smsflow_pg_segment_count(PG_FUNCTION_ARGS)
 {
 	SmsflowSegment *segment;
-	Datum		args[1];
-	int64		count;
+	Datum args[1];
+	int64 count;
 
 	SPI_connect();
 	segment = segment_named(text_or(fcinfo, 0, ""), text_or(fcinfo, 1, "default"));
@@ -397,8 +396,8 @@ Datum
 smsflow_pg_in_segment(PG_FUNCTION_ARGS)
 {
 	SmsflowSegment *segment;
-	Datum		args[2];
-	bool		found;
+	Datum args[2];
+	bool found;
 
 	SPI_connect();
 	segment = segment_named(text_or(fcinfo, 1, ""), text_or(fcinfo, 2, "default"));

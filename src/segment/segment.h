@@ -14,9 +14,9 @@
  */
 typedef struct SmsflowIdentity
 {
-	Oid			user;
-	int			security;
-	int			settings;
+	Oid user;
+	int security;
+	int settings;
 } SmsflowIdentity;
 
 extern void smsflow_as_role(Oid role, SmsflowIdentity *before);
@@ -24,11 +24,11 @@ extern void smsflow_as_before(const SmsflowIdentity *before);
 
 typedef struct SmsflowSegment
 {
-	int32		segment_id;
-	int32		brand_id;
-	char	   *name;
-	char	   *predicate;
-	Oid			owner;
+	int32 segment_id;
+	int32 brand_id;
+	char *name;
+	char *predicate;
+	Oid owner;
 } SmsflowSegment;
 
 /* smsflow_segment_by_id reads a segment; the memory is the caller's current context. Needs an open SPI connection. */
@@ -43,4 +43,4 @@ extern SmsflowSegment *smsflow_segment_by_id(int32 segment_id);
  */
 extern ArrayType *smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor);
 
-#endif							/* SMSFLOW_SEGMENT_H */
+#endif /* SMSFLOW_SEGMENT_H */

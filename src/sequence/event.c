@@ -35,30 +35,40 @@ PG_FUNCTION_INFO_V1(smsflow_phone_or_null);
 /* Parameters of the plan, in order. */
 enum
 {
-	ARG_OCCURRED_AT, ARG_BRAND, ARG_WATCH, ARG_KIND, ARG_REF, ARG_PHONE_TEXT, ARG_EXTERNAL_ID,
-	ARG_AMOUNT, ARG_CURRENCY, ARG_DATA, ARG_PHONE, ARGS
+	ARG_OCCURRED_AT,
+	ARG_BRAND,
+	ARG_WATCH,
+	ARG_KIND,
+	ARG_REF,
+	ARG_PHONE_TEXT,
+	ARG_EXTERNAL_ID,
+	ARG_AMOUNT,
+	ARG_CURRENCY,
+	ARG_DATA,
+	ARG_PHONE,
+	ARGS
 };
 
 /* A customer who has had several numbers is found by the one of the event, or else by the newest. */
 static const char append_query[] =
-"INSERT INTO smsflow.event (occurred_at, contact_id, brand_id, watch_id, kind, ref, phone, external_id,"
-"  amount, currency, data)"
-" SELECT coalesce($1, pg_catalog.clock_timestamp()),"
-"  coalesce((SELECT c.contact_id FROM smsflow.contact c"
-"    WHERE c.brand_id OPERATOR(pg_catalog.=) $2 AND c.external_id OPERATOR(pg_catalog.=) $7"
-"    ORDER BY (c.phone OPERATOR(smsflow.=) $11) IS TRUE DESC, c.contact_id DESC LIMIT 1),"
-"   (SELECT c.contact_id FROM smsflow.contact c"
-"    WHERE c.brand_id OPERATOR(pg_catalog.=) $2 AND c.phone OPERATOR(smsflow.=) $11)),"
-"  $2, $3, $4, $5, $6, $7, $8, $9, $10"
-" RETURNING event_id, contact_id";
+	"INSERT INTO smsflow.event (occurred_at, contact_id, brand_id, watch_id, kind, ref, phone, external_id,"
+	"  amount, currency, data)"
+	" SELECT coalesce($1, pg_catalog.clock_timestamp()),"
+	"  coalesce((SELECT c.contact_id FROM smsflow.contact c"
+	"    WHERE c.brand_id OPERATOR(pg_catalog.=) $2 AND c.external_id OPERATOR(pg_catalog.=) $7"
+	"    ORDER BY (c.phone OPERATOR(smsflow.=) $11) IS TRUE DESC, c.contact_id DESC LIMIT 1),"
+	"   (SELECT c.contact_id FROM smsflow.contact c"
+	"    WHERE c.brand_id OPERATOR(pg_catalog.=) $2 AND c.phone OPERATOR(smsflow.=) $11)),"
+	"  $2, $3, $4, $5, $6, $7, $8, $9, $10"
+	" RETURNING event_id, contact_id";
 
 bool
 smsflow_become_owner(SmsflowSavedUser *saved)
 {
-	Oid			schema = get_namespace_oid(SMSFLOW_SCHEMA, true);
-	Oid			table = OidIsValid(schema) ? get_relname_relid("event", schema) : InvalidOid;
-	HeapTuple	tuple = OidIsValid(table) ? SearchSysCache1(RELOID, ObjectIdGetDatum(table)) : NULL;
-	Oid			owner;
+	Oid schema = get_namespace_oid(SMSFLOW_SCHEMA, true);
+	Oid table = OidIsValid(schema) ? get_relname_relid("event", schema) : InvalidOid;
+	HeapTuple tuple = OidIsValid(table) ? SearchSysCache1(RELOID, ObjectIdGetDatum(table)) : NULL;
+	Oid owner;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -81,11 +91,11 @@ static SPIPlanPtr
 append_plan(void)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	planned_for = InvalidOid;
-	Oid			phone = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("phone"),
-										ObjectIdGetDatum(get_namespace_oid(SMSFLOW_SCHEMA, false)));
-	Oid			types[ARGS] = {TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-		NUMERICOID, TEXTOID, JSONBOID, phone};
+	static Oid planned_for = InvalidOid;
+	Oid phone = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("phone"),
+								ObjectIdGetDatum(get_namespace_oid(SMSFLOW_SCHEMA, false)));
+	Oid types[ARGS] = {TIMESTAMPTZOID, INT4OID,    INT4OID, TEXTOID,  TEXTOID, TEXTOID,
+					   TEXTOID,        NUMERICOID, TEXTOID, JSONBOID, phone};
 
 	if (plan != NULL && planned_for == phone)
 		return plan;
@@ -117,8 +127,8 @@ parse_phone(const char *text, int64_t *phone)
 static void
 set_phone(Datum *values, char *nulls, const char *text)
 {
-	char		canonical[SMSFLOW_PHONE_BUFSIZE];
-	int64_t		phone;
+	char canonical[SMSFLOW_PHONE_BUFSIZE];
+	int64_t phone;
 
 	nulls[ARG_PHONE] = 'n';
 	set_text(values, nulls, ARG_PHONE_TEXT, text);
@@ -160,11 +170,11 @@ ends_sequences(const char *kind)
 int64
 smsflow_append_event(const SmsflowEvent *event)
 {
-	Datum		values[ARGS];
-	char		nulls[ARGS];
-	int64		event_id;
-	int64		contact_id;
-	bool		is_null;
+	Datum values[ARGS];
+	char nulls[ARGS];
+	int64 event_id;
+	int64 contact_id;
+	bool is_null;
 
 	set_arguments(values, nulls, event);
 	SPI_connect();
@@ -184,11 +194,9 @@ static void
 refuse_missing(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(argument)) == 0)
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
-				 errmsg("%s must not be empty", name),
-				 errdetail("An event has a phone number, a kind and a brand."),
-				 errhint("Example: smsflow.record_event('+14155552671', 'viewed', 'product-17').")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s must not be empty", name),
+						errdetail("An event has a phone number, a kind and a brand."),
+						errhint("Example: smsflow.record_event('+14155552671', 'viewed', 'product-17').")));
 }
 
 static char *
@@ -200,22 +208,19 @@ optional_text(FunctionCallInfo fcinfo, int argument)
 static Jsonb *
 object_or_empty(FunctionCallInfo fcinfo, int argument)
 {
-	Jsonb	   *data = PG_ARGISNULL(argument)
-		? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
-		: PG_GETARG_JSONB_P(argument);
+	Jsonb *data = PG_ARGISNULL(argument) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
+										 : PG_GETARG_JSONB_P(argument);
 
 	if (!JB_ROOT_IS_OBJECT(data))
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
-				 errmsg("data must be a JSON object"),
-				 errhint("Its keys become template variables, as in '{\"product\": \"Blue shirt\"}'.")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("data must be a JSON object"),
+						errhint("Its keys become template variables, as in '{\"product\": \"Blue shirt\"}'.")));
 	return data;
 }
 
 Datum
 smsflow_phone_or_null(PG_FUNCTION_ARGS)
 {
-	int64_t		phone;
+	int64_t phone;
 
 	if (!parse_phone(text_to_cstring(PG_GETARG_TEXT_PP(0)), &phone))
 		PG_RETURN_NULL();

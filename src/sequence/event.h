@@ -11,25 +11,25 @@
 /* A NULL pointer or a false flag is SQL NULL. */
 typedef struct SmsflowEvent
 {
-	int32		brand_id;
-	int32		watch_id;		/* 0: not from a watched table */
+	int32 brand_id;
+	int32 watch_id; /* 0: not from a watched table */
 	const char *kind;
-	const char *ref;			/* the store's key of the cart or order */
-	const char *phone;			/* as the store wrote it */
-	const char *external_id;	/* the store's key of the customer */
+	const char *ref;         /* the store's key of the cart or order */
+	const char *phone;       /* as the store wrote it */
+	const char *external_id; /* the store's key of the customer */
 	const char *currency;
-	bool		has_amount;
-	Datum		amount;			/* numeric */
-	bool		has_occurred_at;	/* false: now */
+	bool has_amount;
+	Datum amount;         /* numeric */
+	bool has_occurred_at; /* false: now */
 	TimestampTz occurred_at;
-	Jsonb	   *data;
+	Jsonb *data;
 } SmsflowEvent;
 
 /* Who the backend was before it became the owner of smsflow.event. */
 typedef struct SmsflowSavedUser
 {
-	Oid			user;
-	int			context;
+	Oid user;
+	int context;
 } SmsflowSavedUser;
 
 /*

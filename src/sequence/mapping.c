@@ -24,12 +24,17 @@
 /* Columns of smsflow.watch_rules(). */
 enum
 {
-	RULE_WATCH = 1, RULE_BRAND, RULE_KIND, RULE_MEANING, RULE_LABEL, RULE_VALUE, RULE_NUMBER
+	RULE_WATCH = 1,
+	RULE_BRAND,
+	RULE_KIND,
+	RULE_MEANING,
+	RULE_LABEL,
+	RULE_VALUE,
+	RULE_NUMBER
 };
 
-static const char *const meaning_names[WATCH_MEANINGS] = {
-	"id", "phone", "customer_id", "cart_id", "status", "items", "total", "currency", "updated_at"
-};
+static const char *const meaning_names[WATCH_MEANINGS] = {"id",    "phone", "customer_id", "cart_id",   "status",
+														  "items", "total", "currency",    "updated_at"};
 
 static HTAB *watches = NULL;
 
@@ -55,7 +60,7 @@ forget_relation(Datum unused, Oid relation)
 static void
 make_cache(void)
 {
-	HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(SmsflowWatch)};
+	HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(SmsflowWatch)};
 
 	watches = hash_create("smsflow watches", 16, &control, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
@@ -74,15 +79,16 @@ static void
 prepare_column(SmsflowColumn *column, AttrNumber number, const char *key, TupleDesc columns)
 {
 	Form_pg_attribute attribute = TupleDescAttr(columns, number - 1);
-	Const	   *argument = makeNullConst(attribute->atttypid, attribute->atttypmod, attribute->attcollation);
-	Oid			output;
-	bool		is_varlena;
+	Const *argument = makeNullConst(attribute->atttypid, attribute->atttypmod, attribute->attcollation);
+	Oid output;
+	bool is_varlena;
 
 	getTypeOutputInfo(attribute->atttypid, &output, &is_varlena);
 	fmgr_info_cxt(output, &column->output, CurrentMemoryContext);
 	fmgr_info_cxt(F_TO_JSONB, &column->to_jsonb, CurrentMemoryContext);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument), InvalidOid, InvalidOid,
-											 COERCE_EXPLICIT_CALL), &column->to_jsonb);
+											 COERCE_EXPLICIT_CALL),
+					   &column->to_jsonb);
 	column->key = pstrdup(key);
 	column->number = number;
 }
@@ -116,14 +122,14 @@ add_status_name(SmsflowWatch *watch, const char *status, const char *suffix)
 static void
 add_rule(SmsflowWatch *watch, HeapTuple rule, TupleDesc rules, TupleDesc columns)
 {
-	char	   *meaning = SPI_getvalue(rule, rules, RULE_MEANING);
-	char	   *label = SPI_getvalue(rule, rules, RULE_LABEL);
-	char	   *value = SPI_getvalue(rule, rules, RULE_VALUE);
-	bool		is_null;
-	Datum		number = SPI_getbinval(rule, rules, RULE_NUMBER, &is_null);
+	char *meaning = SPI_getvalue(rule, rules, RULE_MEANING);
+	char *label = SPI_getvalue(rule, rules, RULE_LABEL);
+	char *value = SPI_getvalue(rule, rules, RULE_VALUE);
+	bool is_null;
+	Datum number = SPI_getbinval(rule, rules, RULE_NUMBER, &is_null);
 
-	watch->watch_id = DatumGetInt32(SPI_getbinval(rule, rules, RULE_WATCH, &(bool) {false}));
-	watch->brand_id = DatumGetInt32(SPI_getbinval(rule, rules, RULE_BRAND, &(bool) {false}));
+	watch->watch_id = DatumGetInt32(SPI_getbinval(rule, rules, RULE_WATCH, &(bool){false}));
+	watch->brand_id = DatumGetInt32(SPI_getbinval(rule, rules, RULE_BRAND, &(bool){false}));
 	watch->is_order = strcmp(SPI_getvalue(rule, rules, RULE_KIND), "order") == 0;
 
 	if (strcmp(meaning, "active") == 0)
@@ -133,17 +139,15 @@ add_rule(SmsflowWatch *watch, HeapTuple rule, TupleDesc rules, TupleDesc columns
 	else if (!is_null)
 		add_column(watch, meaning, label, DatumGetInt16(number), columns);
 	else
-		ereport(ERROR,
-				(errcode(SMSFLOW_ERRCODE_INVALID_MAPPING),
-				 errmsg("watched column \"%s\" does not exist any more", value),
-				 errhint("Call smsflow.unwatch() and watch the table again with a new mapping.")));
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_MAPPING), errmsg("watched column \"%s\" does not exist any more", value),
+						errhint("Call smsflow.unwatch() and watch the table again with a new mapping.")));
 }
 
 static void
 read_rules(SmsflowWatch *watch, TupleDesc columns)
 {
-	Oid			types[1] = {OIDOID};
-	Datum		values[1] = {ObjectIdGetDatum(watch->relation)};
+	Oid types[1] = {OIDOID};
+	Datum values[1] = {ObjectIdGetDatum(watch->relation)};
 	MemoryContext caller;
 
 	SPI_connect();
@@ -160,7 +164,7 @@ smsflow_load_watch(Oid relation, TupleDesc columns)
 {
 	SmsflowWatch loaded = {.relation = relation, .valid = true};
 	SmsflowWatch *watch;
-	bool		found;
+	bool found;
 
 	if (watches == NULL)
 		make_cache();

@@ -38,16 +38,16 @@ PG_FUNCTION_INFO_V1(smsflow_watch_trigger);
 /* One change of a row; old is NULL for INSERT, new for DELETE. */
 typedef struct Change
 {
-	Relation	relation;
-	TupleDesc	columns;
-	HeapTuple	old;
-	HeapTuple	new;
+	Relation relation;
+	TupleDesc columns;
+	HeapTuple old;
+	HeapTuple new;
 } Change;
 
 static Change
 change_of(TriggerData *trigger)
 {
-	Change		change = {.relation = trigger->tg_relation, .columns = RelationGetDescr(trigger->tg_relation)};
+	Change change = {.relation = trigger->tg_relation, .columns = RelationGetDescr(trigger->tg_relation)};
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		change.new = trigger->tg_trigtuple;
@@ -64,10 +64,10 @@ change_of(TriggerData *trigger)
 static char *
 column_text(SmsflowColumn *column, HeapTuple row, TupleDesc columns)
 {
-	bool		is_null = true;
-	Datum		value = column->number == 0 ? (Datum) 0 : heap_getattr(row, column->number, columns, &is_null);
-	char	   *text;
-	size_t		length;
+	bool is_null = true;
+	Datum value = column->number == 0 ? (Datum) 0 : heap_getattr(row, column->number, columns, &is_null);
+	char *text;
+	size_t length;
 
 	if (is_null)
 		return NULL;
@@ -82,8 +82,8 @@ column_text(SmsflowColumn *column, HeapTuple row, TupleDesc columns)
 static Jsonb *
 column_jsonb(SmsflowColumn *column, HeapTuple row, TupleDesc columns)
 {
-	bool		is_null = true;
-	Datum		value = column->number == 0 ? (Datum) 0 : heap_getattr(row, column->number, columns, &is_null);
+	bool is_null = true;
+	Datum value = column->number == 0 ? (Datum) 0 : heap_getattr(row, column->number, columns, &is_null);
 
 	return is_null ? NULL : DatumGetJsonbP(FunctionCall1(&column->to_jsonb, value));
 }
@@ -114,10 +114,10 @@ static bool
 column_changed(const SmsflowColumn *column, const Change *change, bool exact)
 {
 	Form_pg_attribute attribute;
-	bool		old_null;
-	bool		new_null;
-	Datum		old;
-	Datum		new;
+	bool old_null;
+	bool new_null;
+	Datum old;
+	Datum new;
 
 	if (column->number == 0)
 		return false;
@@ -127,18 +127,18 @@ column_changed(const SmsflowColumn *column, const Change *change, bool exact)
 	if (old_null || new_null)
 		return old_null != new_null;
 	return !datumIsEqual(old, new, attribute->attbyval, attribute->attlen) &&
-		!(exact && datum_image_eq(old, new, attribute->attbyval, attribute->attlen));
+		   !(exact && datum_image_eq(old, new, attribute->attbyval, attribute->attlen));
 }
 
 static bool
 any_column_changed(const SmsflowWatch *watch, const Change *change, bool exact)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	for (int i = 0; i < WATCH_MEANINGS; i++)
 		if (column_changed(&watch->columns[i], change, exact))
 			return true;
-	foreach(cell, watch->copied)
+	foreach (cell, watch->copied)
 		if (column_changed(lfirst(cell), change, exact))
 			return true;
 	return false;
@@ -153,7 +153,7 @@ order_matters(SmsflowWatch *watch, const Change *change, bool exact)
 	if (exact)
 		return !names_person(watch, change->old, change->columns, true);
 	return column_changed(&watch->columns[WATCH_PHONE], change, false) ||
-		column_changed(&watch->columns[WATCH_CUSTOMER_ID], change, false);
+		   column_changed(&watch->columns[WATCH_CUSTOMER_ID], change, false);
 }
 
 /* Whether a change makes an event; when not exact, whether it may, and then nothing can fail. */
@@ -174,9 +174,9 @@ matters(SmsflowWatch *watch, const Change *change, bool exact)
 static bool
 is_active(const SmsflowWatch *watch, const char *status)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, watch->active)
+	foreach (cell, watch->active)
 		if (status != NULL && strcmp(lfirst(cell), status) == 0)
 			return true;
 	return watch->active == NIL;
@@ -186,7 +186,7 @@ static bool
 is_open_cart(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
 {
 	SmsflowColumn *items = &watch->columns[WATCH_ITEMS];
-	Jsonb	   *content;
+	Jsonb *content;
 
 	if (row == NULL || !is_active(watch, column_text(&watch->columns[WATCH_STATUS], row, columns)))
 		return false;
@@ -207,9 +207,9 @@ cart_event_kind(SmsflowWatch *watch, const Change *change)
 static const char *
 mapped_status(const SmsflowWatch *watch, const char *status)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, watch->status_names)
+	foreach (cell, watch->status_names)
 	{
 		SmsflowStatusName *name = lfirst(cell);
 
@@ -222,9 +222,9 @@ mapped_status(const SmsflowWatch *watch, const char *status)
 static const char *
 order_event_kind(SmsflowWatch *watch, const Change *change)
 {
-	char	   *status = column_text(&watch->columns[WATCH_STATUS], change->new, change->columns);
+	char *status = column_text(&watch->columns[WATCH_STATUS], change->new, change->columns);
 	const char *suffix;
-	char	   *kind;
+	char *kind;
 
 	if (change->old == NULL || !names_person(watch, change->old, change->columns, true))
 		return "order";
@@ -242,7 +242,7 @@ order_event_kind(SmsflowWatch *watch, const Change *change)
 static void
 push_key(JsonbParseState **state, const char *key)
 {
-	JsonbValue	value = {.type = jbvString, .val.string = {.len = strlen(key), .val = unconstify(char *, key)}};
+	JsonbValue value = {.type = jbvString, .val.string = {.len = strlen(key), .val = unconstify(char *, key)}};
 
 	pushJsonbValue(state, WJB_KEY, &value);
 }
@@ -250,8 +250,8 @@ push_key(JsonbParseState **state, const char *key)
 static void
 push_column(JsonbParseState **state, SmsflowColumn *column, HeapTuple row, TupleDesc columns)
 {
-	Jsonb	   *content = column_jsonb(column, row, columns);
-	JsonbValue	value;
+	Jsonb *content = column_jsonb(column, row, columns);
+	JsonbValue value;
 
 	if (content == NULL)
 		return;
@@ -269,10 +269,9 @@ push_column(JsonbParseState **state, SmsflowColumn *column, HeapTuple row, Tuple
 static Jsonb *
 event_data(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
 {
-	static const SmsflowMeaning members[] = {WATCH_ID, WATCH_CART_ID, WATCH_STATUS, WATCH_ITEMS, WATCH_TOTAL,
-		WATCH_CURRENCY};
+	static const SmsflowMeaning members[] = {WATCH_ID, WATCH_CART_ID, WATCH_STATUS, WATCH_ITEMS, WATCH_TOTAL, WATCH_CURRENCY};
 	JsonbParseState *state = NULL;
-	ListCell   *cell;
+	ListCell *cell;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_key(&state, watch->is_order ? "order" : "cart");
@@ -280,7 +279,7 @@ event_data(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
 	for (size_t i = 0; i < lengthof(members); i++)
 		push_column(&state, &watch->columns[members[i]], row, columns);
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	foreach(cell, watch->copied)
+	foreach (cell, watch->copied)
 		push_column(&state, lfirst(cell), row, columns);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
@@ -289,12 +288,12 @@ event_data(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
 static void
 fill_amount(SmsflowEvent *event, const char *total)
 {
-	Numeric		amount;
+	Numeric amount;
 
 	if (total == NULL)
 		return;
-	amount = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(total), ObjectIdGetDatum(InvalidOid),
-												 Int32GetDatum(-1)));
+	amount =
+		DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(total), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	event->has_amount = !numeric_is_nan(amount) && !numeric_is_inf(amount);
 	event->amount = NumericGetDatum(amount);
 }
@@ -334,7 +333,7 @@ record_change(void *argument)
 {
 	const Change *change = argument;
 	SmsflowWatch *watch = watch_of(change);
-	HeapTuple	row = change->new != NULL ? change->new : change->old;
+	HeapTuple row = change->new != NULL ? change->new : change->old;
 	SmsflowEvent event = {0};
 	SmsflowSavedUser saved;
 
@@ -352,8 +351,8 @@ record_change(void *argument)
 
 typedef struct Problem
 {
-	Oid			relation;
-	ErrorData  *error;
+	Oid relation;
+	ErrorData *error;
 } Problem;
 
 /*
@@ -363,20 +362,16 @@ typedef struct Problem
 static void
 record_problem(void *argument)
 {
-	static const char query[] =
-		"INSERT INTO smsflow.trigger_problem AS p (relation, sqlstate, error)"
-		" SELECT $1, $2, pg_catalog.regexp_replace(pg_catalog.left($3, 500), '[0-9]{5,}', '...', 'g')"
-		" WHERE pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended("
-		"  pg_catalog.concat('smsflow.trigger_problem ', $1, ' ', $2), 0))"
-		" ON CONFLICT (relation, sqlstate) DO UPDATE SET times = p.times OPERATOR(pg_catalog.+) 1,"
-		"  error = EXCLUDED.error, last_at = EXCLUDED.last_at";
+	static const char query[] = "INSERT INTO smsflow.trigger_problem AS p (relation, sqlstate, error)"
+								" SELECT $1, $2, pg_catalog.regexp_replace(pg_catalog.left($3, 500), '[0-9]{5,}', '...', 'g')"
+								" WHERE pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended("
+								"  pg_catalog.concat('smsflow.trigger_problem ', $1, ' ', $2), 0))"
+								" ON CONFLICT (relation, sqlstate) DO UPDATE SET times = p.times OPERATOR(pg_catalog.+) 1,"
+								"  error = EXCLUDED.error, last_at = EXCLUDED.last_at";
 	const Problem *problem = argument;
-	Oid			types[3] = {OIDOID, TEXTOID, TEXTOID};
-	Datum		values[3] = {
-		ObjectIdGetDatum(problem->relation),
-		CStringGetTextDatum(unpack_sql_state(problem->error->sqlerrcode)),
-		CStringGetTextDatum(problem->error->message ? problem->error->message : "")
-	};
+	Oid types[3] = {OIDOID, TEXTOID, TEXTOID};
+	Datum values[3] = {ObjectIdGetDatum(problem->relation), CStringGetTextDatum(unpack_sql_state(problem->error->sqlerrcode)),
+					   CStringGetTextDatum(problem->error->message ? problem->error->message : "")};
 	SmsflowSavedUser saved;
 
 	if (!smsflow_become_owner(&saved))
@@ -404,11 +399,11 @@ ends_statement(const ErrorData *error)
 
 /* Runs work in a subtransaction; returns the error that was kept away from the store, or NULL. */
 static ErrorData *
-run_guarded(void (*work) (void *), void *argument)
+run_guarded(void (*work)(void *), void *argument)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -438,15 +433,13 @@ smsflow_watch_trigger(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	SmsflowWatch *watch;
-	Problem		problem;
-	Change		change;
+	Problem problem;
+	Change change;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("smsflow.watch_trigger() must be called as an AFTER ROW trigger"),
-				 errhint("Use smsflow.watch_carts() or smsflow.watch_orders().")));
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("smsflow.watch_trigger() must be called as an AFTER ROW trigger"),
+						errhint("Use smsflow.watch_carts() or smsflow.watch_orders().")));
 
 	change = change_of(trigger);
 	watch = smsflow_cached_watch(RelationGetRelid(change.relation));

@@ -28,31 +28,31 @@ typedef enum SmsflowMeaning
 
 typedef struct SmsflowColumn
 {
-	AttrNumber	number;			/* 0: the store has no such column */
-	char	   *key;			/* its name in event.data */
-	FmgrInfo	output;
-	FmgrInfo	to_jsonb;
+	AttrNumber number; /* 0: the store has no such column */
+	char *key;         /* its name in event.data */
+	FmgrInfo output;
+	FmgrInfo to_jsonb;
 } SmsflowColumn;
 
 /* What orders call a status, and what the event is to be called; empty: no event. */
 typedef struct SmsflowStatusName
 {
-	char	   *status;
-	char	   *suffix;
+	char *status;
+	char *suffix;
 } SmsflowStatusName;
 
 typedef struct SmsflowWatch
 {
-	Oid			relation;		/* hash key; a partition has an entry of its own */
-	bool		valid;
-	MemoryContext context;		/* of everything below */
-	int32		watch_id;		/* 0: the table is not watched any more */
-	int32		brand_id;
-	bool		is_order;
+	Oid relation; /* hash key; a partition has an entry of its own */
+	bool valid;
+	MemoryContext context; /* of everything below */
+	int32 watch_id;        /* 0: the table is not watched any more */
+	int32 brand_id;
+	bool is_order;
 	SmsflowColumn columns[WATCH_MEANINGS];
-	List	   *copied;			/* of SmsflowColumn: the mapping's "data" */
-	List	   *active;			/* of char *: status values of an open cart; NIL: every one */
-	List	   *status_names;	/* of SmsflowStatusName */
+	List *copied;       /* of SmsflowColumn: the mapping's "data" */
+	List *active;       /* of char *: status values of an open cart; NIL: every one */
+	List *status_names; /* of SmsflowStatusName */
 } SmsflowWatch;
 
 /* The cached watch of a relation, or NULL when it must be loaded. Never fails. */

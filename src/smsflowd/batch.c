@@ -36,15 +36,15 @@ struct batcher
 	struct spool *spool;
 	struct metrics *metrics;
 	struct database *database;
-	struct event *turn;			/* runs take_turn at the end of this turn of the event loop, or later */
+	struct event *turn; /* runs take_turn at the end of this turn of the event loop, or later */
 
 	struct callback_list pending;
-	long		pending_count;
-	struct callback_list flight;	/* oldest first; those from the spool before the others */
-	int			flight_count;
-	int			sent;			/* how many of the flight the running statement holds; 0 if none runs */
-	bool		one_by_one;		/* a batch was refused, its callbacks are now sent alone */
-	long		window;			/* callbacks per batch; small after trouble, doubled by each success */
+	long pending_count;
+	struct callback_list flight; /* oldest first; those from the spool before the others */
+	int flight_count;
+	int sent;        /* how many of the flight the running statement holds; 0 if none runs */
+	bool one_by_one; /* a batch was refused, its callbacks are now sent alone */
+	long window;     /* callbacks per batch; small after trouble, doubled by each success */
 };
 
 static int64_t
@@ -59,7 +59,7 @@ monotonic_ms(void)
 static struct slice
 record_of(const struct callback *callback)
 {
-	return (struct slice) {callback->record, callback->size};
+	return (struct slice){callback->record, callback->size};
 }
 
 static struct callback *
@@ -84,14 +84,14 @@ static void
 spool_pending(struct batcher *batcher)
 {
 	struct callback *callback;
-	bool		durable;
+	bool durable;
 
 	STAILQ_FOREACH(callback, &batcher->pending, next)
-		callback->in_spool = spool_append(batcher->spool, record_of(callback));
+	callback->in_spool = spool_append(batcher->spool, record_of(callback));
 	durable = spool_sync(batcher->spool);
 	while ((callback = shift(&batcher->pending)) != NULL)
 	{
-		bool		kept = durable && callback->in_spool;
+		bool kept = durable && callback->in_spool;
 
 		batcher->metrics->spooled += kept;
 		answer(callback, kept ? HTTP_OK : HTTP_SERVUNAVAIL);
@@ -109,7 +109,7 @@ add_to_flight(struct batcher *batcher, struct callback *callback)
 static void
 load_from_spool(struct batcher *batcher)
 {
-	size_t		bytes = 0;
+	size_t bytes = 0;
 
 	while (batcher->flight_count < batcher->window && bytes < BATCH_BYTES)
 	{
@@ -133,7 +133,7 @@ load_from_spool(struct batcher *batcher)
 static void
 load_from_pending(struct batcher *batcher)
 {
-	size_t		bytes = 0;
+	size_t bytes = 0;
 
 	while (batcher->flight_count < batcher->window && bytes < BATCH_BYTES && !STAILQ_EMPTY(&batcher->pending))
 	{
@@ -150,7 +150,7 @@ static bool
 is_due(struct batcher *batcher)
 {
 	const struct callback *oldest = STAILQ_FIRST(&batcher->pending);
-	int64_t		wait_ms;
+	int64_t wait_ms;
 	struct timeval wait;
 
 	if (oldest == NULL)
@@ -158,7 +158,7 @@ is_due(struct batcher *batcher)
 	wait_ms = oldest->due_ms - monotonic_ms();
 	if (wait_ms <= 0 || batcher->pending_count >= batcher->config->batch_max)
 		return true;
-	wait = (struct timeval) {wait_ms / 1000, wait_ms % 1000 * 1000};
+	wait = (struct timeval){wait_ms / 1000, wait_ms % 1000 * 1000};
 	event_add(batcher->turn, &wait);
 	return false;
 }
@@ -269,8 +269,8 @@ commit_one(struct batcher *batcher, const struct reply *reply)
 static void
 commit_sent(struct batcher *batcher, const PGresult *result)
 {
-	const long	batch_max = batcher->config->batch_max;
-	int			count = batcher->sent;
+	const long batch_max = batcher->config->batch_max;
+	int count = batcher->sent;
 	struct reply *replies = receive_replies(result, count);
 
 	database_trust(batcher->database);
@@ -303,7 +303,7 @@ on_error(struct batcher *batcher, const char *sqlstate)
 {
 	if (!receive_is_about_rows(sqlstate))
 	{
-		char		reason[32];
+		char reason[32];
 
 		snprintf(reason, sizeof(reason), "SQLSTATE %.5s", sqlstate);
 		database_distrust(batcher->database, reason);
@@ -337,8 +337,7 @@ batcher_open(struct event_base *base, const struct config *config, struct spool 
 
 	if (batcher == NULL)
 		return NULL;
-	*batcher = (struct batcher) {.base = base, .config = config, .spool = spool, .metrics = metrics,
-		.window = config->batch_max};
+	*batcher = (struct batcher){.base = base, .config = config, .spool = spool, .metrics = metrics, .window = config->batch_max};
 	STAILQ_INIT(&batcher->pending);
 	STAILQ_INIT(&batcher->flight);
 	batcher->turn = event_new(base, -1, 0, take_turn, batcher);

@@ -19,7 +19,7 @@ put_uint32(char *to, uint32_t value)
 uint32_t
 get_uint32(const char *from)
 {
-	uint32_t	value;
+	uint32_t value;
 
 	memcpy(&value, from, sizeof(value));
 	return ntohl(value);
@@ -39,8 +39,8 @@ struct callback *
 callback_new(const struct slice fields[FIELD_COUNT])
 {
 	struct callback *callback;
-	size_t		size = 0;
-	char	   *to;
+	size_t size = 0;
+	char *to;
 
 	for (int i = 0; i < FIELD_COUNT; i++)
 		size += 4 + fields[i].size;
@@ -61,7 +61,7 @@ callback_new(const struct slice fields[FIELD_COUNT])
 static bool
 is_record(struct slice record)
 {
-	size_t		position = 0;
+	size_t position = 0;
 
 	for (int i = 0; i < FIELD_COUNT; i++)
 	{
@@ -94,5 +94,5 @@ callback_field(const struct callback *callback, enum callback_field field)
 
 	for (int i = 0; i < (int) field; i++)
 		from += 4 + get_uint32(from);
-	return (struct slice) {from + 4, get_uint32(from)};
+	return (struct slice){from + 4, get_uint32(from)};
 }

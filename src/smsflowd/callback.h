@@ -13,18 +13,24 @@ struct exchange;
 /* The arguments of smsflow.receive_callbacks, in its order. */
 enum callback_field
 {
-	FIELD_GATEWAY, FIELD_METHOD, FIELD_PATH, FIELD_QUERY, FIELD_HEADERS, FIELD_BODY, FIELD_COUNT
+	FIELD_GATEWAY,
+	FIELD_METHOD,
+	FIELD_PATH,
+	FIELD_QUERY,
+	FIELD_HEADERS,
+	FIELD_BODY,
+	FIELD_COUNT
 };
 
 struct callback
 {
 	STAILQ_ENTRY(callback) next;
-	struct exchange *exchange;	/* who waits for the answer; NULL when read back from the spool */
-	int64_t		arrived_ms;		/* monotonic clock */
-	int64_t		due_ms;			/* monotonic clock: when it need not wait for company any more */
-	bool		in_spool;
-	size_t		size;			/* of record */
-	char		record[];		/* per field: 4 bytes of length, big-endian, then the bytes */
+	struct exchange *exchange; /* who waits for the answer; NULL when read back from the spool */
+	int64_t arrived_ms;        /* monotonic clock */
+	int64_t due_ms;            /* monotonic clock: when it need not wait for company any more */
+	bool in_spool;
+	size_t size;   /* of record */
+	char record[]; /* per field: 4 bytes of length, big-endian, then the bytes */
 };
 
 STAILQ_HEAD(callback_list, callback);
@@ -36,7 +42,7 @@ struct callback *callback_from_record(struct slice record);
 struct slice callback_field(const struct callback *callback, enum callback_field field);
 
 /* Big-endian 32-bit integers, as in records, in the spool and in PostgreSQL's binary formats. */
-void		put_uint32(char *to, uint32_t value);
-uint32_t	get_uint32(const char *from);
+void put_uint32(char *to, uint32_t value);
+uint32_t get_uint32(const char *from);
 
 #endif

@@ -15,16 +15,18 @@
 
 enum kind
 {
-	TEXT, NUMBER, SIZE
+	TEXT,
+	NUMBER,
+	SIZE
 };
 
 struct setting
 {
 	const char *name;
-	enum kind	kind;
-	size_t		offset;
-	long		lowest;
-	long		highest;
+	enum kind kind;
+	size_t offset;
+	long lowest;
+	long highest;
 };
 
 static const struct setting settings[] = {
@@ -55,7 +57,7 @@ static const struct config defaults = {
 static char *
 trim(char *text)
 {
-	size_t		length;
+	size_t length;
 
 	while (isspace((unsigned char) *text))
 		text++;
@@ -83,8 +85,8 @@ unit_factor(const char *unit)
 static const char *
 set_number(const struct setting *setting, const char *value, long *number)
 {
-	char	   *end;
-	long		factor = 1;
+	char *end;
+	long factor = 1;
 
 	errno = 0;
 	*number = strtol(value, &end, 10);
@@ -107,7 +109,7 @@ set_value(struct config *config, const char *name, const char *value)
 {
 	for (size_t i = 0; i < SETTING_COUNT; i++)
 	{
-		void	   *field = (char *) config + settings[i].offset;
+		void *field = (char *) config + settings[i].offset;
 
 		if (strcmp(name, settings[i].name) != 0)
 			continue;
@@ -127,10 +129,10 @@ static const char *
 check_listen(struct config *config)
 {
 	static const struct setting port_range = {"listen", NUMBER, 0, 1, 65535};
-	char	   *colon = strrchr(config->listen, ':');
+	char *colon = strrchr(config->listen, ':');
 	const char *host = config->listen;
-	size_t		length;
-	long		port;
+	size_t length;
+	long port;
 
 	if (colon == NULL || set_number(&port_range, colon + 1, &port) != NULL)
 		return "\"listen\" is not host:port";
@@ -177,8 +179,8 @@ check_whole(struct config *config)
 static const char *
 read_line(struct config *config, char *line)
 {
-	char	   *name = trim(line);
-	char	   *equals;
+	char *name = trim(line);
+	char *equals;
 
 	if (*name == '\0' || *name == '#')
 		return NULL;
@@ -192,8 +194,8 @@ read_line(struct config *config, char *line)
 static const char *
 read_lines(struct config *config, FILE *file, int *line_number)
 {
-	char	   *line = NULL;
-	size_t		capacity = 0;
+	char *line = NULL;
+	size_t capacity = 0;
 	const char *problem = NULL;
 
 	while (problem == NULL && getline(&line, &capacity, file) >= 0)
@@ -208,8 +210,8 @@ read_lines(struct config *config, FILE *file, int *line_number)
 bool
 config_read(const char *path, struct config *config, char *error, size_t error_size)
 {
-	FILE	   *file = fopen(path, "re");
-	int			line_number = 0;
+	FILE *file = fopen(path, "re");
+	int line_number = 0;
 	const char *problem;
 
 	*config = defaults;
@@ -236,9 +238,8 @@ config_apply_reload(struct config *running, const struct config *fresh)
 		if (settings[i].kind != TEXT)
 			memcpy((char *) running + settings[i].offset, (const char *) fresh + settings[i].offset, sizeof(long));
 
-	return strcmp(running->listen, fresh->listen) == 0 &&
-		strcmp(running->database, fresh->database) == 0 &&
-		strcmp(running->spool_dir, fresh->spool_dir) == 0;
+	return strcmp(running->listen, fresh->listen) == 0 && strcmp(running->database, fresh->database) == 0 &&
+		   strcmp(running->spool_dir, fresh->spool_dir) == 0;
 }
 
 void

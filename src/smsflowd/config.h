@@ -8,33 +8,33 @@
 struct config
 {
 	/* Read once, at start. */
-	char	   *listen;				/* as written: host:port or [host]:port */
-	char	   *database;			/* libpq connection string; may hold a password, never logged */
-	char	   *spool_dir;
+	char *listen;   /* as written: host:port or [host]:port */
+	char *database; /* libpq connection string; may hold a password, never logged */
+	char *spool_dir;
 
 	/* Derived from listen. */
-	char	   *listen_host;
+	char *listen_host;
 	unsigned short listen_port;
 
 	/* Reread on SIGHUP. */
-	long		spool_limit;		/* bytes */
-	long		batch_max;			/* callbacks per transaction */
-	long		batch_delay_ms;
-	long		max_body;			/* bytes */
-	long		max_headers;		/* bytes, request line included */
-	long		timeout_s;			/* seconds a connection may stay silent */
-	long		max_connections;
+	long spool_limit; /* bytes */
+	long batch_max;   /* callbacks per transaction */
+	long batch_delay_ms;
+	long max_body;    /* bytes */
+	long max_headers; /* bytes, request line included */
+	long timeout_s;   /* seconds a connection may stay silent */
+	long max_connections;
 };
 
 /*
  * Reads the file into config, starting from the defaults.  On failure returns false with "path:line: what is wrong"
  * in error, without the offending value, and config holds nothing that has to be freed.
  */
-bool		config_read(const char *path, struct config *config, char *error, size_t error_size);
+bool config_read(const char *path, struct config *config, char *error, size_t error_size);
 
 /* Takes over the settings that may change at run time; returns false if others differ and so need a restart. */
-bool		config_apply_reload(struct config *running, const struct config *fresh);
+bool config_apply_reload(struct config *running, const struct config *fresh);
 
-void		config_free(struct config *config);
+void config_free(struct config *config);
 
 #endif

@@ -24,12 +24,17 @@ static const struct timeval patience = {8, 0};
  * not have its way here.  Any other value is a choice of how much replication to wait for, and stays.
  */
 static const char setup_text[] =
-"SET statement_timeout = '5s';"
-"SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+	"SET statement_timeout = '5s';"
+	"SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 enum state
 {
-	AWAY, CONNECTING, SETUP, READY, BUSY, STOPPED
+	AWAY,
+	CONNECTING,
+	SETUP,
+	READY,
+	BUSY,
+	STOPPED
 };
 
 struct database
@@ -37,17 +42,17 @@ struct database
 	struct event_base *base;
 	const char *conninfo;
 	struct database_events events;
-	void	   *argument;
+	void *argument;
 
-	enum state	state;
-	PGconn	   *connection;
-	PGresult   *result;			/* of the statement that is running; the first error wins over rows */
+	enum state state;
+	PGconn *connection;
+	PGresult *result; /* of the statement that is running; the first error wins over rows */
 	struct event *socket;
-	short		watched;		/* what socket waits for */
-	struct event *timer;		/* next attempt, or end of patience */
-	int			delay_ms;
-	char		reason[32];
-	char		logged[256];	/* last trouble written to the log, not to be repeated */
+	short watched;       /* what socket waits for */
+	struct event *timer; /* next attempt, or end of patience */
+	int delay_ms;
+	char reason[32];
+	char logged[256]; /* last trouble written to the log, not to be repeated */
 };
 
 static void on_socket(evutil_socket_t descriptor, short what, void *argument);
@@ -75,8 +80,8 @@ watch(struct database *database, short what)
 	if (database->watched == what)
 		return;
 	unwatch(database);
-	database->socket = event_new(database->base, PQsocket(database->connection), (short) (what | EV_PERSIST), on_socket,
-								 database);
+	database->socket =
+		event_new(database->base, PQsocket(database->connection), (short) (what | EV_PERSIST), on_socket, database);
 	event_add(database->socket, NULL);
 	database->watched = what;
 }
@@ -89,12 +94,12 @@ static void
 log_trouble(struct database *database, const char *reason)
 {
 	const char *message = "";
-	char		line[sizeof(database->logged)];
+	char line[sizeof(database->logged)];
 
 	if (database->connection != NULL && PQstatus(database->connection) == CONNECTION_BAD)
 		message = PQerrorMessage(database->connection);
-	snprintf(line, sizeof(line), "database: %s%s%.*s", reason, *message != '\0' ? ": " : "",
-			 (int) strcspn(message, "\n"), message);
+	snprintf(line, sizeof(line), "database: %s%s%.*s", reason, *message != '\0' ? ": " : "", (int) strcspn(message, "\n"),
+			 message);
 	if (strcmp(line, database->logged) == 0)
 		return;
 	memcpy(database->logged, line, sizeof(line));
@@ -126,7 +131,7 @@ schedule_attempt(struct database *database)
 static void
 lose(struct database *database, const char *reason)
 {
-	bool		was_up = database_is_up(database);
+	bool was_up = database_is_up(database);
 
 	snprintf(database->reason, sizeof(database->reason), "%s", reason);
 	log_trouble(database, reason);
@@ -140,7 +145,7 @@ lose(struct database *database, const char *reason)
 static void
 flush(struct database *database)
 {
-	int			rest = PQflush(database->connection);
+	int rest = PQflush(database->connection);
 
 	if (rest < 0)
 		lose(database, "connection lost");
@@ -234,7 +239,7 @@ keep_result(struct database *database, PGresult *result)
 static void
 end_statement(struct database *database)
 {
-	PGresult   *result = database->result;
+	PGresult *result = database->result;
 
 	if (PQstatus(database->connection) == CONNECTION_BAD || result == NULL)
 	{
@@ -279,7 +284,7 @@ read_results(struct database *database)
 	}
 	while (!PQisBusy(database->connection))
 	{
-		PGresult   *result = PQgetResult(database->connection);
+		PGresult *result = PQgetResult(database->connection);
 
 		if (result == NULL)
 		{
@@ -315,8 +320,12 @@ database_open(struct event_base *base, const char *conninfo, struct database_eve
 
 	if (database == NULL)
 		return NULL;
-	*database = (struct database) {.base = base, .conninfo = conninfo, .events = events, .argument = argument,
-		.delay_ms = FIRST_DELAY_MS, .reason = "connecting"};
+	*database = (struct database){.base = base,
+								  .conninfo = conninfo,
+								  .events = events,
+								  .argument = argument,
+								  .delay_ms = FIRST_DELAY_MS,
+								  .reason = "connecting"};
 	database->timer = evtimer_new(base, on_timer, database);
 	start_connecting(database);
 	return database;
@@ -351,15 +360,15 @@ database_reason(const struct database *database)
 void
 database_send(struct database *database, const struct statement *statement)
 {
-	int			formats[16];
-	int			rest = -1;
+	int formats[16];
+	int rest = -1;
 
 	for (int i = 0; i < statement->count; i++)
 		formats[i] = 1;
 	database->state = BUSY;
 	event_add(database->timer, &patience);
-	if (PQsendQueryParams(database->connection, statement->text, statement->count, statement->types,
-						  statement->values, statement->lengths, formats, 0) != 0)
+	if (PQsendQueryParams(database->connection, statement->text, statement->count, statement->types, statement->values,
+						  statement->lengths, formats, 0) != 0)
 		rest = PQflush(database->connection);
 
 	/* A failure is reported from the event loop, not from within this call. */
@@ -384,7 +393,7 @@ database_distrust(struct database *database, const char *reason)
 void
 database_stop(struct database *database)
 {
-	bool		was_up = database_is_up(database);
+	bool was_up = database_is_up(database);
 
 	disconnect(database);
 	database->state = STOPPED;

@@ -11,8 +11,8 @@ struct exchange
 {
 	struct exchanges *all;
 	struct evhttp_request *request; /* NULL once the connection is gone */
-	enum route	route;
-	bool		replied;
+	enum route route;
+	bool replied;
 };
 
 static void
@@ -54,7 +54,7 @@ exchange_begin(struct exchanges *all, struct evhttp_request *request, enum route
 		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
 		return NULL;
 	}
-	*exchange = (struct exchange) {.all = all, .request = request, .route = route};
+	*exchange = (struct exchange){.all = all, .request = request, .route = route};
 	all->open++;
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_connection_closed, exchange);
 	evhttp_request_set_on_complete_cb(request, on_reply_written, exchange);

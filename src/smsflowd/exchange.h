@@ -16,8 +16,8 @@ struct exchanges
 {
 	struct event_base *base;
 	struct metrics *metrics;
-	unsigned	open;			/* not answered, or the answer is not yet handed to the kernel */
-	bool		draining;		/* close connections after their answer; leave the event loop when none is open */
+	unsigned open; /* not answered, or the answer is not yet handed to the kernel */
+	bool draining; /* close connections after their answer; leave the event loop when none is open */
 };
 
 /* Returns NULL when out of memory; the request has then been answered with 503. */
@@ -27,9 +27,9 @@ struct exchange *exchange_begin(struct exchanges *all, struct evhttp_request *re
  * Answers and ends the exchange; it must not be used afterwards.  content_type may be NULL.  A status outside
  * 200..599 is answered as 500.  Does nothing but clean up if the client has gone.
  */
-void		exchange_reply(struct exchange *exchange, int status, const char *content_type, struct slice body);
+void exchange_reply(struct exchange *exchange, int status, const char *content_type, struct slice body);
 
 /* Starts draining; leaves the event loop at once if nothing is open. */
-void		exchanges_drain(struct exchanges *all);
+void exchanges_drain(struct exchanges *all);
 
 #endif

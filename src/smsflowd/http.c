@@ -33,8 +33,8 @@ struct http
 	struct http_context context;
 	struct evhttp *server;
 	struct evhttp_bound_socket *socket;
-	struct event *resume;		/* accept again after running out of descriptors */
-	int			first_descriptor;	/* lower ones belong to the daemon itself */
+	struct event *resume; /* accept again after running out of descriptors */
+	int first_descriptor; /* lower ones belong to the daemon itself */
 };
 
 /* A connection just accepted, see check_connection. */
@@ -54,7 +54,7 @@ static void
 serve_health(struct http *http, struct exchange *exchange)
 {
 	const char *trouble = batcher_trouble(http->context.batcher);
-	char		text[64];
+	char text[64];
 
 	if (trouble == NULL)
 	{
@@ -76,7 +76,7 @@ serve_metrics(struct http *http, struct exchange *exchange)
 	exchanges->metrics->database_up = batcher_trouble(http->context.batcher) == NULL;
 	metrics_append(exchanges->metrics, text);
 	exchange_reply(exchange, HTTP_OK, "application/openmetrics-text; version=1.0.0; charset=utf-8",
-				   (struct slice) {(const char *) evbuffer_pullup(text, -1), evbuffer_get_length(text)});
+				   (struct slice){(const char *) evbuffer_pullup(text, -1), evbuffer_get_length(text)});
 	evbuffer_free(text);
 }
 
@@ -86,7 +86,7 @@ gateway_segment(const char *path)
 {
 	const char *start = strchr(path + 1, '/');
 	const char *token;
-	size_t		length;
+	size_t length;
 
 	if (start == NULL)
 		return slice_of(NULL);
@@ -95,15 +95,15 @@ gateway_segment(const char *path)
 	token = start + length;
 	if (*token == '/' && strchr(token + 1, '/') != NULL)
 		return slice_of(NULL);
-	return (struct slice) {start, length};
+	return (struct slice){start, length};
 }
 
 static char *
 decode_gateway(const char *path, struct slice *gateway)
 {
 	struct slice segment = gateway_segment(path);
-	char	   *encoded = strndup(segment.data, segment.size);
-	char	   *decoded = encoded != NULL ? evhttp_uridecode(encoded, 0, &gateway->size) : NULL;
+	char *encoded = strndup(segment.data, segment.size);
+	char *decoded = encoded != NULL ? evhttp_uridecode(encoded, 0, &gateway->size) : NULL;
 
 	free(encoded);
 	gateway->data = decoded;
@@ -125,8 +125,8 @@ make_callback(struct evhttp_request *request, struct slice gateway)
 	fields[FIELD_METHOD] = slice_of(evhttp_request_get_command(request) == EVHTTP_REQ_GET ? "GET" : "POST");
 	fields[FIELD_PATH] = slice_of(evhttp_uri_get_path(uri));
 	fields[FIELD_QUERY] = slice_of(evhttp_uri_get_query(uri));
-	fields[FIELD_HEADERS] = (struct slice) {(const char *) evbuffer_pullup(headers, -1), evbuffer_get_length(headers)};
-	fields[FIELD_BODY] = (struct slice) {(const char *) evbuffer_pullup(body, -1), evbuffer_get_length(body)};
+	fields[FIELD_HEADERS] = (struct slice){(const char *) evbuffer_pullup(headers, -1), evbuffer_get_length(headers)};
+	fields[FIELD_BODY] = (struct slice){(const char *) evbuffer_pullup(body, -1), evbuffer_get_length(body)};
 	if (text_is_valid(gateway) && text_is_valid(fields[FIELD_PATH]) && text_is_valid(fields[FIELD_QUERY]))
 		callback = callback_new(fields);
 	evbuffer_free(headers);
@@ -137,11 +137,11 @@ static int
 count_headers(const struct evkeyvalq *headers, const char *name)
 {
 	const struct evkeyval *header;
-	int			count = 0;
+	int count = 0;
 
 	TAILQ_FOREACH(header, headers, next)
-		if (evutil_ascii_strcasecmp(header->key, name) == 0)
-			count++;
+	if (evutil_ascii_strcasecmp(header->key, name) == 0)
+		count++;
 	return count;
 }
 
@@ -154,8 +154,8 @@ static int
 body_refusal(struct evhttp_request *request)
 {
 	struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
-	int			lengths = count_headers(headers, "Content-Length");
-	int			encodings = count_headers(headers, "Transfer-Encoding");
+	int lengths = count_headers(headers, "Content-Length");
+	int encodings = count_headers(headers, "Transfer-Encoding");
 
 	if (lengths + encodings > 1)
 		return HTTP_BADREQUEST;
@@ -171,7 +171,7 @@ serve_callback(struct http *http, struct evhttp_request *request, struct exchang
 {
 	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
 	struct slice gateway;
-	char	   *decoded = decode_gateway(path, &gateway);
+	char *decoded = decode_gateway(path, &gateway);
 	struct callback *callback;
 
 	if (decoded == NULL || gateway.size == 0)
@@ -226,10 +226,10 @@ static void
 on_request(struct evhttp_request *request, void *argument)
 {
 	struct http *http = argument;
-	enum route	route = route_of(evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request)));
+	enum route route = route_of(evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request)));
 	enum evhttp_cmd_type method = evhttp_request_get_command(request);
 	struct exchange *exchange = exchange_begin(http->context.exchanges, request, route);
-	int			refusal;
+	int refusal;
 
 	if (exchange == NULL)
 		return;
@@ -275,7 +275,7 @@ make_connection(struct event_base *base, void *argument)
 		free(newcomer);
 		return stream;
 	}
-	*newcomer = (struct newcomer) {argument, stream};
+	*newcomer = (struct newcomer){argument, stream};
 	bufferevent_incref(stream);
 	event_base_once(base, -1, EV_TIMEOUT, check_connection, newcomer, NULL);
 	return stream;
@@ -324,7 +324,7 @@ start_listening(struct http *http)
 static int
 find_first_descriptor(void)
 {
-	int			free_descriptor = dup(STDERR_FILENO);
+	int free_descriptor = dup(STDERR_FILENO);
 
 	close(free_descriptor);
 	return free_descriptor + SPARE_DESCRIPTORS;
@@ -333,7 +333,7 @@ find_first_descriptor(void)
 static void
 raise_descriptor_limit(const struct http *http)
 {
-	rlim_t		wanted = (rlim_t) (http->first_descriptor + http->context.config->max_connections + BACKLOG);
+	rlim_t wanted = (rlim_t) (http->first_descriptor + http->context.config->max_connections + BACKLOG);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)

@@ -25,9 +25,9 @@ struct http_context
 struct http *http_open(struct http_context context);
 
 /* Puts changed limits of the configuration into force, for new connections. */
-void		http_apply_limits(struct http *http);
+void http_apply_limits(struct http *http);
 
-void		http_stop_accepting(struct http *http);
-void		http_close(struct http *http);
+void http_stop_accepting(struct http *http);
+void http_close(struct http *http);
 
 #endif

@@ -11,11 +11,11 @@
 void
 log_line(const char *format, ...)
 {
-	char		stamp[32];
-	char		text[512];
-	time_t		now = time(NULL);
-	struct tm	utc;
-	va_list		arguments;
+	char stamp[32];
+	char text[512];
+	time_t now = time(NULL);
+	struct tm utc;
+	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);

@@ -37,8 +37,8 @@ struct service
 	struct batcher *batcher;
 	struct http *http;
 	struct event *signals[SIGNAL_COUNT];
-	struct event *deadline;		/* of the shutdown */
-	bool		gave_up;		/* the first deadline has passed */
+	struct event *deadline; /* of the shutdown */
+	bool gave_up;           /* the first deadline has passed */
 };
 
 static void
@@ -77,7 +77,7 @@ on_reload_signal(evutil_socket_t number, short what, void *argument)
 {
 	struct service *service = argument;
 	struct config fresh;
-	char		error[512];
+	char error[512];
 
 	(void) number;
 	(void) what;
@@ -121,15 +121,15 @@ start(struct service *service)
 	if (service->base == NULL)
 		return false;
 	watch_signals(service);
-	service->exchanges = (struct exchanges) {.base = service->base, .metrics = &service->metrics};
+	service->exchanges = (struct exchanges){.base = service->base, .metrics = &service->metrics};
 	service->spool = spool_open(service->config.spool_dir, service->config.spool_limit);
 	if (service->spool == NULL)
 		return false;
 	service->batcher = batcher_open(service->base, &service->config, service->spool, &service->metrics);
 	if (service->batcher == NULL)
 		return false;
-	service->http = http_open((struct http_context) {service->base, &service->config, &service->exchanges,
-							  service->batcher, service->spool});
+	service->http =
+		http_open((struct http_context){service->base, &service->config, &service->exchanges, service->batcher, service->spool});
 	return service->http != NULL;
 }
 
@@ -155,7 +155,7 @@ static const char *
 config_path_of(int argc, char **argv)
 {
 	const char *path = NULL;
-	int			option;
+	int option;
 
 	while ((option = getopt(argc, argv, "c:")) != -1)
 	{
@@ -170,8 +170,8 @@ int
 main(int argc, char **argv)
 {
 	struct service service = {.config_path = config_path_of(argc, argv)};
-	char		error[512];
-	bool		started;
+	char error[512];
+	bool started;
 
 	if (service.config_path == NULL)
 	{

@@ -11,20 +11,20 @@ static const char *const route_names[ROUTE_COUNT] = {"callback", "in", "healthz"
 static void
 append_value(struct evbuffer *text, const char *name, const char *type, const char *help, uint64_t value)
 {
-	evbuffer_add_printf(text, "# TYPE smsflowd_%s %s\n# HELP smsflowd_%s %s\nsmsflowd_%s%s %" PRIu64 "\n",
-						name, type, name, help, name, *type == 'c' ? "_total" : "", value);
+	evbuffer_add_printf(text, "# TYPE smsflowd_%s %s\n# HELP smsflowd_%s %s\nsmsflowd_%s%s %" PRIu64 "\n", name, type, name, help,
+						name, *type == 'c' ? "_total" : "", value);
 }
 
 static void
 append_requests(struct evbuffer *text, const struct metrics *metrics)
 {
 	evbuffer_add_printf(text, "# TYPE smsflowd_requests counter\n"
-						"# HELP smsflowd_requests Requests answered, by route and HTTP status.\n");
+							  "# HELP smsflowd_requests Requests answered, by route and HTTP status.\n");
 	for (int route = 0; route < ROUTE_COUNT; route++)
 		for (int status = 0; status <= HIGHEST_STATUS; status++)
 			if (metrics->requests[route][status] > 0)
-				evbuffer_add_printf(text, "smsflowd_requests_total{route=\"%s\",status=\"%d\"} %" PRIu64 "\n",
-									route_names[route], status, metrics->requests[route][status]);
+				evbuffer_add_printf(text, "smsflowd_requests_total{route=\"%s\",status=\"%d\"} %" PRIu64 "\n", route_names[route],
+									status, metrics->requests[route][status]);
 }
 
 void
@@ -38,7 +38,6 @@ metrics_append(const struct metrics *metrics, struct evbuffer *text)
 	append_value(text, "replayed", "counter", "Callbacks committed from the spool.", metrics->replayed);
 	append_value(text, "spool_bytes", "gauge", "Size of the spool file.", metrics->spool_bytes);
 	append_value(text, "open_exchanges", "gauge", "Requests not answered yet.", metrics->open_exchanges);
-	append_value(text, "database_up", "gauge", "1 when the database takes callbacks.",
-				 (uint64_t) metrics->database_up);
+	append_value(text, "database_up", "gauge", "1 when the database takes callbacks.", (uint64_t) metrics->database_up);
 	evbuffer_add_printf(text, "# EOF\n");
 }

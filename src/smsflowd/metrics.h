@@ -7,27 +7,32 @@
 
 enum route
 {
-	ROUTE_CALLBACK, ROUTE_IN, ROUTE_HEALTHZ, ROUTE_METRICS, ROUTE_OTHER, ROUTE_COUNT
+	ROUTE_CALLBACK,
+	ROUTE_IN,
+	ROUTE_HEALTHZ,
+	ROUTE_METRICS,
+	ROUTE_OTHER,
+	ROUTE_COUNT
 };
 
 #define HIGHEST_STATUS 599
 
 struct metrics
 {
-	uint64_t	requests[ROUTE_COUNT][HIGHEST_STATUS + 1];
-	uint64_t	batches;			/* transactions committed */
-	uint64_t	batch_rows;			/* callbacks committed in them */
-	uint64_t	refused;			/* callbacks the database refused one by one */
-	uint64_t	spooled;			/* callbacks written to the spool */
-	uint64_t	replayed;			/* callbacks committed from the spool */
+	uint64_t requests[ROUTE_COUNT][HIGHEST_STATUS + 1];
+	uint64_t batches;    /* transactions committed */
+	uint64_t batch_rows; /* callbacks committed in them */
+	uint64_t refused;    /* callbacks the database refused one by one */
+	uint64_t spooled;    /* callbacks written to the spool */
+	uint64_t replayed;   /* callbacks committed from the spool */
 
 	/* Gauges, set by whoever prints. */
-	uint64_t	spool_bytes;
-	uint64_t	open_exchanges;
-	int			database_up;
+	uint64_t spool_bytes;
+	uint64_t open_exchanges;
+	int database_up;
 };
 
 /* Appends the OpenMetrics 1.0 exposition. */
-void		metrics_append(const struct metrics *metrics, struct evbuffer *text);
+void metrics_append(const struct metrics *metrics, struct evbuffer *text);
 
 #endif

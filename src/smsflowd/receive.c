@@ -20,14 +20,12 @@
 
 #define ARRAY_HEADER_SIZE 20
 
-static const char call[] =
-"SELECT ordinal, status, content_type, body FROM smsflow.receive_callbacks($1, $2, $3, $4, $5, $6)";
+static const char call[] = "SELECT ordinal, status, content_type, body FROM smsflow.receive_callbacks($1, $2, $3, $4, $5, $6)";
 
 static const Oid element_types[FIELD_COUNT] = {TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID, JSONB_OID, BYTEA_OID};
 
-static const Oid array_types[FIELD_COUNT] = {
-	TEXT_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, TEXT_ARRAY_OID, JSONB_ARRAY_OID, BYTEA_ARRAY_OID
-};
+static const Oid array_types[FIELD_COUNT] = {TEXT_ARRAY_OID, TEXT_ARRAY_OID,  TEXT_ARRAY_OID,
+											 TEXT_ARRAY_OID, JSONB_ARRAY_OID, BYTEA_ARRAY_OID};
 
 /* A jsonb value in binary is its text behind a version number. */
 static size_t
@@ -40,7 +38,7 @@ static size_t
 array_size(const struct callback_list *list, int count, enum callback_field field)
 {
 	const struct callback *callback = STAILQ_FIRST(list);
-	size_t		size = ARRAY_HEADER_SIZE;
+	size_t size = ARRAY_HEADER_SIZE;
 
 	for (int i = 0; i < count; i++, callback = STAILQ_NEXT(callback, next))
 		size += 4 + prefix_size(field) + callback_field(callback, field).size;
@@ -82,7 +80,7 @@ put_array(char *to, const struct callback_list *list, int count, enum callback_f
 static char *
 allocate(size_t size)
 {
-	char	   *memory = malloc(size);
+	char *memory = malloc(size);
 
 	if (memory == NULL)
 	{
@@ -95,13 +93,13 @@ allocate(size_t size)
 void
 receive_send(struct database *database, const struct callback_list *list, int count)
 {
-	char	   *values[FIELD_COUNT];
-	int			lengths[FIELD_COUNT];
+	char *values[FIELD_COUNT];
+	int lengths[FIELD_COUNT];
 	const struct statement statement = {call, FIELD_COUNT, array_types, (const char *const *) values, lengths};
 
 	for (int field = 0; field < FIELD_COUNT; field++)
 	{
-		size_t		size = array_size(list, count, (enum callback_field) field);
+		size_t size = array_size(list, count, (enum callback_field) field);
 
 		values[field] = allocate(size);
 		lengths[field] = (int) size;
@@ -118,15 +116,15 @@ receive_replies(const PGresult *result, int count)
 	struct reply *replies = (struct reply *) allocate((size_t) count * sizeof(*replies));
 
 	for (int i = 0; i < count; i++)
-		replies[i] = (struct reply) {500, NULL, {NULL, 0}};
+		replies[i] = (struct reply){500, NULL, {NULL, 0}};
 	for (int row = 0; row < PQntuples(result); row++)
 	{
-		int			ordinal = atoi(PQgetvalue(result, row, 0));
+		int ordinal = atoi(PQgetvalue(result, row, 0));
 		struct slice body = {PQgetvalue(result, row, 3), (size_t) PQgetlength(result, row, 3)};
 
 		if (ordinal < 1 || ordinal > count)
 			continue;
-		replies[ordinal - 1] = (struct reply) {atoi(PQgetvalue(result, row, 1)), NULL, body};
+		replies[ordinal - 1] = (struct reply){atoi(PQgetvalue(result, row, 1)), NULL, body};
 		if (!PQgetisnull(result, row, 2))
 			replies[ordinal - 1].content_type = PQgetvalue(result, row, 2);
 	}

@@ -22,26 +22,26 @@
 #define REJECTED_FILE "rejected.spool"
 #define MAGIC "smsflow1"
 #define MAGIC_SIZE 8
-#define FRAME_SIZE 8			/* length and CRC in front of each record */
+#define FRAME_SIZE 8 /* length and CRC in front of each record */
 #define LONGEST_RECORD (32L << 20)
 
 struct spool
 {
-	int			directory;		/* locked as long as the spool is open */
-	int			file;			/* -1 while there is none */
-	int64_t		limit;
-	int64_t		committed;		/* offset of the oldest record not yet dropped */
-	int64_t		next;			/* offset of the next record to replay */
-	int64_t		size;			/* end of the durable records */
-	struct evbuffer *group;		/* frames not written yet */
-	char	   *record;			/* what spool_next returned last */
+	int directory; /* locked as long as the spool is open */
+	int file;      /* -1 while there is none */
+	int64_t limit;
+	int64_t committed;      /* offset of the oldest record not yet dropped */
+	int64_t next;           /* offset of the next record to replay */
+	int64_t size;           /* end of the durable records */
+	struct evbuffer *group; /* frames not written yet */
+	char *record;           /* what spool_next returned last */
 };
 
 /* CRC-32 as in IEEE 802.3, a bit at a time: spooling waits for the disk anyway. */
 static uint32_t
 checksum(struct slice bytes)
 {
-	uint32_t	crc = 0xFFFFFFFF;
+	uint32_t crc = 0xFFFFFFFF;
 
 	for (size_t i = 0; i < bytes.size; i++)
 	{
@@ -57,13 +57,13 @@ write_all(int file, struct slice bytes, int64_t offset)
 {
 	while (bytes.size > 0)
 	{
-		ssize_t		written = pwrite(file, bytes.data, bytes.size, offset);
+		ssize_t written = pwrite(file, bytes.data, bytes.size, offset);
 
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written <= 0)
 			return false;
-		bytes = (struct slice) {bytes.data + written, bytes.size - (size_t) written};
+		bytes = (struct slice){bytes.data + written, bytes.size - (size_t) written};
 		offset += written;
 	}
 	return true;
@@ -74,7 +74,7 @@ read_all(int file, char *to, size_t size, int64_t offset)
 {
 	while (size > 0)
 	{
-		ssize_t		got = pread(file, to, size, offset);
+		ssize_t got = pread(file, to, size, offset);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -91,7 +91,7 @@ read_all(int file, char *to, size_t size, int64_t offset)
 static int
 open_file(struct spool *spool, const char *name, int flags, int64_t *size)
 {
-	int			file = openat(spool->directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	int file = openat(spool->directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	struct stat status;
 
 	if (file < 0)
@@ -102,8 +102,7 @@ open_file(struct spool *spool, const char *name, int flags, int64_t *size)
 		if (*size >= MAGIC_SIZE)
 			return file;
 		*size = MAGIC_SIZE;
-		if (write_all(file, (struct slice) {MAGIC, MAGIC_SIZE}, 0) && fsync(file) == 0 &&
-			fsync(spool->directory) == 0)
+		if (write_all(file, (struct slice){MAGIC, MAGIC_SIZE}, 0) && fsync(file) == 0 && fsync(spool->directory) == 0)
 			return file;
 	}
 	close(file);
@@ -115,9 +114,9 @@ static struct slice
 read_record(struct spool *spool, int64_t offset, int64_t end)
 {
 	const struct slice none = {NULL, 0};
-	char		frame[FRAME_SIZE];
+	char frame[FRAME_SIZE];
 	struct slice record;
-	int64_t		length;
+	int64_t length;
 
 	if (end - offset < FRAME_SIZE || !read_all(spool->file, frame, FRAME_SIZE, offset))
 		return none;
@@ -128,7 +127,7 @@ read_record(struct spool *spool, int64_t offset, int64_t end)
 	spool->record = malloc((size_t) length);
 	if (spool->record == NULL || !read_all(spool->file, spool->record, (size_t) length, offset + FRAME_SIZE))
 		return none;
-	record = (struct slice) {spool->record, (size_t) length};
+	record = (struct slice){spool->record, (size_t) length};
 	return checksum(record) == get_uint32(frame + 4) ? record : none;
 }
 
@@ -136,8 +135,8 @@ read_record(struct spool *spool, int64_t offset, int64_t end)
 static bool
 check_records(struct spool *spool, int64_t file_size)
 {
-	int64_t		good = MAGIC_SIZE;
-	long		count = 0;
+	int64_t good = MAGIC_SIZE;
+	long count = 0;
 	struct slice record;
 
 	while (record = read_record(spool, good, file_size), record.size > 0)
@@ -159,8 +158,8 @@ check_records(struct spool *spool, int64_t file_size)
 static bool
 load_existing(struct spool *spool)
 {
-	char		magic[MAGIC_SIZE];
-	int64_t		file_size;
+	char magic[MAGIC_SIZE];
+	int64_t file_size;
 
 	spool->file = open_file(spool, SPOOL_FILE, 0, &file_size);
 	if (spool->file < 0)
@@ -194,8 +193,12 @@ spool_open(const char *directory, int64_t limit)
 
 	if (spool == NULL)
 		return NULL;
-	*spool = (struct spool) {.file = -1, .limit = limit, .committed = MAGIC_SIZE, .next = MAGIC_SIZE,
-		.size = MAGIC_SIZE, .group = evbuffer_new()};
+	*spool = (struct spool){.file = -1,
+							.limit = limit,
+							.committed = MAGIC_SIZE,
+							.next = MAGIC_SIZE,
+							.size = MAGIC_SIZE,
+							.group = evbuffer_new()};
 	spool->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (spool->directory >= 0 && flock(spool->directory, LOCK_EX | LOCK_NB) == 0 && load_existing(spool))
 	{
@@ -230,7 +233,7 @@ spool_set_limit(struct spool *spool, int64_t limit)
 static void
 add_frame(struct evbuffer *group, struct slice record)
 {
-	char		frame[FRAME_SIZE];
+	char frame[FRAME_SIZE];
 
 	put_uint32(frame, (uint32_t) record.size);
 	put_uint32(frame + 4, checksum(record));
@@ -241,7 +244,7 @@ add_frame(struct evbuffer *group, struct slice record)
 bool
 spool_append(struct spool *spool, struct slice record)
 {
-	int64_t		size = spool->size + (int64_t) evbuffer_get_length(spool->group);
+	int64_t size = spool->size + (int64_t) evbuffer_get_length(spool->group);
 
 	if (record.size > LONGEST_RECORD || size + FRAME_SIZE + (int64_t) record.size > spool->limit)
 		return false;
@@ -260,9 +263,9 @@ write_group(struct evbuffer *group, int file, int64_t offset)
 bool
 spool_sync(struct spool *spool)
 {
-	int64_t		length = (int64_t) evbuffer_get_length(spool->group);
-	int64_t		ignored;
-	bool		good;
+	int64_t length = (int64_t) evbuffer_get_length(spool->group);
+	int64_t ignored;
+	bool good;
 
 	if (length == 0)
 		return true;
@@ -314,8 +317,8 @@ void
 spool_reject(struct spool *spool, struct slice record)
 {
 	struct evbuffer *frame = evbuffer_new();
-	int64_t		size = 0;
-	int			file = open_file(spool, REJECTED_FILE, O_CREAT, &size);
+	int64_t size = 0;
+	int file = open_file(spool, REJECTED_FILE, O_CREAT, &size);
 
 	add_frame(frame, record);
 	if (file < 0 || size + (int64_t) evbuffer_get_length(frame) > spool->limit || !write_group(frame, file, size))

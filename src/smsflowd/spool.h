@@ -14,14 +14,14 @@ struct spool;
  * limit is in bytes.  Returns NULL after logging what is wrong.
  */
 struct spool *spool_open(const char *directory, int64_t limit);
-void		spool_close(struct spool *spool);
-void		spool_set_limit(struct spool *spool, int64_t limit);
+void spool_close(struct spool *spool);
+void spool_set_limit(struct spool *spool, int64_t limit);
 
 /* Adds a record to the group being collected; false if it does not fit within the limit. */
-bool		spool_append(struct spool *spool, struct slice record);
+bool spool_append(struct spool *spool, struct slice record);
 
 /* Makes the group durable.  On false (logged) none of the group is in the spool. */
-bool		spool_sync(struct spool *spool);
+bool spool_sync(struct spool *spool);
 
 /*
  * Replay, in the order of appending.  spool_next returns the next record, valid until the next call, or empty at the
@@ -29,13 +29,13 @@ bool		spool_sync(struct spool *spool);
  * the oldest record not dropped.  The file is deleted when its last record is dropped.
  */
 struct slice spool_next(struct spool *spool);
-void		spool_forget(struct spool *spool, struct slice record);
-void		spool_rewind(struct spool *spool);
+void spool_forget(struct spool *spool, struct slice record);
+void spool_rewind(struct spool *spool);
 
 /* Keeps a record the database refused in the file "rejected.spool", which has the same format. */
-void		spool_reject(struct spool *spool, struct slice record);
+void spool_reject(struct spool *spool, struct slice record);
 
-bool		spool_is_empty(const struct spool *spool);
-int64_t		spool_bytes(const struct spool *spool);
+bool spool_is_empty(const struct spool *spool);
+int64_t spool_bytes(const struct spool *spool);
 
 #endif

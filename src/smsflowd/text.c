@@ -2,7 +2,7 @@
  * Checks and conversions of text that comes from outside.  Everything handed to PostgreSQL as text or jsonb has
  * been through here, so that a client cannot make a batch fail with a few wrong bytes.
  */
-#define _GNU_SOURCE				/* strcasestr */
+#define _GNU_SOURCE /* strcasestr */
 #include "text.h"
 
 #include <stdint.h>
@@ -15,7 +15,7 @@ slice_of(const char *text)
 {
 	if (text == NULL)
 		text = "";
-	return (struct slice) {text, strlen(text)};
+	return (struct slice){text, strlen(text)};
 }
 
 /*
@@ -27,7 +27,7 @@ character_length(const unsigned char *byte, size_t available)
 {
 	unsigned char lowest = 0x80;
 	unsigned char highest = 0xBF;
-	size_t		length;
+	size_t length;
 
 	if (byte[0] < 0x80)
 		return byte[0] != 0 ? 1 : 0;
@@ -54,11 +54,11 @@ bool
 text_is_valid(struct slice text)
 {
 	const unsigned char *byte = (const unsigned char *) text.data;
-	size_t		position = 0;
+	size_t position = 0;
 
 	while (position < text.size)
 	{
-		size_t		length = character_length(byte + position, text.size - position);
+		size_t length = character_length(byte + position, text.size - position);
 
 		if (length == 0)
 			return false;
@@ -84,8 +84,8 @@ append_escaped(struct evbuffer *json, const char *value, bool is_utf8)
 static bool
 name_ends_with(const char *name, const char *ending)
 {
-	size_t		length = strlen(name);
-	size_t		ending_length = strlen(ending);
+	size_t length = strlen(name);
+	size_t ending_length = strlen(ending);
 
 	return length >= ending_length && strcasecmp(name + length - ending_length, ending) == 0;
 }
@@ -95,13 +95,9 @@ is_kept(const char *name)
 {
 	if (strcasestr(name, "cookie") != NULL)
 		return false;
-	return strncasecmp(name, "x-", 2) == 0 ||
-		strcasecmp(name, "content-type") == 0 ||
-		strcasecmp(name, "user-agent") == 0 ||
-		strcasecmp(name, "authorization") == 0 ||
-		strcasecmp(name, "webhook-id") == 0 ||
-		strcasestr(name, "signature") != NULL ||
-		name_ends_with(name, "-timestamp");
+	return strncasecmp(name, "x-", 2) == 0 || strcasecmp(name, "content-type") == 0 || strcasecmp(name, "user-agent") == 0 ||
+		   strcasecmp(name, "authorization") == 0 || strcasecmp(name, "webhook-id") == 0 ||
+		   strcasestr(name, "signature") != NULL || name_ends_with(name, "-timestamp");
 }
 
 static bool
@@ -140,8 +136,8 @@ append_values(struct evbuffer *json, const struct evkeyval *header)
 static void
 append_name(struct evbuffer *json, const char *name)
 {
-	char		lower[128];
-	size_t		length = strlen(name);
+	char lower[128];
+	size_t length = strlen(name);
 
 	if (length >= sizeof(lower))
 		length = sizeof(lower) - 1;

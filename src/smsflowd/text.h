@@ -11,20 +11,20 @@
 struct slice
 {
 	const char *data;
-	size_t		size;
+	size_t size;
 };
 
 /* The bytes of a C string; NULL counts as empty. */
 struct slice slice_of(const char *text);
 
 /* True if PostgreSQL takes the bytes as text in UTF-8: well-formed by RFC 3629, and no NUL. */
-bool		text_is_valid(struct slice text);
+bool text_is_valid(struct slice text);
 
 /*
  * Appends the headers worth keeping as a JSON object: lower-case names; repeated headers joined with ", " as in
  * RFC 9110, section 5.3.  Kept are content-type, user-agent, authorization, x-* and the headers that gateways put
  * signatures and their time stamps in; cookies never are.  A value that is not UTF-8 is read as ISO 8859-1.
  */
-void		text_append_headers(struct evbuffer *json, const struct evkeyvalq *headers);
+void text_append_headers(struct evbuffer *json, const struct evkeyvalq *headers);
 
 #endif

@@ -36,8 +36,8 @@
 static NameData
 enum_label(Oid value)
 {
-	HeapTuple	tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum(value));
-	NameData	label;
+	HeapTuple tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum(value));
+	NameData label;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for enum value %u", value);
@@ -49,7 +49,7 @@ enum_label(Oid value)
 SmsflowPurpose
 smsflow_purpose_from_oid(Oid value)
 {
-	NameData	label = enum_label(value);
+	NameData label = enum_label(value);
 	SmsflowPurpose purpose;
 
 	if (!smsflow_purpose_from_name(NameStr(label), strlen(NameStr(label)), &purpose))
@@ -60,7 +60,7 @@ smsflow_purpose_from_oid(Oid value)
 SmsflowLevel
 smsflow_level_from_oid(Oid value)
 {
-	NameData	label = enum_label(value);
+	NameData label = enum_label(value);
 	SmsflowLevel level;
 
 	if (!smsflow_level_from_name(NameStr(label), strlen(NameStr(label)), &level))
@@ -71,9 +71,8 @@ smsflow_level_from_oid(Oid value)
 Oid
 smsflow_enum_oid(Oid enum_type, const char *label)
 {
-	HeapTuple	tuple =
-		SearchSysCache2(ENUMTYPOIDNAME, ObjectIdGetDatum(enum_type), CStringGetDatum(label));
-	Oid			value;
+	HeapTuple tuple = SearchSysCache2(ENUMTYPOIDNAME, ObjectIdGetDatum(enum_type), CStringGetDatum(label));
+	Oid value;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for label \"%s\" of enum %u", label, enum_type);
@@ -98,8 +97,8 @@ check_instant(TimestampTz at)
 static int64_t *
 cell(SmsflowConsent *consent, int index)
 {
-	int			purpose = index / CELLS_PER_PURPOSE;
-	int			level = index % CELLS_PER_PURPOSE;
+	int purpose = index / CELLS_PER_PURPOSE;
+	int level = index % CELLS_PER_PURPOSE;
 
 	return level < SMSFLOW_LEVELS - 1 ? &consent->granted[purpose][level] : &consent->revoked[purpose];
 }
@@ -110,7 +109,7 @@ smsflow_consent_unpack(Datum datum)
 	struct varlena *packed = PG_DETOAST_DATUM_PACKED(datum);
 	const char *p = VARDATA_ANY(packed);
 	SmsflowConsent *consent = palloc(sizeof(SmsflowConsent));
-	uint32		mask;
+	uint32 mask;
 
 	smsflow_consent_clear(consent);
 	memcpy(&mask, p, sizeof(mask));
@@ -130,8 +129,8 @@ smsflow_consent_pack(const SmsflowConsent *consent)
 {
 	SmsflowConsent copy = *consent;
 	struct varlena *packed = palloc(VARHDRSZ + sizeof(uint32) + CELLS * sizeof(int64));
-	char	   *p = VARDATA(packed) + sizeof(uint32);
-	uint32		mask = 0;
+	char *p = VARDATA(packed) + sizeof(uint32);
+	uint32 mask = 0;
 
 	for (int i = 0; i < CELLS; i++)
 	{
@@ -164,9 +163,9 @@ smsflow_opt_out_unpack(Datum datum)
 Datum
 smsflow_opt_out_pack(const SmsflowOptOut *opt_out)
 {
-	size_t		size = VARHDRSZ + OPT_OUT_HEADER + opt_out->words_len;
+	size_t size = VARHDRSZ + OPT_OUT_HEADER + opt_out->words_len;
 	struct varlena *packed = palloc(size);
-	char	   *p = VARDATA(packed);
+	char *p = VARDATA(packed);
 
 	SET_VARSIZE(packed, size);
 	p[0] = (char) opt_out->purposes;
@@ -185,13 +184,12 @@ smsflow_pg_consent_in(PG_FUNCTION_ARGS)
 {
 	const char *text = PG_GETARG_CSTRING(0);
 	SmsflowConsent consent;
-	size_t		offset;
+	size_t offset;
 	SmsflowConsentError error = smsflow_consent_parse(text, strlen(text), &consent, &offset);
 
 	if (error != SMSFLOW_CONSENT_OK)
 		smsflow_ereturn(fcinfo->context, (Datum) 0, errcode(SMSFLOW_ERRCODE_INVALID_CONSENT),
-						errmsg("invalid input for type consent at character %d",
-							   pg_mbstrlen_with_len(text, (int) offset) + 1),
+						errmsg("invalid input for type consent at character %d", pg_mbstrlen_with_len(text, (int) offset) + 1),
 						errdetail("%s", smsflow_consent_error_text(error)),
 						errhint("The empty value is written \"none\"; another example is "
 								"\"promotional: written since 2026-01-05T10:00:00Z\"."));
@@ -202,7 +200,7 @@ PG_FUNCTION_INFO_V1(smsflow_pg_consent_out);
 Datum
 smsflow_pg_consent_out(PG_FUNCTION_ARGS)
 {
-	char		text[SMSFLOW_CONSENT_TEXT_SIZE];
+	char text[SMSFLOW_CONSENT_TEXT_SIZE];
 
 	smsflow_consent_format(PG_GETARG_CONSENT_P(0), text);
 	PG_RETURN_CSTRING(pstrdup(text));
@@ -222,8 +220,8 @@ PG_FUNCTION_INFO_V1(smsflow_pg_consent_recv);
 Datum
 smsflow_pg_consent_recv(PG_FUNCTION_ARGS)
 {
-	StringInfo	buf = (StringInfo) PG_GETARG_POINTER(0);
-	uint32		mask = pq_getmsgint(buf, sizeof(uint32));
+	StringInfo buf = (StringInfo) PG_GETARG_POINTER(0);
+	uint32 mask = pq_getmsgint(buf, sizeof(uint32));
 	SmsflowConsent consent;
 
 	check_received(mask >> CELLS == 0, "consent");
@@ -244,7 +242,7 @@ smsflow_pg_consent_send(PG_FUNCTION_ARGS)
 {
 	SmsflowConsent *consent = PG_GETARG_CONSENT_P(0);
 	StringInfoData buf;
-	uint32		mask = 0;
+	uint32 mask = 0;
 
 	for (int i = 0; i < CELLS; i++)
 	{
@@ -268,15 +266,14 @@ Datum
 smsflow_pg_opt_out_in(PG_FUNCTION_ARGS)
 {
 	const char *text = PG_GETARG_CSTRING(0);
-	size_t		len = strlen(text);
+	size_t len = strlen(text);
 	SmsflowOptOut opt_out;
-	size_t		offset;
+	size_t offset;
 	SmsflowOptOutError error = smsflow_opt_out_parse(text, len, palloc(len + 1), &opt_out, &offset);
 
 	if (error != SMSFLOW_OPT_OUT_OK)
 		smsflow_ereturn(fcinfo->context, (Datum) 0, errcode(SMSFLOW_ERRCODE_INVALID_CONSENT),
-						errmsg("invalid input for type opt_out at character %d",
-							   pg_mbstrlen_with_len(text, (int) offset) + 1),
+						errmsg("invalid input for type opt_out at character %d", pg_mbstrlen_with_len(text, (int) offset) + 1),
 						errdetail("%s", smsflow_opt_out_error_text(error)),
 						errhint("An example is 'cart, promotional by keyword at 2026-02-01T08:00:00Z "
 								"saying \"STOP\"'."));
@@ -288,7 +285,7 @@ Datum
 smsflow_pg_opt_out_out(PG_FUNCTION_ARGS)
 {
 	SmsflowOptOut *opt_out = PG_GETARG_OPT_OUT_P(0);
-	char	   *text = palloc(smsflow_opt_out_text_size(opt_out));
+	char *text = palloc(smsflow_opt_out_text_size(opt_out));
 
 	smsflow_opt_out_format(opt_out, text);
 	PG_RETURN_CSTRING(text);
@@ -298,10 +295,10 @@ PG_FUNCTION_INFO_V1(smsflow_pg_opt_out_recv);
 Datum
 smsflow_pg_opt_out_recv(PG_FUNCTION_ARGS)
 {
-	StringInfo	buf = (StringInfo) PG_GETARG_POINTER(0);
-	int			purposes = pq_getmsgbyte(buf);
-	int			channel = pq_getmsgbyte(buf);
-	int			words_len;
+	StringInfo buf = (StringInfo) PG_GETARG_POINTER(0);
+	int purposes = pq_getmsgbyte(buf);
+	int channel = pq_getmsgbyte(buf);
+	int words_len;
 	SmsflowOptOut opt_out = {0};
 
 	check_received(purposes != 0 && (purposes & ~SMSFLOW_OPT_OUT_PURPOSE_MASK) == 0, "opt_out");
@@ -373,7 +370,7 @@ smsflow_pg_consent_grant(PG_FUNCTION_ARGS)
 	SmsflowConsent *consent = PG_GETARG_CONSENT_P(0);
 	SmsflowPurpose purpose = smsflow_purpose_from_oid(PG_GETARG_OID(1));
 	SmsflowLevel level = smsflow_level_from_oid(PG_GETARG_OID(2));
-	int64		at = check_instant(PG_GETARG_TIMESTAMPTZ(3));
+	int64 at = check_instant(PG_GETARG_TIMESTAMPTZ(3));
 
 	if (level == SMSFLOW_LEVEL_NONE)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("level \"none\" cannot be granted"),
@@ -407,10 +404,10 @@ smsflow_pg_permits(PG_FUNCTION_ARGS)
 static uint8
 purposes_from_array(ArrayType *array)
 {
-	Datum	   *elements;
-	bool	   *nulls;
-	int			count;
-	uint8		purposes = 0;
+	Datum *elements;
+	bool *nulls;
+	int count;
+	uint8 purposes = 0;
 
 	deconstruct_array(array, ARR_ELEMTYPE(array), sizeof(Oid), true, TYPALIGN_INT, &elements, &nulls, &count);
 	for (int i = 0; i < count; i++)
@@ -431,10 +428,10 @@ channel_from_text(text *name)
 	SmsflowChannel channel;
 
 	if (!smsflow_channel_from_name(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), &channel))
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
-						errmsg("unknown opt-out channel \"%s\"", text_to_cstring(name)),
-						errdetail("An opt-out comes through a channel that smsflow knows."),
-						errhint("Use keyword, api, web, support, carrier, complaint or erasure.")));
+		ereport(ERROR,
+				(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown opt-out channel \"%s\"", text_to_cstring(name)),
+				 errdetail("An opt-out comes through a channel that smsflow knows."),
+				 errhint("Use keyword, api, web, support, carrier, complaint or erasure.")));
 	return channel;
 }
 
@@ -461,7 +458,7 @@ smsflow_pg_make_opt_out(PG_FUNCTION_ARGS)
 	opt_out.at = check_instant(PG_GETARG_TIMESTAMPTZ(3));
 	if (!PG_ARGISNULL(2))
 	{
-		text	   *words = PG_GETARG_TEXT_PP(2);
+		text *words = PG_GETARG_TEXT_PP(2);
 
 		opt_out.words = VARDATA_ANY(words);
 		opt_out.words_len = VARSIZE_ANY_EXHDR(words);
@@ -474,7 +471,7 @@ smsflow_pg_make_opt_out(PG_FUNCTION_ARGS)
 static void
 append_instant(StringInfo json, int64 at)
 {
-	char		text[SMSFLOW_INSTANT_TEXT_SIZE];
+	char text[SMSFLOW_INSTANT_TEXT_SIZE];
 
 	smsflow_instant_format(at, text);
 	appendStringInfo(json, "\"%s\"", text);
@@ -499,8 +496,7 @@ append_purpose(StringInfo json, const SmsflowConsent *consent, SmsflowPurpose pu
 	if (grants.len == 0 && consent->revoked[purpose] == SMSFLOW_NEVER)
 		return;
 	appendStringInfo(json, "%s\"%s\": {\"level\": \"%s\", \"granted\": {%s}, \"revoked\": ", json->len > 1 ? ", " : "",
-					 smsflow_purpose_name(purpose), smsflow_level_name(smsflow_consent_level(consent, purpose)),
-					 grants.data);
+					 smsflow_purpose_name(purpose), smsflow_level_name(smsflow_consent_level(consent, purpose)), grants.data);
 	if (consent->revoked[purpose] == SMSFLOW_NEVER)
 		appendStringInfoString(json, "null");
 	else

@@ -28,9 +28,9 @@
 static char *
 mask_text(const char *text, size_t len)
 {
-	size_t		shown = Min(len / 3, SHOWN_PREFIX);
-	size_t		total = Min(len, SHOWN_LENGTH);
-	char	   *masked = palloc(total + 1);
+	size_t shown = Min(len / 3, SHOWN_PREFIX);
+	size_t total = Min(len, SHOWN_LENGTH);
+	char *masked = palloc(total + 1);
 
 	for (size_t i = 0; i < total; i++)
 		masked[i] = i < shown && text[i] >= ' ' && text[i] <= '~' ? text[i] : '*';
@@ -44,8 +44,7 @@ invalid_phone(Node *escontext, const char *text, size_t len, SmsflowPhoneError e
 {
 	smsflow_ereturn(escontext, (Datum) 0, errcode(SMSFLOW_ERRCODE_INVALID_PHONE),
 					errmsg("invalid phone number: \"%s\"", mask_text(text, len)),
-					errdetail("It was refused because %s.", smsflow_phone_error_text(error)),
-					errhint("%s", hint));
+					errdetail("It was refused because %s.", smsflow_phone_error_text(error)), errhint("%s", hint));
 }
 
 PG_FUNCTION_INFO_V1(smsflow_pg_phone_in);
@@ -53,8 +52,8 @@ Datum
 smsflow_pg_phone_in(PG_FUNCTION_ARGS)
 {
 	const char *text = PG_GETARG_CSTRING(0);
-	size_t		len = strlen(text);
-	int64_t		phone = 0;
+	size_t len = strlen(text);
+	int64_t phone = 0;
 	SmsflowPhoneError error = smsflow_phone_parse(text, len, &phone);
 
 	if (error != PHONE_OK)
@@ -68,7 +67,7 @@ PG_FUNCTION_INFO_V1(smsflow_pg_phone_out);
 Datum
 smsflow_pg_phone_out(PG_FUNCTION_ARGS)
 {
-	char	   *out = palloc(SMSFLOW_PHONE_BUFSIZE);
+	char *out = palloc(SMSFLOW_PHONE_BUFSIZE);
 
 	smsflow_phone_format(PG_GETARG_PHONE(0), out);
 	PG_RETURN_CSTRING(out);
@@ -78,12 +77,11 @@ PG_FUNCTION_INFO_V1(smsflow_pg_phone_recv);
 Datum
 smsflow_pg_phone_recv(PG_FUNCTION_ARGS)
 {
-	StringInfo	buf = (StringInfo) PG_GETARG_POINTER(0);
-	int64		phone = pq_getmsgint64(buf);
+	StringInfo buf = (StringInfo) PG_GETARG_POINTER(0);
+	int64 phone = pq_getmsgint64(buf);
 
 	if (!smsflow_phone_valid(phone))
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_PHONE),
-						errmsg("invalid binary phone number"),
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_PHONE), errmsg("invalid binary phone number"),
 						errdetail("The value is not the number formed by the digits of an E.164 phone number."),
 						errhint("Send the digits after the \"+\" as one 64-bit integer in network byte order.")));
 	PG_RETURN_PHONE(phone);
@@ -112,13 +110,12 @@ default_region(void)
 int64
 smsflow_phone_from_text(const char *text, size_t len, const char *region)
 {
-	int64_t		phone = 0;
+	int64_t phone = 0;
 	SmsflowPhoneError error;
 
 	if (region == NULL)
 		region = default_region();
-	error = region != NULL ? smsflow_phone_parse_national(text, len, region, &phone)
-						   : smsflow_phone_parse(text, len, &phone);
+	error = region != NULL ? smsflow_phone_parse_national(text, len, region, &phone) : smsflow_phone_parse(text, len, &phone);
 	if (error == PHONE_UNKNOWN_REGION)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown region \"%s\"", region),
 						errdetail("Regions with a numbering plan have a two-letter code, ISO 3166-1 alpha-2."),
@@ -135,8 +132,8 @@ PG_FUNCTION_INFO_V1(smsflow_pg_parse_phone);
 Datum
 smsflow_pg_parse_phone(PG_FUNCTION_ARGS)
 {
-	text	   *number;
-	char	   *region;
+	text *number;
+	char *region;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -152,7 +149,7 @@ smsflow_pg_try_parse_phone(PG_FUNCTION_ARGS)
 {
 	const char *region = PG_ARGISNULL(1) ? default_region() : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	const char *number;
-	int64_t		phone;
+	int64_t phone;
 	SmsflowPhoneError error;
 
 	if (PG_ARGISNULL(0))
@@ -204,9 +201,9 @@ PG_FUNCTION_INFO_V1(smsflow_pg_phone_time_zones);
 Datum
 smsflow_pg_phone_time_zones(PG_FUNCTION_ARGS)
 {
-	int			count = 0;
+	int count = 0;
 	const char *const *zones = smsflow_phone_time_zones(PG_GETARG_PHONE(0), &count);
-	Datum	   *elements = palloc(sizeof(Datum) * (count + 1));
+	Datum *elements = palloc(sizeof(Datum) * (count + 1));
 
 	for (int i = 0; i < count; i++)
 		elements[i] = CStringGetTextDatum(zones[i]);
@@ -217,8 +214,8 @@ PG_FUNCTION_INFO_V1(smsflow_pg_phone_mask);
 Datum
 smsflow_pg_phone_mask(PG_FUNCTION_ARGS)
 {
-	char		out[SMSFLOW_PHONE_BUFSIZE];
-	size_t		len = smsflow_phone_mask(PG_GETARG_PHONE(0), out);
+	char out[SMSFLOW_PHONE_BUFSIZE];
+	size_t len = smsflow_phone_mask(PG_GETARG_PHONE(0), out);
 
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out, (int) len));
 }

@@ -24,8 +24,8 @@
 static const char *
 utf8_from_text(text *body, size_t *len)
 {
-	int			server_len = (int) VARSIZE_ANY_EXHDR(body);
-	char	   *utf8 = pg_server_to_any(VARDATA_ANY(body), server_len, PG_UTF8);
+	int server_len = (int) VARSIZE_ANY_EXHDR(body);
+	char *utf8 = pg_server_to_any(VARDATA_ANY(body), server_len, PG_UTF8);
 
 	*len = utf8 == VARDATA_ANY(body) ? (size_t) server_len : strlen(utf8);
 	return utf8;
@@ -35,7 +35,7 @@ utf8_from_text(text *body, size_t *len)
 static Datum
 result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
-	TupleDesc	desc;
+	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -46,11 +46,11 @@ PG_FUNCTION_INFO_V1(smsflow_pg_message_parts);
 Datum
 smsflow_pg_message_parts(PG_FUNCTION_ARGS)
 {
-	size_t		len;
+	size_t len;
 	const char *body = utf8_from_text(PG_GETARG_TEXT_PP(0), &len);
 	SmsflowParts parts;
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
+	Datum values[3];
+	bool nulls[3] = {false, false, false};
 
 	if (!smsflow_message_parts(body, len, &parts))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("message text is not valid UTF-8"),
@@ -66,10 +66,10 @@ PG_FUNCTION_INFO_V1(smsflow_pg_smart_encode);
 Datum
 smsflow_pg_smart_encode(PG_FUNCTION_ARGS)
 {
-	size_t		len;
+	size_t len;
 	const char *body = utf8_from_text(PG_GETARG_TEXT_PP(0), &len);
-	size_t		size = len + len / 2; /* the most that it writes */
-	char	   *encoded = palloc(size + 1);
+	size_t size = len + len / 2; /* the most that it writes */
+	char *encoded = palloc(size + 1);
 
 	len = smsflow_smart_encode(body, len, encoded, size);
 	encoded[len] = '\0';
@@ -80,12 +80,12 @@ PG_FUNCTION_INFO_V1(smsflow_pg_classify_reply);
 Datum
 smsflow_pg_classify_reply(PG_FUNCTION_ARGS)
 {
-	size_t		len;
+	size_t len;
 	const char *body = utf8_from_text(PG_GETARG_TEXT_PP(0), &len);
 	const char *rule = NULL;
 	SmsflowReplyAction action = smsflow_classify_reply(body, len, &rule);
-	Datum		values[2] = {0};
-	bool		nulls[2] = {false, rule == NULL};
+	Datum values[2] = {0};
+	bool nulls[2] = {false, rule == NULL};
 
 	values[0] = CStringGetTextDatum(smsflow_reply_action_name(action));
 	if (rule != NULL)
@@ -99,7 +99,7 @@ smsflow_pg_classify_reply(PG_FUNCTION_ARGS)
 static JsonbValue *
 array_element(JsonbContainer *array, const char *step, size_t len)
 {
-	uint32		index = 0;
+	uint32 index = 0;
 
 	if (len > 9)
 		return NULL;
@@ -179,12 +179,11 @@ append_rendered(void *ctx, const char *text, size_t len)
 static void
 raise_template_error(const char *body, const SmsflowTemplateError *err)
 {
-	int			position = pg_mbstrlen_with_len(body, (int) err->offset) + 1;
-	char	   *excerpt = pnstrdup(body + err->offset, err->length);
+	int position = pg_mbstrlen_with_len(body, (int) err->offset) + 1;
+	char *excerpt = pnstrdup(body + err->offset, err->length);
 
 	if (err->code == SMSFLOW_TEMPLATE_MISSING)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE),
-						errmsg("template variable \"%s\" has no value", excerpt),
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("template variable \"%s\" has no value", excerpt),
 						errdetail("%s It stands at character %d.", smsflow_template_error_text(err->code), position),
 						errhint("Pass a text, number or boolean for it, or write a default: {{%s|text}}.", excerpt)));
 	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("invalid template at character %d", position),
@@ -210,7 +209,7 @@ char *
 smsflow_render_template(const char *body, Jsonb *vars)
 {
 	SmsflowTemplateError err;
-	char	   *rendered = render(body, vars, &err);
+	char *rendered = render(body, vars, &err);
 
 	if (rendered == NULL)
 		raise_template_error(body, &err);
@@ -221,7 +220,7 @@ char *
 smsflow_try_render(const char *body, Jsonb *vars, char **missing)
 {
 	SmsflowTemplateError err;
-	char	   *rendered = render(body, vars, &err);
+	char *rendered = render(body, vars, &err);
 
 	if (rendered == NULL)
 		*missing = pnstrdup(body + err.offset, err.length);
@@ -240,7 +239,7 @@ smsflow_require_template(const char *body)
 void
 smsflow_count_parts(const char *body, SmsflowParts *parts)
 {
-	char	   *utf8 = pg_server_to_any(body, (int) strlen(body), PG_UTF8);
+	char *utf8 = pg_server_to_any(body, (int) strlen(body), PG_UTF8);
 
 	if (!smsflow_message_parts(utf8, strlen(utf8), parts))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("message text is not valid UTF-8"),
@@ -257,7 +256,7 @@ PG_FUNCTION_INFO_V1(smsflow_pg_render);
 Datum
 smsflow_pg_render(PG_FUNCTION_ARGS)
 {
-	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	PG_RETURN_TEXT_P(cstring_to_text(smsflow_render_template(body, PG_GETARG_JSONB_P(1))));
 }

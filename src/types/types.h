@@ -54,7 +54,7 @@ extern SmsflowPurpose smsflow_purpose_from_oid(Oid value);
 extern SmsflowLevel smsflow_level_from_oid(Oid value);
 
 /* smsflow_enum_oid returns the value of an enum type that has the given label. */
-extern Oid	smsflow_enum_oid(Oid enum_type, const char *label);
+extern Oid smsflow_enum_oid(Oid enum_type, const char *label);
 
 /* ---- templates ---- */
 

@@ -12,7 +12,7 @@
 
 #include "types/types.h"
 
-#define SECONDS(n) ((int64) (n) * USECS_PER_SEC)
+#define SECONDS(n) ((int64) (n) *USECS_PER_SEC)
 
 /* A gateway may ask for any pause; more than this is taken for a mistake. */
 #define MAX_PAUSE SECONDS(3600)
@@ -23,9 +23,9 @@
 typedef struct Reading
 {
 	const SmsflowAnswer *answer;
-	char	   *body;				/* valid text, or "" */
-	size_t		length;
-	Jsonb	   *json;				/* NULL: not JSON */
+	char *body; /* valid text, or "" */
+	size_t length;
+	Jsonb *json; /* NULL: not JSON */
 } Reading;
 
 /* ---- reading the body ---- */
@@ -54,7 +54,7 @@ parse_json(char *text)
 static Reading
 read_answer(const SmsflowAnswer *answer)
 {
-	Reading		reading = {.answer = answer, .body = "", .length = 0, .json = NULL};
+	Reading reading = {.answer = answer, .body = "", .length = 0, .json = NULL};
 
 	if (answer->body_length == 0 || memchr(answer->body, '\0', answer->body_length) ||
 		!pg_verify_mbstr(GetDatabaseEncoding(), answer->body, (int) answer->body_length, true))
@@ -76,7 +76,7 @@ matches(const Reading *reading, text *pattern, int groups, regmatch_t *found)
 static void
 copy_clipped(const char *text, size_t length, char *out, size_t size)
 {
-	int			clipped = pg_mbcliplen(text, (int) length, (int) size - 1);
+	int clipped = pg_mbcliplen(text, (int) length, (int) size - 1);
 
 	memcpy(out, text, clipped);
 	out[clipped] = '\0';
@@ -86,7 +86,7 @@ static void
 copy_path(const Reading *reading, const char *path, char *out, size_t size)
 {
 	const char *text;
-	size_t		length;
+	size_t length;
 
 	if (path && reading->json && smsflow_jsonb_text(reading->json, path, &text, &length))
 		copy_clipped(text, length, out, size);
@@ -96,7 +96,7 @@ copy_path(const Reading *reading, const char *path, char *out, size_t size)
 static void
 copy_group(const Reading *reading, text *pattern, char *out, size_t size)
 {
-	regmatch_t	found[2];
+	regmatch_t found[2];
 	const char *start = reading->body;
 	const char *end;
 
@@ -124,15 +124,16 @@ is_success(const Reading *reading, const Gateway *gateway)
 static bool
 class_by_rule(const Reading *reading, const Gateway *gateway, const char *code, SmsflowClass *class)
 {
-	char	   *status = psprintf("http:%d", reading->answer->status);
+	char *status = psprintf("http:%d", reading->answer->status);
 
 	for (int pass = 0; pass < 3; pass++)
 		for (int i = 0; i < gateway->rule_count; i++)
 		{
 			const ErrorRule *rule = &gateway->rules[i];
-			bool		applies = pass == 0 ? code[0] != '\0' && strcmp(rule->code, code) == 0 :
-			pass == 1 ? strncmp(rule->code, "text:", 5) == 0 && strncmp(reading->body, rule->code + 5, strlen(rule->code + 5)) == 0 :
-			strcmp(rule->code, status) == 0;
+			bool applies = pass == 0   ? code[0] != '\0' && strcmp(rule->code, code) == 0
+						   : pass == 1 ? strncmp(rule->code, "text:", 5) == 0 &&
+											 strncmp(reading->body, rule->code + 5, strlen(rule->code + 5)) == 0
+									   : strcmp(rule->code, status) == 0;
 
 			if (applies)
 			{
@@ -205,7 +206,7 @@ throttle_pause(const SmsflowAnswer *answer)
 static void
 hold(Job *job, const SmsflowAnswer *answer)
 {
-	int64		pause = job->class == CLASS_THROTTLED ? throttle_pause(answer) : CONFIGURATION_PAUSE;
+	int64 pause = job->class == CLASS_THROTTLED ? throttle_pause(answer) : CONFIGURATION_PAUSE;
 
 	job->outcome = OUTCOME_RETRY;
 	job->sender->paused_until = Max(job->sender->paused_until, worker.clock->monotonic() + pause);
@@ -220,7 +221,7 @@ hold(Job *job, const SmsflowAnswer *answer)
 static void
 route_failed(Gateway *gateway, uint64 seed)
 {
-	int64		now = worker.clock->monotonic();
+	int64 now = worker.clock->monotonic();
 
 	/* Requests that were under way together failed together: once is enough. */
 	if (gateway->paused_until > now)
@@ -288,7 +289,7 @@ keep_code(Job *job, const Reading *reading)
 static void
 interpret(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
 {
-	Reading		reading = read_answer(answer);
+	Reading reading = read_answer(answer);
 
 	if (answer->wire == WIRE_YES && is_success(&reading, gateway))
 		accept(job, &reading, gateway);
@@ -321,8 +322,8 @@ interpret_guarded(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
 void
 answer_received(const SmsflowAnswer *answer)
 {
-	Job		   *job = answer->tag;
-	Gateway    *gateway = job->sender->gateway;
+	Job *job = answer->tag;
+	Gateway *gateway = job->sender->gateway;
 
 	gateway->in_flight--;
 	worker.in_flight--;

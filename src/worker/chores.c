@@ -29,21 +29,22 @@
 typedef struct Tail
 {
 	const char *name;
-	const char *late_query;		/* $1 low, $2 cursor, $3 transactions */
-	const char *new_query;		/* $1 cursor, $2 limit */
-	const char *process;		/* $1 ids */
-	const char *problem;		/* $1 id, $2 message, $3 sqlstate */
-	SPIPlanPtr	late_plan;
-	SPIPlanPtr	new_plan;
-	bool		loaded;
-	bool		pending;			/* something may be there */
-	int64		cursor_id;
-	Late		late;
+	const char *late_query; /* $1 low, $2 cursor, $3 transactions */
+	const char *new_query;  /* $1 cursor, $2 limit */
+	const char *process;    /* $1 ids */
+	const char *problem;    /* $1 id, $2 message, $3 sqlstate */
+	SPIPlanPtr late_plan;
+	SPIPlanPtr new_plan;
+	bool loaded;
+	bool pending; /* something may be there */
+	int64 cursor_id;
+	Late late;
 } Tail;
 
 static Tail events = {
 	.name = "event",
-	.late_query = "SELECT event_id FROM smsflow.event WHERE event_id > $1 AND event_id <= $2 AND xid = ANY ($3) ORDER BY event_id",
+	.late_query =
+		"SELECT event_id FROM smsflow.event WHERE event_id > $1 AND event_id <= $2 AND xid = ANY ($3) ORDER BY event_id",
 	.new_query = "SELECT event_id FROM smsflow.event WHERE event_id > $1 ORDER BY event_id LIMIT $2",
 	.process = "SELECT smsflow.process_events($1), smsflow.attribute_orders($1)",
 	.problem = "INSERT INTO smsflow.event_problem (event_id, error, sqlstate) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -51,10 +52,12 @@ static Tail events = {
 
 static Tail callbacks = {
 	.name = "callback",
-	.late_query = "SELECT callback_id FROM smsflow.callback WHERE callback_id > $1 AND callback_id <= $2 AND xid = ANY ($3) ORDER BY callback_id",
+	.late_query = "SELECT callback_id FROM smsflow.callback WHERE callback_id > $1 AND callback_id <= $2 AND xid = ANY ($3) "
+				  "ORDER BY callback_id",
 	.new_query = "SELECT callback_id FROM smsflow.callback WHERE callback_id > $1 ORDER BY callback_id LIMIT $2",
 	.process = "SELECT smsflow.apply_callbacks($1)",
-	.problem = "INSERT INTO smsflow.callback_problem (callback_id, problem) SELECT $1, concat($2, ' ', $3) ON CONFLICT DO NOTHING",
+	.problem =
+		"INSERT INTO smsflow.callback_problem (callback_id, problem) SELECT $1, concat($2, ' ', $3) ON CONFLICT DO NOTHING",
 };
 
 static TimestampTz enrollments_due = DT_NOBEGIN;
@@ -67,10 +70,11 @@ static TimestampTz retry_at = DT_NOEND;
 static void
 load_tail(Tail *tail)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(tail->name)};
+	Oid types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(tail->name)};
 
-	if (SPI_execute_with_args("SELECT cursor_id, low_id FROM smsflow.tail WHERE name = $1", 1, types, values, NULL, true, 1) != SPI_OK_SELECT ||
+	if (SPI_execute_with_args("SELECT cursor_id, low_id FROM smsflow.tail WHERE name = $1", 1, types, values, NULL, true, 1) !=
+			SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "smsflow.tail has no row \"%s\"", tail->name);
 	tail->cursor_id = column_id(0, 1);
@@ -89,11 +93,11 @@ append_ids(Datum **ids, int count)
 static int
 read_late(Tail *tail, Datum **ids)
 {
-	Oid			types[] = {INT8OID, INT8OID, XID8ARRAYOID};
-	uint64	   *committed;
-	int64		low_id;
-	int			count = late_update(&tail->late, GetActiveSnapshot(), &committed, &low_id);
-	Datum		values[] = {Int64GetDatum(low_id), Int64GetDatum(tail->cursor_id), late_array(committed, count)};
+	Oid types[] = {INT8OID, INT8OID, XID8ARRAYOID};
+	uint64 *committed;
+	int64 low_id;
+	int count = late_update(&tail->late, GetActiveSnapshot(), &committed, &low_id);
+	Datum values[] = {Int64GetDatum(low_id), Int64GetDatum(tail->cursor_id), late_array(committed, count)};
 
 	if (count == 0)
 		return 0;
@@ -105,8 +109,8 @@ read_late(Tail *tail, Datum **ids)
 static int
 read_new(Tail *tail, Datum **ids, int count)
 {
-	Oid			types[] = {INT8OID, INT4OID};
-	Datum		values[] = {Int64GetDatum(tail->cursor_id), Int32GetDatum(TAIL_SLICE)};
+	Oid types[] = {INT8OID, INT4OID};
+	Datum values[] = {Int64GetDatum(tail->cursor_id), Int32GetDatum(TAIL_SLICE)};
 
 	smsflow_spi_plan(&tail->new_plan, tail->new_query, lengthof(types), types);
 	smsflow_spi_run(tail->new_plan, values, NULL, true, SPI_OK_SELECT);
@@ -120,9 +124,11 @@ read_new(Tail *tail, Datum **ids, int count)
 static int
 read_first(Tail *tail, Datum **ids)
 {
-	char	   *query = psprintf("SELECT %s_id FROM smsflow.%s x JOIN smsflow.tail t ON t.name = '%s'"
-								 " WHERE x.%s_id > t.low_id AND x.%s_id <= t.cursor_id AND NOT pg_visible_in_snapshot(x.xid, t.snapshot)"
-								 " ORDER BY 1", tail->name, tail->name, tail->name, tail->name, tail->name);
+	char *query =
+		psprintf("SELECT %s_id FROM smsflow.%s x JOIN smsflow.tail t ON t.name = '%s'"
+				 " WHERE x.%s_id > t.low_id AND x.%s_id <= t.cursor_id AND NOT pg_visible_in_snapshot(x.xid, t.snapshot)"
+				 " ORDER BY 1",
+				 tail->name, tail->name, tail->name, tail->name, tail->name);
 
 	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read smsflow.%s", tail->name);
@@ -134,8 +140,8 @@ read_first(Tail *tail, Datum **ids)
 static void
 process(Tail *tail, Datum *ids, int count)
 {
-	Oid			types[] = {INT8ARRAYOID};
-	Datum		values[] = {PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))};
+	Oid types[] = {INT8ARRAYOID};
+	Datum values[] = {PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))};
 
 	if (SPI_execute_with_args(tail->process, 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not process smsflow.%s", tail->name);
@@ -144,9 +150,9 @@ process(Tail *tail, Datum *ids, int count)
 static void
 write_problem(Tail *tail, Datum id, ErrorData *error)
 {
-	Oid			types[] = {INT8OID, TEXTOID, TEXTOID};
-	Datum		values[] = {id, CStringGetTextDatum(error->message ? error->message : "unknown error"),
-	CStringGetTextDatum(unpack_sql_state(error->sqlerrcode))};
+	Oid types[] = {INT8OID, TEXTOID, TEXTOID};
+	Datum values[] = {id, CStringGetTextDatum(error->message ? error->message : "unknown error"),
+					  CStringGetTextDatum(unpack_sql_state(error->sqlerrcode))};
 
 	if (SPI_execute_with_args(tail->problem, 3, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write a problem of smsflow.%s", tail->name);
@@ -191,7 +197,7 @@ process_guarded(Tail *tail, Datum *ids, int count, ErrorData **error)
 static void
 process_all(Tail *tail, Datum *ids, int count)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	if (process_guarded(tail, ids, count, &error))
 		return;
@@ -203,9 +209,9 @@ process_all(Tail *tail, Datum *ids, int count)
 static void
 save_tail(Tail *tail, int64 cursor_id, const char *snapshot)
 {
-	Oid			types[] = {TEXTOID, INT8OID, INT8OID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(tail->name), Int64GetDatum(cursor_id),
-	Int64GetDatum(late_low(&tail->late, cursor_id)), CStringGetTextDatum(snapshot)};
+	Oid types[] = {TEXTOID, INT8OID, INT8OID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(tail->name), Int64GetDatum(cursor_id), Int64GetDatum(late_low(&tail->late, cursor_id)),
+					  CStringGetTextDatum(snapshot)};
 
 	if (SPI_execute_with_args("UPDATE smsflow.tail SET cursor_id = $2, low_id = $3, snapshot = $4::pg_snapshot WHERE name = $1",
 							  4, types, values, NULL, false, 0) != SPI_OK_UPDATE)
@@ -227,8 +233,8 @@ active_snapshot(void)
 static void
 mark_reported(Datum *ids, int count)
 {
-	Oid			types[] = {INT8ARRAYOID};
-	Datum		values[] = {PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))};
+	Oid types[] = {INT8ARRAYOID};
+	Datum values[] = {PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))};
 
 	if (SPI_execute_with_args("SELECT message_id FROM smsflow.report WHERE callback_id = ANY ($1)"
 							  " AND message_id = ANY (SELECT message_id FROM smsflow.callback WHERE callback_id = ANY ($1))",
@@ -236,8 +242,8 @@ mark_reported(Datum *ids, int count)
 		elog(ERROR, "could not read reports");
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		int64		message_id = column_id(row, 1);
-		JobEntry   *entry = hash_search(worker.jobs, &message_id, HASH_FIND, NULL);
+		int64 message_id = column_id(row, 1);
+		JobEntry *entry = hash_search(worker.jobs, &message_id, HASH_FIND, NULL);
 
 		if (entry)
 			entry->job->reported = true;
@@ -247,12 +253,12 @@ mark_reported(Datum *ids, int count)
 static void
 tail_step(void *arg)
 {
-	Tail	   *tail = arg;
-	Datum	   *ids;
-	int64		cursor_id;
-	int			late_count;
-	int			count;
-	char	   *snapshot;
+	Tail *tail = arg;
+	Datum *ids;
+	int64 cursor_id;
+	int late_count;
+	int count;
+	char *snapshot;
 
 	worker_begin(tail == &events ? "processing store events" : "applying callbacks", false);
 	ids = palloc(sizeof(Datum));
@@ -294,7 +300,7 @@ typedef struct Advance
 static void
 advance_step(void *arg)
 {
-	Advance    *advance = arg;
+	Advance *advance = arg;
 
 	worker_begin(advance->activity, false);
 	if (SPI_execute(advance->query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
@@ -336,7 +342,7 @@ segments_step(void *arg)
 /* ---- all of it ---- */
 
 static void
-attempt(void (*step) (void *arg), void *arg, TimestampTz now)
+attempt(void (*step)(void *arg), void *arg, TimestampTz now)
 {
 	if (!worker_try(step, arg))
 		retry_at = Min(retry_at, now + CHORE_PAUSE);
@@ -353,7 +359,7 @@ void
 chores_run(uint32 news, bool sweep)
 {
 	TimestampTz now = worker.clock->now();
-	bool		retry = retry_at <= now;
+	bool retry = retry_at <= now;
 
 	if (retry)
 		retry_at = DT_NOEND;

@@ -44,40 +44,39 @@
 #define BUSY_RETRY (10 * USECS_PER_SEC)
 
 /* Results are written down at this age, or when there are so many. */
-#define RESULT_AGE 2000			/* microseconds */
+#define RESULT_AGE 2000 /* microseconds */
 #define RESULT_BATCH 256
-
 
 /* A claim that takes effect with the commit. */
 typedef struct StagedClaim
 {
-	Queue	   *queue;
+	Queue *queue;
 	const char *kind;
-	int64		from_id;
-	int64		to_id;
+	int64 from_id;
+	int64 to_id;
 	TimestampTz from_due;
-	int64		from_timer_id;
+	int64 from_timer_id;
 	TimestampTz to_due;
-	int64		to_timer_id;
-	bool		more;
-	int			first_job;
-	int			job_count;
-	int64		claim_id;
+	int64 to_timer_id;
+	bool more;
+	int first_job;
+	int job_count;
+	int64 claim_id;
 } StagedClaim;
 
 static struct
 {
-	Job		  **jobs;				/* to be sent */
-	int			job_count;
-	Job		  **refused;			/* ended by the gate */
-	int			refused_count;
+	Job **jobs; /* to be sent */
+	int job_count;
+	Job **refused; /* ended by the gate */
+	int refused_count;
 	StagedClaim *claims;
-	int			claim_count;
-	int64		first_claim_id;
-	int64		high_id;
-	bool		looked_for_late;
+	int claim_count;
+	int64 first_claim_id;
+	int64 high_id;
+	bool looked_for_late;
 	TimestampTz now;
-}			staged;
+} staged;
 
 /* ---- the gate's word ---- */
 
@@ -98,14 +97,17 @@ apply_reason(Job *job, const char *reason, TimestampTz retry_at)
 	if (retry_at != DT_NOBEGIN && retry_at < job->expires_at)
 		hold_until(job, retry_at, job->was_in_doubt ? "resend_later" : MemoryContextStrdup(job->context, reason));
 	else
-		job_refuse(job, retry_at != DT_NOBEGIN || strcmp(reason, "expired") == 0 ? OUTCOME_EXPIRED :
-				   strstr(reason, "cancelled") ? OUTCOME_CANCELLED : OUTCOME_SUPPRESSED, reason);
+		job_refuse(job,
+				   retry_at != DT_NOBEGIN || strcmp(reason, "expired") == 0 ? OUTCOME_EXPIRED
+				   : strstr(reason, "cancelled")                            ? OUTCOME_CANCELLED
+																			: OUTCOME_SUPPRESSED,
+				   reason);
 }
 
 static void
 stage_job(Job *job, uint64 row)
 {
-	char	   *reason = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 14);
+	char *reason = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 14);
 
 	staged.high_id = Max(staged.high_id, job->message_id);
 
@@ -131,16 +133,23 @@ stage_claim(Queue *queue, const char *kind)
 {
 	StagedClaim *claim = &staged.claims[staged.claim_count++];
 	TimestampTz due = queue->timer_due;
-	int64		timer_id = queue->timer_id;
+	int64 timer_id = queue->timer_id;
 
 	if (staged.claim_count > 1 && claim[-1].queue == queue)
 	{
 		due = claim[-1].to_due;
 		timer_id = claim[-1].to_timer_id;
 	}
-	*claim = (StagedClaim) {.queue = queue, .kind = kind, .from_id = queue->cursor_id, .to_id = queue->cursor_id,
-		.from_due = due, .from_timer_id = timer_id, .to_due = due, .to_timer_id = timer_id,
-		.more = queue->more, .first_job = staged.job_count};
+	*claim = (StagedClaim){.queue = queue,
+						   .kind = kind,
+						   .from_id = queue->cursor_id,
+						   .to_id = queue->cursor_id,
+						   .from_due = due,
+						   .from_timer_id = timer_id,
+						   .to_due = due,
+						   .to_timer_id = timer_id,
+						   .more = queue->more,
+						   .first_job = staged.job_count};
 	return claim;
 }
 
@@ -148,18 +157,20 @@ static void
 claim_new(Queue *queue, int limit)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID, INT8OID, INT4OID};
-	Datum		values[] = {Int32GetDatum(queue->queue_id), Int64GetDatum(queue->cursor_id), Int32GetDatum(limit)};
+	Oid types[] = {INT4OID, INT8OID, INT4OID};
+	Datum values[] = {Int32GetDatum(queue->queue_id), Int64GetDatum(queue->cursor_id), Int32GetDatum(limit)};
 	StagedClaim *claim;
 
-	smsflow_spi_plan(&plan, "SELECT" GATED_COLUMNS " FROM smsflow.gated g WHERE g.queue_id = $1 AND g.message_id > $2"
-					 " ORDER BY g.queue_id, g.message_id LIMIT $3", lengthof(types), types);
+	smsflow_spi_plan(&plan,
+					 "SELECT" GATED_COLUMNS " FROM smsflow.gated g WHERE g.queue_id = $1 AND g.message_id > $2"
+					 " ORDER BY g.queue_id, g.message_id LIMIT $3",
+					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	claim = stage_claim(queue, "new");
 	claim->more = SPI_processed == (uint64) limit;
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Job		   *job = job_from_row(queue, row);
+		Job *job = job_from_row(queue, row);
 
 		claim->to_id = job->message_id;
 		stage_job(job, row);
@@ -178,13 +189,15 @@ static void
 claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID, INT8OID, INT8OID, XID8ARRAYOID};
-	Datum		values[] = {Int32GetDatum(queue->queue_id), Int64GetDatum(low_id), Int64GetDatum(queue->cursor_id),
-	late_array(committed, count)};
+	Oid types[] = {INT4OID, INT8OID, INT8OID, XID8ARRAYOID};
+	Datum values[] = {Int32GetDatum(queue->queue_id), Int64GetDatum(low_id), Int64GetDatum(queue->cursor_id),
+					  late_array(committed, count)};
 	StagedClaim *claim;
 
-	smsflow_spi_plan(&plan, "SELECT" GATED_COLUMNS " FROM smsflow.gated g WHERE g.queue_id = $1 AND g.message_id > $2"
-					 " AND g.message_id <= $3 AND g.xid = ANY ($4) ORDER BY g.queue_id, g.message_id", lengthof(types), types);
+	smsflow_spi_plan(&plan,
+					 "SELECT" GATED_COLUMNS " FROM smsflow.gated g WHERE g.queue_id = $1 AND g.message_id > $2"
+					 " AND g.message_id <= $3 AND g.xid = ANY ($4) ORDER BY g.queue_id, g.message_id",
+					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		return;
@@ -201,9 +214,9 @@ static void
 claim_timers(Queue *queue, int limit)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT4OID};
-	Datum		values[] = {Int32GetDatum(queue->queue_id), TimestampTzGetDatum(queue->timer_due), Int64GetDatum(queue->timer_id),
-	TimestampTzGetDatum(staged.now), Int32GetDatum(limit)};
+	Oid types[] = {INT4OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT4OID};
+	Datum values[] = {Int32GetDatum(queue->queue_id), TimestampTzGetDatum(queue->timer_due), Int64GetDatum(queue->timer_id),
+					  TimestampTzGetDatum(staged.now), Int32GetDatum(limit)};
 	StagedClaim *claim;
 
 	smsflow_spi_plan(&plan,
@@ -211,7 +224,8 @@ claim_timers(Queue *queue, int limit)
 					 " t.reason = 'resend_later' AND EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = t.message_id)"
 					 " FROM (SELECT * FROM smsflow.timer WHERE queue_id = $1 AND due_at <= $4 AND (due_at, timer_id) > ($2, $3)"
 					 "  ORDER BY queue_id, due_at, timer_id LIMIT $5) t"
-					 " JOIN smsflow.gated g ON g.message_id = t.message_id ORDER BY t.due_at, t.timer_id", lengthof(types), types);
+					 " JOIN smsflow.gated g ON g.message_id = t.message_id ORDER BY t.due_at, t.timer_id",
+					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 	{
@@ -221,7 +235,7 @@ claim_timers(Queue *queue, int limit)
 	claim = stage_claim(queue, "timer");
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Job		   *job = job_from_row(queue, row);
+		Job *job = job_from_row(queue, row);
 
 		claim->to_due = column_time(row, 19, staged.now);
 		claim->to_timer_id = column_id(row, 20);
@@ -243,7 +257,7 @@ claim_timers(Queue *queue, int limit)
 static int64
 route_opens(const Queue *queue)
 {
-	Sender	   *sender = queue->sender;
+	Sender *sender = queue->sender;
 
 	if (queue->stopped || (sender && !sender->present))
 		return PG_INT64_MAX;
@@ -255,9 +269,8 @@ route_opens(const Queue *queue)
 static int
 claim_limit(const Queue *queue, int64 monotonic)
 {
-	int			room = MAX_JOBS - LANE_RESERVE * queue->lane -
-	worker.backlog - worker.in_flight - worker.result_count - staged.job_count;
-	int			limit = Min(room, MAX_CLAIM);
+	int room = MAX_JOBS - LANE_RESERVE * queue->lane - worker.backlog - worker.in_flight - worker.result_count - staged.job_count;
+	int limit = Min(room, MAX_CLAIM);
 
 	if (queue->sender)
 		limit = Min(limit, Max(1, smsflow_limiter_room(&queue->sender->limiter, monotonic, CLAIM_HORIZON)));
@@ -276,12 +289,13 @@ static void
 find_next_due(Queue *queue)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID, TIMESTAMPTZOID, INT8OID};
-	Datum		values[] = {Int32GetDatum(queue->queue_id), TimestampTzGetDatum(queue->timer_due), Int64GetDatum(queue->timer_id)};
+	Oid types[] = {INT4OID, TIMESTAMPTZOID, INT8OID};
+	Datum values[] = {Int32GetDatum(queue->queue_id), TimestampTzGetDatum(queue->timer_due), Int64GetDatum(queue->timer_id)};
 
 	smsflow_spi_plan(&plan,
 					 "SELECT due_at FROM smsflow.timer WHERE queue_id = $1 AND due_at >= $2 AND (due_at, timer_id) > ($2, $3)"
-					 " ORDER BY queue_id, due_at, timer_id LIMIT 1", lengthof(types), types);
+					 " ORDER BY queue_id, due_at, timer_id LIMIT 1",
+					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	queue->next_due = SPI_processed == 0 ? DT_NOEND : column_time(0, 1, DT_NOEND);
 }
@@ -289,8 +303,8 @@ find_next_due(Queue *queue)
 static void
 claim_queue(Queue *queue)
 {
-	int64		monotonic = worker.clock->monotonic();
-	int			limit = claim_limit(queue, monotonic);
+	int64 monotonic = worker.clock->monotonic();
+	int limit = claim_limit(queue, monotonic);
 
 	if (limit > 0 && timers_due(queue))
 	{
@@ -305,13 +319,13 @@ claim_queue(Queue *queue)
 static void
 claim_lanes(void)
 {
-	int64		monotonic = worker.clock->monotonic();
-	dlist_iter	iter;
+	int64 monotonic = worker.clock->monotonic();
+	dlist_iter iter;
 
 	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
 		dlist_foreach(iter, &worker.lanes[lane])
 		{
-			Queue	   *queue = dlist_container(Queue, in_lane, iter.cur);
+			Queue *queue = dlist_container(Queue, in_lane, iter.cur);
 
 			if (queue->next_due == DT_NOBEGIN)
 				find_next_due(queue);
@@ -323,17 +337,17 @@ claim_lanes(void)
 static void
 claim_late_commits(void)
 {
-	uint64	   *committed;
-	int64		low_id;
-	int			count = late_update(&worker.late, GetActiveSnapshot(), &committed, &low_id);
-	dlist_iter	iter;
+	uint64 *committed;
+	int64 low_id;
+	int count = late_update(&worker.late, GetActiveSnapshot(), &committed, &low_id);
+	dlist_iter iter;
 
 	if (count == 0)
 		return;
 	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
 		dlist_foreach(iter, &worker.lanes[lane])
 		{
-			Queue	   *queue = dlist_container(Queue, in_lane, iter.cur);
+			Queue *queue = dlist_container(Queue, in_lane, iter.cur);
 
 			if (queue->cursor_id > low_id)
 				claim_late(queue, committed, count, low_id);
@@ -355,19 +369,22 @@ static void
 write_claim(StagedClaim *claim, int64 low_id)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID, TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
-	Datum		values[] = {
-		Int32GetDatum(claim->queue->queue_id), CStringGetTextDatum(claim->kind), Int64GetDatum(claim->from_id),
-		Int64GetDatum(claim->to_id), TimestampTzGetDatum(claim->from_due), Int64GetDatum(claim->from_timer_id),
-		TimestampTzGetDatum(claim->to_due), Int64GetDatum(claim->to_timer_id),
-		Int64GetDatum(claim->to_id), Int64GetDatum(low_id),
-		Int64GetDatum(oldest_open_claim()), Int64GetDatum(worker.generation),
+	Oid types[] = {INT4OID,        TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID,
+				   TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID,        INT8OID};
+	Datum values[] = {
+		Int32GetDatum(claim->queue->queue_id), CStringGetTextDatum(claim->kind),
+		Int64GetDatum(claim->from_id),         Int64GetDatum(claim->to_id),
+		TimestampTzGetDatum(claim->from_due),  Int64GetDatum(claim->from_timer_id),
+		TimestampTzGetDatum(claim->to_due),    Int64GetDatum(claim->to_timer_id),
+		Int64GetDatum(claim->to_id),           Int64GetDatum(low_id),
+		Int64GetDatum(oldest_open_claim()),    Int64GetDatum(worker.generation),
 	};
 
 	smsflow_spi_plan(&plan,
 					 "INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id,"
 					 " cursor_id, low_id, oldest_open, generation)"
-					 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING claim_id", lengthof(types), types);
+					 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING claim_id",
+					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT_RETURNING);
 	claim->claim_id = column_id(0, 1);
 	if (staged.first_claim_id == 0)
@@ -377,12 +394,11 @@ write_claim(StagedClaim *claim, int64 low_id)
 static void
 write_results(void)
 {
-	Job		  **jobs = palloc(sizeof(Job *) * Max(worker.result_count, 1));
-	int			count = 0;
-	dlist_iter	iter;
+	Job **jobs = palloc(sizeof(Job *) * Max(worker.result_count, 1));
+	int count = 0;
+	dlist_iter iter;
 
-	dlist_foreach(iter, &worker.results)
-		jobs[count++] = dlist_container(Job, node, iter.cur);
+	dlist_foreach(iter, &worker.results) jobs[count++] = dlist_container(Job, node, iter.cur);
 	record_jobs(jobs, count);
 }
 
@@ -393,7 +409,7 @@ free_results(void)
 {
 	while (!dlist_is_empty(&worker.results))
 	{
-		Job		   *job = dlist_container(Job, node, dlist_pop_head_node(&worker.results));
+		Job *job = dlist_container(Job, node, dlist_pop_head_node(&worker.results));
 
 		if (job->claim && --job->claim->open == 0)
 		{
@@ -408,7 +424,7 @@ free_results(void)
 static void
 adopt_claim(StagedClaim *staged_claim)
 {
-	OpenClaim  *claim;
+	OpenClaim *claim;
 
 	if (staged_claim->job_count == 0)
 		return;
@@ -418,8 +434,8 @@ adopt_claim(StagedClaim *staged_claim)
 	dlist_push_tail(&worker.open_claims, &claim->node);
 	for (int i = 0; i < staged_claim->job_count; i++)
 	{
-		Job		   *job = staged.jobs[staged_claim->first_job + i];
-		JobEntry   *entry = hash_search(worker.jobs, &job->message_id, HASH_ENTER, NULL);
+		Job *job = staged.jobs[staged_claim->first_job + i];
+		JobEntry *entry = hash_search(worker.jobs, &job->message_id, HASH_ENTER, NULL);
 
 		entry->job = job;
 		job->claim = claim;
@@ -458,7 +474,7 @@ adopt(void)
 static void
 stage_begin(void)
 {
-	int			queues = (int) hash_get_num_entries(worker.queues);
+	int queues = (int) hash_get_num_entries(worker.queues);
 
 	staged.jobs = palloc(sizeof(Job *) * (MAX_JOBS + 1));
 	staged.refused = palloc(sizeof(Job *) * (MAX_JOBS + MAX_CLAIM + 1));
@@ -470,7 +486,7 @@ stage_begin(void)
 static void
 turn_step(void *arg)
 {
-	int64		low_id;
+	int64 low_id;
 
 	worker_begin("recording and claiming messages", true);
 	stage_begin();
@@ -522,7 +538,7 @@ insist_on_indexes(bool on)
 bool
 turn(void)
 {
-	bool		done;
+	bool done;
 
 	stage_clear();
 	insist_on_indexes(true);
@@ -540,7 +556,7 @@ turn(void)
 static int64
 results_due(int64 monotonic)
 {
-	Job		   *oldest;
+	Job *oldest;
 
 	if (worker.result_count == 0)
 		return PG_INT64_MAX;
@@ -554,7 +570,7 @@ results_due(int64 monotonic)
 static bool
 worth_claiming(const Queue *queue, int64 monotonic)
 {
-	int			limit = claim_limit(queue, monotonic);
+	int limit = claim_limit(queue, monotonic);
 
 	return limit >= (queue->lane < SMSFLOW_LANES - 1 ? 1 : Min(MAX_CLAIM / 4, Max(1, queue->job_count)));
 }
@@ -562,7 +578,7 @@ worth_claiming(const Queue *queue, int64 monotonic)
 static int64
 queue_due(const Queue *queue, int64 monotonic, TimestampTz now)
 {
-	int64		due;
+	int64 due;
 
 	if (queue->more || queue->next_due <= now)
 		due = monotonic;
@@ -576,13 +592,13 @@ queue_due(const Queue *queue, int64 monotonic, TimestampTz now)
 int64
 turn_due(void)
 {
-	int64		monotonic = worker.clock->monotonic();
+	int64 monotonic = worker.clock->monotonic();
 	TimestampTz now = worker.clock->now();
-	int64		due = results_due(monotonic);
-	dlist_iter	iter;
+	int64 due = results_due(monotonic);
+	dlist_iter iter;
 
 	for (int lane = 0; worker.armed && lane < SMSFLOW_LANES; lane++)
-		dlist_foreach(iter, &worker.lanes[lane])
-			due = Min(due, queue_due(dlist_container(Queue, in_lane, iter.cur), monotonic, now));
+		dlist_foreach(iter, &worker.lanes[lane]) due =
+			Min(due, queue_due(dlist_container(Queue, in_lane, iter.cur), monotonic, now));
 	return due;
 }

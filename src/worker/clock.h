@@ -12,10 +12,10 @@
 typedef struct SmsflowClock
 {
 	/* The time of day: quiet hours, due times, expiry. */
-	TimestampTz (*now) (void);
+	TimestampTz (*now)(void);
 
 	/* Microseconds that never jump: limits, pauses, back-off. */
-	int64		(*monotonic) (void);
+	int64 (*monotonic)(void);
 } SmsflowClock;
 
 extern const SmsflowClock smsflow_system_clock;

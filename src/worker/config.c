@@ -19,7 +19,7 @@
 static char *
 get_text(uint64 row, int column)
 {
-	char	   *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+	char *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 
 	return value ? MemoryContextStrdup(worker.config, value) : NULL;
 }
@@ -27,9 +27,9 @@ get_text(uint64 row, int column)
 static text *
 get_pattern(uint64 row, int column)
 {
-	char	   *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+	char *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 	MemoryContext old = MemoryContextSwitchTo(worker.config);
-	text	   *pattern = value ? cstring_to_text(value) : NULL;
+	text *pattern = value ? cstring_to_text(value) : NULL;
 
 	MemoryContextSwitchTo(old);
 	return pattern;
@@ -38,10 +38,10 @@ get_pattern(uint64 row, int column)
 static Jsonb *
 get_json(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = smsflow_spi_value(row, column, &isnull);
+	bool isnull;
+	Datum value = smsflow_spi_value(row, column, &isnull);
 	MemoryContext old = MemoryContextSwitchTo(worker.config);
-	Jsonb	   *json = isnull ? NULL : DatumGetJsonbPCopy(value);
+	Jsonb *json = isnull ? NULL : DatumGetJsonbPCopy(value);
 
 	MemoryContextSwitchTo(old);
 	return json;
@@ -50,8 +50,8 @@ get_json(uint64 row, int column)
 static int32
 get_int(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = smsflow_spi_value(row, column, &isnull);
+	bool isnull;
+	Datum value = smsflow_spi_value(row, column, &isnull);
 
 	return isnull ? 0 : DatumGetInt32(value);
 }
@@ -59,8 +59,8 @@ get_int(uint64 row, int column)
 static bool
 get_bool(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = smsflow_spi_value(row, column, &isnull);
+	bool isnull;
+	Datum value = smsflow_spi_value(row, column, &isnull);
 
 	return !isnull && DatumGetBool(value);
 }
@@ -68,7 +68,7 @@ get_bool(uint64 row, int column)
 static double
 get_double(uint64 row, int column)
 {
-	bool		isnull;
+	bool isnull;
 
 	return DatumGetFloat8(smsflow_spi_value(row, column, &isnull));
 }
@@ -76,7 +76,7 @@ get_double(uint64 row, int column)
 static void
 set_limit(SmsflowLimiter *limiter, bool *set, double rate, int burst)
 {
-	int64		now = worker.clock->monotonic();
+	int64 now = worker.clock->monotonic();
 
 	if (*set)
 		smsflow_limiter_set(limiter, rate, burst, now);
@@ -90,9 +90,9 @@ set_limit(SmsflowLimiter *limiter, bool *set, double rate, int burst)
 static void
 read_gateway(uint64 row)
 {
-	int32		id = get_int(row, 1);
-	bool		found;
-	Gateway    *gateway = hash_search(worker.gateways, &id, HASH_ENTER, &found);
+	int32 id = get_int(row, 1);
+	bool found;
+	Gateway *gateway = hash_search(worker.gateways, &id, HASH_ENTER, &found);
 
 	if (!found)
 		memset((char *) gateway + sizeof(id), 0, sizeof(*gateway) - sizeof(id));
@@ -130,7 +130,8 @@ read_gateways(void)
 					 " p.method, p.path, p.query, p.headers, p.content_type, p.body, p.basic_auth,"
 					 " lower(p.success_status), upper(p.success_status), p.success_pattern, p.id_path, p.id_pattern,"
 					 " p.error_path, p.callback_query, p.in_doubt = 'resend'"
-					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile) WHERE g.enabled", 0, NULL);
+					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile) WHERE g.enabled",
+					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
 	for (uint64 row = 0; row < SPI_processed; row++)
 		read_gateway(row);
@@ -140,11 +141,13 @@ static void
 read_rules(Gateway *gateway)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(gateway->gateway_id)};
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(gateway->gateway_id)};
 
-	smsflow_spi_plan(&plan, "SELECT e.code, e.class FROM smsflow.gateway g JOIN smsflow.error_code e USING (profile)"
-					 " WHERE g.gateway_id = $1 ORDER BY length(e.code) DESC, e.code", 1, types);
+	smsflow_spi_plan(&plan,
+					 "SELECT e.code, e.class FROM smsflow.gateway g JOIN smsflow.error_code e USING (profile)"
+					 " WHERE g.gateway_id = $1 ORDER BY length(e.code) DESC, e.code",
+					 1, types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	gateway->rules = MemoryContextAlloc(worker.config, sizeof(ErrorRule) * (SPI_processed + 1));
 	gateway->rule_count = (int) SPI_processed;
@@ -160,7 +163,7 @@ static void
 read_secret(Gateway *gateway)
 {
 	const char *problem;
-	char	   *secret = smsflow_read_secret(gateway->name, &problem);
+	char *secret = smsflow_read_secret(gateway->name, &problem);
 
 	gateway->secret = NULL;
 	if (secret == NULL)
@@ -175,7 +178,7 @@ static void
 forget_gateways(void)
 {
 	HASH_SEQ_STATUS scan;
-	Gateway    *gateway;
+	Gateway *gateway;
 
 	hash_seq_init(&scan, worker.gateways);
 	while ((gateway = hash_seq_search(&scan)) != NULL)
@@ -191,7 +194,7 @@ static void
 complete_gateways(void)
 {
 	HASH_SEQ_STATUS scan;
-	Gateway    *gateway;
+	Gateway *gateway;
 
 	hash_seq_init(&scan, worker.gateways);
 	while ((gateway = hash_seq_search(&scan)) != NULL)
@@ -208,7 +211,7 @@ static void
 forget_senders(void)
 {
 	HASH_SEQ_STATUS scan;
-	Sender	   *sender;
+	Sender *sender;
 
 	hash_seq_init(&scan, worker.senders);
 	while ((sender = hash_seq_search(&scan)) != NULL)
@@ -218,10 +221,10 @@ forget_senders(void)
 static void
 read_sender(uint64 row, bool changed)
 {
-	int32		id = get_int(row, 1);
-	int32		gateway_id = get_int(row, 2);
-	bool		found;
-	Sender	   *sender = hash_search(worker.senders, &id, HASH_ENTER, &found);
+	int32 id = get_int(row, 1);
+	int32 gateway_id = get_int(row, 2);
+	bool found;
+	Sender *sender = hash_search(worker.senders, &id, HASH_ENTER, &found);
 
 	if (!found)
 		memset((char *) sender + sizeof(id), 0, sizeof(*sender) - sizeof(id));
@@ -238,7 +241,7 @@ read_sender(uint64 row, bool changed)
 	}
 	if (!found)
 	{
-		bool		isnull;
+		bool isnull;
 
 		sender->day = worker.clock->now() / USECS_PER_DAY;
 		sender->sent_today = DatumGetInt64(smsflow_spi_value(row, 8, &isnull));
@@ -257,7 +260,8 @@ read_senders(bool changed)
 					 "   UNION ALL SELECT sender_id, bucket, measure, value FROM smsflow.metric_delta) m"
 					 "  WHERE s.daily_limit IS NOT NULL AND m.sender_id = s.sender_id AND m.measure = 'sent_parts'"
 					 "  AND m.bucket >= date_trunc('day', now(), 'UTC')), 0)::bigint"
-					 " FROM smsflow.sender s WHERE s.enabled", 0, NULL);
+					 " FROM smsflow.sender s WHERE s.enabled",
+					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
 	for (uint64 row = 0; row < SPI_processed; row++)
 		read_sender(row, changed);
@@ -274,10 +278,10 @@ config_queue(int32 queue_id)
 static void
 read_queue(uint64 row)
 {
-	int32		id = get_int(row, 1);
-	int32		sender_id = get_int(row, 3);
-	bool		found;
-	Queue	   *queue = hash_search(worker.queues, &id, HASH_ENTER, &found);
+	int32 id = get_int(row, 1);
+	int32 sender_id = get_int(row, 3);
+	bool found;
+	Queue *queue = hash_search(worker.queues, &id, HASH_ENTER, &found);
 
 	if (!found)
 	{
@@ -302,7 +306,8 @@ read_queues(void)
 					 "SELECT q.queue_id, q.lane::integer, q.sender_id, COALESCE(k.status = 'paused', false)"
 					 " FROM smsflow.queue q LEFT JOIN smsflow.campaign k"
 					 "  ON q.source = 'campaign:' || k.campaign_id"
-					 " WHERE q.queue_id <> 0 ORDER BY q.queue_id", 0, NULL);
+					 " WHERE q.queue_id <> 0 ORDER BY q.queue_id",
+					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
 	for (uint64 row = 0; row < SPI_processed; row++)
 		read_queue(row);
@@ -311,7 +316,7 @@ read_queues(void)
 static bool
 is_armed(void)
 {
-	bool		isnull;
+	bool isnull;
 
 	if (SPI_execute("SELECT smsflow.is_armed()", true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		return false;
@@ -321,7 +326,7 @@ is_armed(void)
 static void
 read_callback_key(void)
 {
-	char	   *key = smsflow_callback_key();
+	char *key = smsflow_callback_key();
 
 	worker.callback_key = key ? MemoryContextStrdup(worker.config, key) : NULL;
 	if (key == NULL)
@@ -335,8 +340,8 @@ static bool
 answers_awaited(void)
 {
 	HASH_SEQ_STATUS scan;
-	Gateway    *gateway;
-	bool		awaited = false;
+	Gateway *gateway;
+	bool awaited = false;
 
 	hash_seq_init(&scan, worker.gateways);
 	while ((gateway = hash_seq_search(&scan)) != NULL)
@@ -377,10 +382,10 @@ Sender *
 config_any_sender(int64 spread)
 {
 	HASH_SEQ_STATUS scan;
-	Sender	   *sender;
-	Sender	   *chosen = NULL;
-	int64		count = 0;
-	int64		at = 0;
+	Sender *sender;
+	Sender *chosen = NULL;
+	int64 count = 0;
+	int64 at = 0;
 
 	hash_seq_init(&scan, worker.senders);
 	while ((sender = hash_seq_search(&scan)) != NULL)

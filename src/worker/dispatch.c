@@ -36,7 +36,7 @@ dispatch_wait(void)
 static Job *
 take_job(Queue *queue)
 {
-	Job		   *job = dlist_container(Job, node, dlist_pop_head_node(&queue->jobs));
+	Job *job = dlist_container(Job, node, dlist_pop_head_node(&queue->jobs));
 
 	queue->job_count--;
 	worker.backlog--;
@@ -86,7 +86,7 @@ set_aside(Job *job, const char *problem)
 static void
 start_new_day(Sender *sender)
 {
-	int64		today = worker.clock->now() / USECS_PER_DAY;
+	int64 today = worker.clock->now() / USECS_PER_DAY;
 
 	if (sender->day == today)
 		return;
@@ -109,8 +109,8 @@ within_daily_limit(Sender *sender, int parts)
 static bool
 within_rate(Sender *sender, int parts, int64 now)
 {
-	int64		wait = Max(smsflow_limiter_wait(&sender->limiter, parts, now),
-						   smsflow_limiter_wait(&sender->gateway->limiter, parts, now));
+	int64 wait =
+		Max(smsflow_limiter_wait(&sender->limiter, parts, now), smsflow_limiter_wait(&sender->gateway->limiter, parts, now));
 
 	if (wait == 0)
 		return true;
@@ -121,7 +121,7 @@ within_rate(Sender *sender, int parts, int64 now)
 static bool
 route_free(Sender *sender, int64 now)
 {
-	Gateway    *gateway = sender->gateway;
+	Gateway *gateway = sender->gateway;
 
 	if (!sender->present || !gateway->present)
 		return false;
@@ -142,7 +142,7 @@ route_free(Sender *sender, int64 now)
 static bool
 on_wire(void *tag)
 {
-	Job		   *job = tag;
+	Job *job = tag;
 
 	dispatch_read_revocations();
 	if (job->check_again || job->open_until <= worker.clock->now())
@@ -156,7 +156,7 @@ start_request(Job *job, Sender *sender)
 {
 	const char *problem = NULL;
 	SmsflowRequest *request;
-	char		error[128];
+	char error[128];
 
 	job->sender = sender;
 	request = request_build(job, &problem);
@@ -193,9 +193,9 @@ start_request(Job *job, Sender *sender)
 static bool
 advance_queue(Queue *queue)
 {
-	Job		   *job = dlist_container(Job, node, dlist_head_node(&queue->jobs));
-	Sender	   *sender = queue->sender ? queue->sender : config_any_sender(job->contact_id ? job->contact_id : job->recipient);
-	int64		now = worker.clock->monotonic();
+	Job *job = dlist_container(Job, node, dlist_head_node(&queue->jobs));
+	Sender *sender = queue->sender ? queue->sender : config_any_sender(job->contact_id ? job->contact_id : job->recipient);
+	int64 now = worker.clock->monotonic();
 
 	dispatch_read_revocations();
 	if (job->check_again)
@@ -231,7 +231,7 @@ advance_queue(Queue *queue)
 static int
 places_for(int lane)
 {
-	int			places = Min(worker.transport->free_places(), smsflow_max_in_flight - worker.in_flight);
+	int places = Min(worker.transport->free_places(), smsflow_max_in_flight - worker.in_flight);
 
 	return lane == 0 ? places : places - Min(RESERVED_PLACES, smsflow_max_in_flight / 2);
 }
@@ -240,7 +240,7 @@ places_for(int lane)
 static void
 advance_lane(int lane)
 {
-	bool		moved = true;
+	bool moved = true;
 
 	while (moved)
 	{
@@ -249,7 +249,7 @@ advance_lane(int lane)
 		moved = false;
 		dlist_foreach_modify(iter, &worker.lanes[lane])
 		{
-			Queue	   *queue = dlist_container(Queue, in_lane, iter.cur);
+			Queue *queue = dlist_container(Queue, in_lane, iter.cur);
 
 			if (dlist_is_empty(&queue->jobs))
 				continue;
@@ -293,7 +293,7 @@ static void
 mark(const SmsflowRevocation *revocations, int count)
 {
 	HASH_SEQ_STATUS scan;
-	JobEntry   *entry;
+	JobEntry *entry;
 
 	hash_seq_init(&scan, worker.jobs);
 	while ((entry = hash_seq_search(&scan)) != NULL)
@@ -310,7 +310,7 @@ void
 dispatch_read_revocations(void)
 {
 	static SmsflowRevocation revocations[SMSFLOW_RING_SIZE];
-	int			count = smsflow_read_revocations(worker.slot, &worker.ring_tail, revocations);
+	int count = smsflow_read_revocations(worker.slot, &worker.ring_tail, revocations);
 
 	if (count != 0)
 		mark(revocations, count);

@@ -31,7 +31,7 @@ job_refuse(Job *job, Outcome outcome, const char *reason)
 bool
 job_take_contact(Job *job)
 {
-	bool		taken = false;
+	bool taken = false;
 
 	if (job->contact_id == 0 || !smsflow_policy_is_capped(job->purpose))
 		return true;
@@ -51,8 +51,8 @@ job_leave_contact(Job *job)
 int64
 column_id(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = smsflow_spi_value(row, column, &isnull);
+	bool isnull;
+	Datum value = smsflow_spi_value(row, column, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(value);
 }
@@ -60,8 +60,8 @@ column_id(uint64 row, int column)
 int32
 column_int(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = smsflow_spi_value(row, column, &isnull);
+	bool isnull;
+	Datum value = smsflow_spi_value(row, column, &isnull);
 
 	return isnull ? 0 : DatumGetInt32(value);
 }
@@ -69,8 +69,8 @@ column_int(uint64 row, int column)
 bool
 column_bool(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = smsflow_spi_value(row, column, &isnull);
+	bool isnull;
+	Datum value = smsflow_spi_value(row, column, &isnull);
 
 	return !isnull && DatumGetBool(value);
 }
@@ -78,8 +78,8 @@ column_bool(uint64 row, int column)
 TimestampTz
 column_time(uint64 row, int column, TimestampTz missing)
 {
-	bool		isnull;
-	Datum		value = smsflow_spi_value(row, column, &isnull);
+	bool isnull;
+	Datum value = smsflow_spi_value(row, column, &isnull);
 
 	return isnull ? missing : DatumGetTimestampTz(value);
 }
@@ -89,8 +89,8 @@ job_from_row(Queue *queue, uint64 row)
 {
 	MemoryContext context = AllocSetContextCreate(worker.long_lived, "smsflow message", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Job		   *job = palloc0(sizeof(Job));
-	char	   *purpose = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 8);
+	Job *job = palloc0(sizeof(Job));
+	char *purpose = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 8);
 
 	job->context = context;
 	job->queue = queue;

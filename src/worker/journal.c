@@ -17,29 +17,29 @@
 
 typedef struct Entry
 {
-	int64		message_id;
-	int32		attempt;
+	int64 message_id;
+	int32 attempt;
 	volatile int32 on_wire;
 } Entry;
 
 typedef struct Journal
 {
-	uint64		magic;
-	int64		generation;
-	char		boot_id[BOOT_ID_SIZE];
-	Entry		entries[SMSFLOW_JOURNAL_PLACES];
+	uint64 magic;
+	int64 generation;
+	char boot_id[BOOT_ID_SIZE];
+	Entry entries[SMSFLOW_JOURNAL_PLACES];
 } Journal;
 
 static Journal *journal = NULL;
-static int	free_places[SMSFLOW_JOURNAL_PLACES];
-static int	free_count = 0;
+static int free_places[SMSFLOW_JOURNAL_PLACES];
+static int free_count = 0;
 
 /* Differs after every boot; empty where the system does not tell. */
 static void
 read_boot_id(char *boot_id)
 {
-	int			fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t		length = fd < 0 ? -1 : read(fd, boot_id, BOOT_ID_SIZE - 1);
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, boot_id, BOOT_ID_SIZE - 1);
 
 	if (fd >= 0)
 		close(fd);
@@ -49,30 +49,27 @@ read_boot_id(char *boot_id)
 static int
 open_file(const char *path)
 {
-	int			fd = OpenTransientFile(path, O_RDWR | O_CREAT | PG_BINARY);
+	int fd = OpenTransientFile(path, O_RDWR | O_CREAT | PG_BINARY);
 
 	/* Reserved, not only sized: a store into a hole of a full disk kills the server. */
 	if (fd >= 0)
 		errno = posix_fallocate(fd, 0, sizeof(Journal));
 	if (fd < 0 || errno != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not make the journal \"%s\": %m", path),
-				 errhint("The worker needs a few kilobytes in the data directory.")));
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not make the journal \"%s\": %m", path),
+						errhint("The worker needs a few kilobytes in the data directory.")));
 	return fd;
 }
 
 void
 smsflow_journal_open(Oid database)
 {
-	char		path[MAXPGPATH];
-	int			fd;
+	char path[MAXPGPATH];
+	int fd;
 
 	if (journal)
 		return;
 	if (MakePGDirectory("smsflow") < 0 && errno != EEXIST)
-		ereport(ERROR,
-				(errcode_for_file_access(), errmsg("could not create directory \"smsflow\": %m")));
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"smsflow\": %m")));
 	snprintf(path, sizeof(path), "smsflow/%u.journal", database);
 	fd = open_file(path);
 	journal = mmap(NULL, sizeof(Journal), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -87,11 +84,11 @@ smsflow_journal_open(Oid database)
 bool
 smsflow_journal_trusted(int64 generation)
 {
-	char		boot_id[BOOT_ID_SIZE] = {0};
+	char boot_id[BOOT_ID_SIZE] = {0};
 
 	read_boot_id(boot_id);
 	return journal->magic == JOURNAL_MAGIC && journal->generation == generation && boot_id[0] != '\0' &&
-		memcmp(boot_id, journal->boot_id, BOOT_ID_SIZE) == 0;
+		   memcmp(boot_id, journal->boot_id, BOOT_ID_SIZE) == 0;
 }
 
 bool
@@ -119,7 +116,7 @@ smsflow_journal_begin(int64 generation)
 int
 smsflow_journal_take(int64 message_id, int attempt)
 {
-	int			place;
+	int place;
 
 	if (free_count == 0)
 		return -1;

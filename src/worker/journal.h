@@ -33,7 +33,7 @@ extern bool smsflow_journal_had(int64 message_id, int attempt);
 extern void smsflow_journal_begin(int64 generation);
 
 /* A place for a message, or -1 when all are taken. */
-extern int	smsflow_journal_take(int64 message_id, int attempt);
+extern int smsflow_journal_take(int64 message_id, int attempt);
 
 /* From now on the message counts as perhaps sent. Safe in any callback. */
 extern void smsflow_journal_on_wire(int place);

@@ -32,7 +32,7 @@ static uint64
 full_xid(TransactionId xid)
 {
 	FullTransactionId next = ReadNextFullTransactionId();
-	uint32		epoch = EpochFromFullTransactionId(next);
+	uint32 epoch = EpochFromFullTransactionId(next);
 
 	if (xid > XidFromFullTransactionId(next))
 		epoch--;
@@ -42,8 +42,9 @@ full_xid(TransactionId xid)
 static int64
 known_low_id(const Late *late, TransactionId xid)
 {
-	const RunningTransaction *known = late->running.count == 0 ? NULL :
-		bsearch(&xid, late->running.entries, late->running.count, sizeof(RunningTransaction), compare_xids);
+	const RunningTransaction *known = late->running.count == 0 ? NULL
+															   : bsearch(&xid, late->running.entries, late->running.count,
+																		 sizeof(RunningTransaction), compare_xids);
 
 	return known ? known->low_id : late->low_of_new;
 }
@@ -52,7 +53,7 @@ known_low_id(const Late *late, TransactionId xid)
 static int
 collect_committed(const Late *late, const TransactionId *xip, int xcnt, uint64 **committed, int64 *low_id)
 {
-	int			count = 0;
+	int count = 0;
 
 	*committed = palloc(sizeof(uint64) * Max(late->running.count, 1));
 	*low_id = PG_INT64_MAX;
@@ -93,23 +94,23 @@ list_running(const SnapshotData *snapshot, int *count)
 int
 late_update(Late *late, struct SnapshotData *snapshot, uint64 **committed, int64 *low_id)
 {
-	int			running;
+	int running;
 	TransactionId *xids = list_running(snapshot, &running);
-	int			count = collect_committed(late, xids, running, committed, low_id);
+	int count = collect_committed(late, xids, running, committed, low_id);
 
 	if (late->next.entries)
 		pfree(late->next.entries);
 	late->next.entries = MemoryContextAlloc(worker.long_lived, sizeof(RunningTransaction) * Max(running, 1));
 	late->next.count = running;
 	for (int i = 0; i < running; i++)
-		late->next.entries[i] = (RunningTransaction) {xids[i], known_low_id(late, xids[i])};
+		late->next.entries[i] = (RunningTransaction){xids[i], known_low_id(late, xids[i])};
 	return count;
 }
 
 int64
 late_low(const Late *late, int64 high_id)
 {
-	int64		low = high_id;
+	int64 low = high_id;
 
 	for (int i = 0; i < late->next.count; i++)
 		low = Min(low, late->next.entries[i].low_id);
@@ -129,7 +130,7 @@ late_commit(Late *late, int64 high_id)
 Datum
 late_array(const uint64 *committed, int count)
 {
-	Datum	   *xids = palloc(sizeof(Datum) * Max(count, 1));
+	Datum *xids = palloc(sizeof(Datum) * Max(count, 1));
 
 	for (int i = 0; i < count; i++)
 		xids[i] = UInt64GetDatum(committed[i]);

@@ -20,21 +20,21 @@ struct SnapshotData;
 
 typedef struct RunningTransaction
 {
-	TransactionId xid;			/* lists are sorted by it */
-	int64		low_id;
+	TransactionId xid; /* lists are sorted by it */
+	int64 low_id;
 } RunningTransaction;
 
 typedef struct RunningList
 {
 	RunningTransaction *entries;
-	int			count;
+	int count;
 } RunningList;
 
 typedef struct Late
 {
-	RunningList running;		/* as of the last reading that committed */
-	RunningList next;			/* as of the reading under way */
-	int64		low_of_new;
+	RunningList running; /* as of the last reading that committed */
+	RunningList next;    /* as of the reading under way */
+	int64 low_of_new;
 } Late;
 
 /* Knows nothing yet; transactions may own ids above low_id. */
@@ -45,7 +45,7 @@ extern void late_start(Late *late, int64 low_id);
  * reading. Returns how many of the latter have committed since, their ids in
  * *committed (palloc'ed) and the lowest row id they may own in *low_id.
  */
-extern int	late_update(Late *late, struct SnapshotData *snapshot, uint64 **committed, int64 *low_id);
+extern int late_update(Late *late, struct SnapshotData *snapshot, uint64 **committed, int64 *low_id);
 
 /* Ids above this may still appear; high_id when none can. */
 extern int64 late_low(const Late *late, int64 high_id);

@@ -18,13 +18,13 @@
 
 static struct
 {
-	bool		any;
-	bool		revocations_lost;
-	uint32		news;
+	bool any;
+	bool revocations_lost;
+	uint32 news;
 	SmsflowDirty dirty;
-	int			revocations;
+	int revocations;
 	SmsflowRevocation revocation[64];
-}			pending;
+} pending;
 
 static bool registered = false;
 
@@ -42,7 +42,7 @@ publish_marks(SmsflowSlot *slot)
 static void
 publish_revocations(SmsflowSlot *slot)
 {
-	uint64		head;
+	uint64 head;
 
 	if (pending.revocations == 0)
 		return;
@@ -59,7 +59,7 @@ publish_revocations(SmsflowSlot *slot)
 static void
 wake(SmsflowSlot *slot)
 {
-	Latch	   *latch;
+	Latch *latch;
 
 	/* Pairs with the barrier between "I sleep" and the worker's last look. */
 	pg_memory_barrier();
@@ -109,7 +109,7 @@ note(void)
 void
 smsflow_note_enqueued(int32 queue_id)
 {
-	uint32		bit = (uint32) queue_id % SMSFLOW_DIRTY_BITS;
+	uint32 bit = (uint32) queue_id % SMSFLOW_DIRTY_BITS;
 
 	pending.dirty.words[bit / 32] |= (uint32) 1 << (bit % 32);
 	note();
@@ -142,7 +142,7 @@ smsflow_note_revocation(SmsflowRevocationKind kind, int64 id)
 	if (pending.revocations == lengthof(pending.revocation))
 		pending.revocations_lost = true;
 	else
-		pending.revocation[pending.revocations++] = (SmsflowRevocation) {kind, id};
+		pending.revocation[pending.revocations++] = (SmsflowRevocation){kind, id};
 	note();
 }
 
@@ -150,10 +150,10 @@ PG_FUNCTION_INFO_V1(smsflow_note_enqueued_sql);
 Datum
 smsflow_note_enqueued_sql(PG_FUNCTION_ARGS)
 {
-	ArrayType  *queues = PG_GETARG_ARRAYTYPE_P(0);
-	Datum	   *elements;
-	bool	   *nulls;
-	int			count;
+	ArrayType *queues = PG_GETARG_ARRAYTYPE_P(0);
+	Datum *elements;
+	bool *nulls;
+	int count;
 
 	deconstruct_array(queues, INT4OID, sizeof(int32), true, TYPALIGN_INT, &elements, &nulls, &count);
 	for (int i = 0; i < count; i++)
@@ -200,7 +200,7 @@ Datum
 smsflow_note_revocation_sql(PG_FUNCTION_ARGS)
 {
 	static const char *const kinds[] = {"contact", "message", "campaign", "enrollment"};
-	char	   *kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	for (int i = 0; i < (int) lengthof(kinds); i++)
 		if (strcmp(kind, kinds[i]) == 0)
@@ -208,8 +208,6 @@ smsflow_note_revocation_sql(PG_FUNCTION_ARGS)
 			smsflow_note_revocation(SMSFLOW_REVOKE_CONTACT + i, PG_GETARG_INT64(1));
 			PG_RETURN_VOID();
 		}
-	ereport(ERROR,
-			(errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
-			 errmsg("unknown kind of revocation \"%s\"", kind),
-			 errhint("The kinds are contact, message, campaign and enrollment.")));
+	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown kind of revocation \"%s\"", kind),
+					errhint("The kinds are contact, message, campaign and enrollment.")));
 }

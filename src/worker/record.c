@@ -14,24 +14,24 @@
 #include "message/policy.h"
 #include "message/spi.h"
 
-static const char *const outcome_names[] = {
-	NULL, "accepted", "rejected", "retry", "in_doubt", "suppressed", "cancelled", "expired", "resolved"};
+static const char *const outcome_names[] = {NULL,         "accepted",  "rejected", "retry",   "in_doubt",
+											"suppressed", "cancelled", "expired",  "resolved"};
 static const char *const wire_names[] = {"none", "maybe", "yes"};
 
 /* ---- columns as arrays ---- */
 
 typedef struct Column
 {
-	Datum	   *values;
-	bool	   *nulls;
-	int			count;
-	Oid			type;
+	Datum *values;
+	bool *nulls;
+	int count;
+	Oid type;
 } Column;
 
 static Column
 column_make(Oid type, int size)
 {
-	Column		column = {palloc(sizeof(Datum) * Max(size, 1)), palloc(sizeof(bool) * Max(size, 1)), 0, type};
+	Column column = {palloc(sizeof(Datum) * Max(size, 1)), palloc(sizeof(bool) * Max(size, 1)), 0, type};
 
 	return column;
 }
@@ -71,45 +71,48 @@ add_id(Column *column, int64 value)
 static Datum
 column_array(Column *column)
 {
-	int			dims[] = {column->count};
-	int			lower[] = {1};
-	int16		length;
-	bool		by_value;
-	char		align;
+	int dims[] = {column->count};
+	int lower[] = {1};
+	int16 length;
+	bool by_value;
+	char align;
 
 	if (column->count == 0)
 		return PointerGetDatum(construct_empty_array(column->type));
 	get_typlenbyvalalign(column->type, &length, &by_value, &align);
-	return PointerGetDatum(construct_md_array(column->values, column->nulls, 1, dims, lower, column->type,
-											  length, by_value, align));
+	return PointerGetDatum(
+		construct_md_array(column->values, column->nulls, 1, dims, lower, column->type, length, by_value, align));
 }
 
 /* ---- attempts ---- */
 
 static const char attempt_query[] =
-"INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, http_status,"
-" wire, outcome, class, code, reason, provider_id)"
-" SELECT a.message_id, a.contact_id, a.started_at, a.finished_at, $13, a.sender_id::integer, a.attempt::smallint,"
-"  a.http_status::smallint, a.wire::smsflow.wire, a.outcome::smsflow.attempt_outcome, a.class, a.code, a.reason, a.provider_id"
-" FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::bigint[],"
-"  $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $14::text[])"
-"  AS a (message_id, contact_id, started_at, finished_at, sender_id, attempt, http_status, wire, outcome, class, code, reason, provider_id)";
+	"INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, http_status,"
+	" wire, outcome, class, code, reason, provider_id)"
+	" SELECT a.message_id, a.contact_id, a.started_at, a.finished_at, $13, a.sender_id::integer, a.attempt::smallint,"
+	"  a.http_status::smallint, a.wire::smsflow.wire, a.outcome::smsflow.attempt_outcome, a.class, a.code, a.reason, "
+	"a.provider_id"
+	" FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::bigint[],"
+	"  $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $14::text[])"
+	"  AS a (message_id, contact_id, started_at, finished_at, sender_id, attempt, http_status, wire, outcome, class, code, "
+	"reason, provider_id)";
 
 static void
 append_attempts(Job **jobs, int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-		INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, TEXTARRAYOID};
-	Column		column[13];
-	Datum		values[14];
-	int			rows = 0;
+	Oid types[] = {INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
+				   INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID,        TEXTARRAYOID, TEXTARRAYOID,
+				   INT8OID,      TEXTARRAYOID};
+	Column column[13];
+	Datum values[14];
+	int rows = 0;
 
 	for (int i = 0; i < 13; i++)
 		column[i] = column_make(i == 2 || i == 3 ? TIMESTAMPTZOID : i < 7 ? INT8OID : TEXTOID, count);
 	for (int i = 0; i < count; i++)
 	{
-		Job		   *job = jobs[i];
+		Job *job = jobs[i];
 
 		if (job->outcome == OUTCOME_NONE)
 			continue;
@@ -148,22 +151,22 @@ static bool
 is_touch(const Job *job)
 {
 	return job->contact_id && (job->outcome == OUTCOME_ACCEPTED || job->outcome == OUTCOME_IN_DOUBT) && !job->was_in_doubt &&
-		smsflow_policy_counts(job->purpose);
+		   smsflow_policy_counts(job->purpose);
 }
 
 static void
 append_touches(Job **jobs, int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
-	Column		column[6];
-	Datum		values[6];
+	Oid types[] = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Column column[6];
+	Datum values[6];
 
 	for (int i = 0; i < 6; i++)
 		column[i] = column_make(i == 1 ? TIMESTAMPTZOID : i < 3 ? INT8OID : TEXTOID, count);
 	for (int i = 0; i < count; i++)
 	{
-		Job		   *job = jobs[i];
+		Job *job = jobs[i];
 
 		if (!is_touch(job))
 			continue;
@@ -182,7 +185,8 @@ append_touches(Job **jobs, int count)
 					 "INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject, ref)"
 					 " SELECT t.contact_id, t.sent_at, t.message_id, t.purpose::smsflow.purpose, coalesce(t.subject, ''), t.ref"
 					 " FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[])"
-					 "  AS t (contact_id, sent_at, message_id, purpose, subject, ref)", lengthof(types), types);
+					 "  AS t (contact_id, sent_at, message_id, purpose, subject, ref)",
+					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
 }
 
@@ -196,14 +200,14 @@ static void
 append_timers(Job **jobs, int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID};
-	Column		column[5] = {column_make(INT8OID, count), column_make(TIMESTAMPTZOID, count), column_make(INT8OID, count),
-	column_make(INT8OID, count), column_make(TEXTOID, count)};
-	Datum		values[5];
+	Oid types[] = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID};
+	Column column[5] = {column_make(INT8OID, count), column_make(TIMESTAMPTZOID, count), column_make(INT8OID, count),
+						column_make(INT8OID, count), column_make(TEXTOID, count)};
+	Datum values[5];
 
 	for (int i = 0; i < count; i++)
 	{
-		Job		   *job = jobs[i];
+		Job *job = jobs[i];
 
 		if (job->due_at == DT_NOBEGIN)
 			continue;
@@ -224,7 +228,8 @@ append_timers(Job **jobs, int count)
 					 "INSERT INTO smsflow.timer (message_id, due_at, queue_id, attempt, reason)"
 					 " SELECT t.message_id, t.due_at, t.queue_id::integer, t.attempt::smallint, t.reason"
 					 " FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::text[])"
-					 "  AS t (message_id, due_at, queue_id, attempt, reason)", lengthof(types), types);
+					 "  AS t (message_id, due_at, queue_id, attempt, reason)",
+					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
 }
 
@@ -232,38 +237,39 @@ append_timers(Job **jobs, int count)
 
 typedef struct Delta
 {
-	int32		brand_id;
-	int32		campaign_id;
-	int32		sequence_id;
-	int32		sender_id;
-	int16		step;
+	int32 brand_id;
+	int32 campaign_id;
+	int32 sequence_id;
+	int32 sender_id;
+	int16 step;
 	SmsflowPurpose purpose;
 	const char *measure;
-	int64		value;
+	int64 value;
 	TimestampTz first_at;
 	TimestampTz last_at;
 } Delta;
 
 typedef struct Deltas
 {
-	Delta	   *delta;
-	int			count;
-	int			size;
+	Delta *delta;
+	int count;
+	int size;
 } Deltas;
 
 static bool
 same_key(const Delta *a, const Delta *b)
 {
 	return a->brand_id == b->brand_id && a->campaign_id == b->campaign_id && a->sequence_id == b->sequence_id &&
-		a->sender_id == b->sender_id && a->step == b->step && a->purpose == b->purpose && a->measure == b->measure;
+		   a->sender_id == b->sender_id && a->step == b->step && a->purpose == b->purpose && a->measure == b->measure;
 }
 
 /* A batch has few keys, so looking through the list is the fastest. */
 static void
 count_delta(Deltas *deltas, const Job *job, const char *measure, int64 value)
 {
-	Delta		key = {job->brand_id, job->campaign_id, job->sequence_id, job->sender ? job->sender->sender_id : 0,
-	job->step, job->purpose, measure, value, job->finished_at, job->finished_at};
+	Delta key = {job->brand_id,    job->campaign_id, job->sequence_id, job->sender ? job->sender->sender_id : 0,
+				 job->step,        job->purpose,     measure,          value,
+				 job->finished_at, job->finished_at};
 
 	for (int i = deltas->count - 1; i >= 0; i--)
 		if (same_key(&deltas->delta[i], &key))
@@ -276,7 +282,8 @@ count_delta(Deltas *deltas, const Job *job, const char *measure, int64 value)
 	if (deltas->count == deltas->size)
 	{
 		deltas->size = Max(deltas->size * 2, 64);
-		deltas->delta = deltas->delta ? repalloc(deltas->delta, sizeof(Delta) * deltas->size) : palloc(sizeof(Delta) * deltas->size);
+		deltas->delta =
+			deltas->delta ? repalloc(deltas->delta, sizeof(Delta) * deltas->size) : palloc(sizeof(Delta) * deltas->size);
 	}
 	deltas->delta[deltas->count++] = key;
 }
@@ -317,7 +324,8 @@ count_job(Deltas *deltas, const Job *job)
 		return;
 
 	/* In doubt is left only by an answer or a report. */
-	if (job->was_in_doubt && job->outcome != OUTCOME_ACCEPTED && job->outcome != OUTCOME_REJECTED && job->outcome != OUTCOME_RETRY)
+	if (job->was_in_doubt && job->outcome != OUTCOME_ACCEPTED && job->outcome != OUTCOME_REJECTED &&
+		job->outcome != OUTCOME_RETRY)
 		return;
 	if (strcmp(before, after) != 0)
 	{
@@ -332,10 +340,10 @@ static void
 append_deltas(Deltas *deltas)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID};
-	Column		column[10];
-	Datum		values[10];
+	Oid types[] = {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,        INT8ARRAYOID,
+				   TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID};
+	Column column[10];
+	Datum values[10];
 
 	if (deltas->count == 0)
 		return;
@@ -343,7 +351,7 @@ append_deltas(Deltas *deltas)
 		column[i] = column_make(i >= 8 ? TIMESTAMPTZOID : i == 5 || i == 6 ? TEXTOID : INT8OID, deltas->count);
 	for (int i = 0; i < deltas->count; i++)
 	{
-		Delta	   *delta = &deltas->delta[i];
+		Delta *delta = &deltas->delta[i];
 
 		add(&column[0], Int64GetDatum(delta->brand_id));
 		add(&column[1], Int64GetDatum(delta->campaign_id));
@@ -376,9 +384,9 @@ static void
 learn_opt_outs(Job **jobs, int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT8ARRAYOID};
-	Column		messages = column_make(INT8OID, count);
-	Datum		values[1];
+	Oid types[] = {INT8ARRAYOID};
+	Column messages = column_make(INT8OID, count);
+	Datum values[1];
 
 	for (int i = 0; i < count; i++)
 		if (jobs[i]->outcome == OUTCOME_REJECTED && jobs[i]->class == CLASS_OPTED_OUT)
@@ -393,7 +401,7 @@ learn_opt_outs(Job **jobs, int count)
 void
 record_jobs(Job **jobs, int count)
 {
-	Deltas		deltas = {0};
+	Deltas deltas = {0};
 
 	if (count == 0)
 		return;

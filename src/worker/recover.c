@@ -26,14 +26,15 @@ static void
 read_cursors(void)
 {
 	if (SPI_execute("SELECT q.queue_id, c.cursor_id, c.to_due, c.to_timer_id, c.low_id FROM smsflow.queue q"
-					" CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c",
+					" CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC "
+					"LIMIT 1) c",
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read claims");
 	worker.high_id = 0;
 	low_id = PG_INT64_MAX;
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Queue	   *queue = config_queue(column_int(row, 1));
+		Queue *queue = config_queue(column_int(row, 1));
 
 		if (queue == NULL)
 			continue;
@@ -52,7 +53,8 @@ read_last_claim(void)
 	last_generation = 0;
 	first_open_claim = 0;
 	if (SPI_execute("SELECT generation, CASE WHEN oldest_open = 0 THEN claim_id ELSE oldest_open END"
-					" FROM smsflow.claim ORDER BY claim_id DESC LIMIT 1", true, 1) != SPI_OK_SELECT)
+					" FROM smsflow.claim ORDER BY claim_id DESC LIMIT 1",
+					true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read claims");
 	if (SPI_processed == 0)
 		return;
@@ -63,29 +65,29 @@ read_last_claim(void)
 /* ---- messages without a result ---- */
 
 static const char unrecorded_query[] =
-"SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer FROM ("
-" SELECT o.message_id, 1 AS attempt FROM smsflow.claim c"
-"  JOIN smsflow.outbox o ON o.queue_id = c.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id"
-"  WHERE c.claim_id >= $1 AND c.kind <> 'timer' AND pg_visible_in_snapshot(o.xid, c.snapshot)"
-"  AND NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = o.message_id)"
-"  AND NOT EXISTS (SELECT FROM smsflow.timer t WHERE t.message_id = o.message_id)"
-" UNION"
-" SELECT t.message_id, t.attempt FROM smsflow.claim c"
-"  JOIN smsflow.timer t ON t.queue_id = c.queue_id AND (t.due_at, t.timer_id) > (c.from_due, c.from_timer_id)"
-"   AND (t.due_at, t.timer_id) <= (c.to_due, c.to_timer_id)"
-"  WHERE c.claim_id >= $1 AND c.kind = 'timer'"
-"  AND NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = t.message_id AND a.attempt >= t.attempt)"
-"  AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id)"
-") u JOIN smsflow.gated g ON g.message_id = u.message_id ORDER BY g.message_id";
+	"SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer FROM ("
+	" SELECT o.message_id, 1 AS attempt FROM smsflow.claim c"
+	"  JOIN smsflow.outbox o ON o.queue_id = c.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id"
+	"  WHERE c.claim_id >= $1 AND c.kind <> 'timer' AND pg_visible_in_snapshot(o.xid, c.snapshot)"
+	"  AND NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = o.message_id)"
+	"  AND NOT EXISTS (SELECT FROM smsflow.timer t WHERE t.message_id = o.message_id)"
+	" UNION"
+	" SELECT t.message_id, t.attempt FROM smsflow.claim c"
+	"  JOIN smsflow.timer t ON t.queue_id = c.queue_id AND (t.due_at, t.timer_id) > (c.from_due, c.from_timer_id)"
+	"   AND (t.due_at, t.timer_id) <= (c.to_due, c.to_timer_id)"
+	"  WHERE c.claim_id >= $1 AND c.kind = 'timer'"
+	"  AND NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = t.message_id AND a.attempt >= t.attempt)"
+	"  AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id)"
+	") u JOIN smsflow.gated g ON g.message_id = u.message_id ORDER BY g.message_id";
 
 /* Committed behind the cursor while no worker looked: claimed by nobody. */
 static const char overlooked_query[] =
-"SELECT" GATED_COLUMNS ", g.queue_id, 1 FROM (SELECT q.queue_id, c.low_id, c.cursor_id FROM smsflow.queue q"
-"  CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c) p"
-" JOIN smsflow.gated g ON g.queue_id = p.queue_id AND g.message_id > p.low_id AND g.message_id <= p.cursor_id"
-" WHERE NOT EXISTS (SELECT FROM smsflow.claim c WHERE c.queue_id = g.queue_id AND c.kind <> 'timer'"
-"  AND g.message_id > c.from_id AND g.message_id <= c.to_id AND pg_visible_in_snapshot(g.xid, c.snapshot))"
-" ORDER BY g.message_id";
+	"SELECT" GATED_COLUMNS ", g.queue_id, 1 FROM (SELECT q.queue_id, c.low_id, c.cursor_id FROM smsflow.queue q"
+	"  CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c) p"
+	" JOIN smsflow.gated g ON g.queue_id = p.queue_id AND g.message_id > p.low_id AND g.message_id <= p.cursor_id"
+	" WHERE NOT EXISTS (SELECT FROM smsflow.claim c WHERE c.queue_id = g.queue_id AND c.kind <> 'timer'"
+	"  AND g.message_id > c.from_id AND g.message_id <= c.to_id AND pg_visible_in_snapshot(g.xid, c.snapshot))"
+	" ORDER BY g.message_id";
 
 static void
 give_back(Job *job, const char *reason)
@@ -99,13 +101,13 @@ give_back(Job *job, const char *reason)
 static Job **
 read_jobs(int *count)
 {
-	Job		  **jobs = palloc(sizeof(Job *) * (SPI_processed + 1));
+	Job **jobs = palloc(sizeof(Job *) * (SPI_processed + 1));
 
 	*count = 0;
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Queue	   *queue = config_queue(column_int(row, 19));
-		Job		   *job;
+		Queue *queue = config_queue(column_int(row, 19));
+		Job *job;
 
 		if (queue == NULL)
 			continue;
@@ -127,12 +129,12 @@ free_jobs(Job **jobs, int count)
 static void
 settle_unrecorded(void)
 {
-	bool		trusted = smsflow_journal_trusted(last_generation);
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(first_open_claim)};
-	int			doubtful = 0;
-	int			count;
-	Job		  **jobs;
+	bool trusted = smsflow_journal_trusted(last_generation);
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum(first_open_claim)};
+	int doubtful = 0;
+	int count;
+	Job **jobs;
 
 	if (first_open_claim == 0)
 		return;
@@ -150,8 +152,7 @@ settle_unrecorded(void)
 		}
 	record_jobs(jobs, count);
 	if (count > 0)
-		ereport(LOG,
-				(errmsg("%d messages were claimed by a worker that is gone: %d may have been sent", count, doubtful)));
+		ereport(LOG, (errmsg("%d messages were claimed by a worker that is gone: %d may have been sent", count, doubtful)));
 	free_jobs(jobs, count);
 }
 
@@ -159,8 +160,8 @@ settle_unrecorded(void)
 static void
 settle_overlooked(void)
 {
-	int			count;
-	Job		  **jobs;
+	int count;
+	Job **jobs;
 
 	if (SPI_execute(overlooked_query, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read overlooked messages");
@@ -174,8 +175,8 @@ settle_overlooked(void)
 static void
 write_start(void)
 {
-	Oid			types[] = {INT4OID, TEXTOID};
-	Datum		values[] = {Int32GetDatum(MyProcPid), CStringGetTextDatum(SMSFLOW_VERSION)};
+	Oid types[] = {INT4OID, TEXTOID};
+	Datum values[] = {Int32GetDatum(MyProcPid), CStringGetTextDatum(SMSFLOW_VERSION)};
 
 	if (SPI_execute_with_args("INSERT INTO smsflow.worker_start (generation, pid, version)"
 							  " VALUES (nextval('smsflow.generation_seq'), $1, $2) RETURNING generation",
@@ -188,24 +189,25 @@ write_start(void)
 static void
 write_overlooked_claims(void)
 {
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(worker.generation)};
+	Oid types[] = {INT8OID};
+	Datum values[] = {Int64GetDatum(worker.generation)};
 
 	if (SPI_execute_with_args(
-							  "INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id,"
-							  " cursor_id, low_id, oldest_open, generation)"
-							  " SELECT q.queue_id, 'late', c.low_id, c.cursor_id, c.to_due, c.to_timer_id, c.to_due, c.to_timer_id,"
-							  "  c.cursor_id, c.low_id, 0, $1 FROM smsflow.queue q"
-							  " CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c"
-							  " WHERE c.low_id < c.cursor_id", 1, types, values, NULL, false, 0) != SPI_OK_INSERT)
+			"INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id,"
+			" cursor_id, low_id, oldest_open, generation)"
+			" SELECT q.queue_id, 'late', c.low_id, c.cursor_id, c.to_due, c.to_timer_id, c.to_due, c.to_timer_id,"
+			"  c.cursor_id, c.low_id, 0, $1 FROM smsflow.queue q"
+			" CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c"
+			" WHERE c.low_id < c.cursor_id",
+			1, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write claims");
 }
 
 static void
 remember_running(void)
 {
-	uint64	   *committed;
-	int64		ignored;
+	uint64 *committed;
+	int64 ignored;
 
 	late_start(&worker.late, low_id);
 	late_update(&worker.late, GetActiveSnapshot(), &committed, &ignored);

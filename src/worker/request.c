@@ -24,11 +24,11 @@ typedef enum Place
 
 typedef struct Variables
 {
-	Job		   *job;
-	Place		place;
-	StringInfoData value;			/* the escaped value asked for last */
-	bool		unsafe;				/* a line break in a header */
-	bool		secret_missing;
+	Job *job;
+	Place place;
+	StringInfoData value; /* the escaped value asked for last */
+	bool unsafe;          /* a line break in a header */
+	bool secret_missing;
 } Variables;
 
 /* ---- values ---- */
@@ -42,7 +42,7 @@ append_number(StringInfo out, int64 number)
 static void
 append_recipient(StringInfo out, int64 phone, bool plus)
 {
-	char		text[SMSFLOW_PHONE_BUFSIZE];
+	char text[SMSFLOW_PHONE_BUFSIZE];
 
 	smsflow_phone_format(phone, text);
 	appendStringInfoString(out, plus ? text : text + 1);
@@ -51,7 +51,7 @@ append_recipient(StringInfo out, int64 phone, bool plus)
 static int64
 validity_seconds(const Job *job)
 {
-	int64		left = (job->expires_at - worker.clock->now()) / USECS_PER_SEC;
+	int64 left = (job->expires_at - worker.clock->now()) / USECS_PER_SEC;
 
 	return Max(left, 1);
 }
@@ -67,9 +67,9 @@ static void
 append_callback_url(StringInfo out, const Job *job)
 {
 	const Gateway *gateway = job->sender->gateway;
-	char	   *path;
-	char		mac[SMSFLOW_MAC_LENGTH + 1];
-	int			base_length = (int) strlen(smsflow_public_url);
+	char *path;
+	char mac[SMSFLOW_MAC_LENGTH + 1];
+	int base_length = (int) strlen(smsflow_public_url);
 
 	if (!reports_wanted())
 		return;
@@ -86,7 +86,7 @@ static bool
 append_option(StringInfo out, Jsonb *options, const char *path)
 {
 	const char *text;
-	size_t		length;
+	size_t length;
 
 	if (options == NULL || !smsflow_jsonb_text(options, path, &text, &length))
 		return false;
@@ -98,7 +98,7 @@ append_option(StringInfo out, Jsonb *options, const char *path)
 static bool
 append_variable(StringInfo out, Variables *vars, const char *name)
 {
-	Job		   *job = vars->job;
+	Job *job = vars->job;
 	const Gateway *gateway = job->sender->gateway;
 
 	if (strcmp(name, "to") == 0 || strcmp(name, "to_digits") == 0)
@@ -151,7 +151,7 @@ append_variable(StringInfo out, Variables *vars, const char *name)
 static void
 escape_value(Variables *vars, const char *text, size_t length)
 {
-	size_t		size = length * 6 + 1;
+	size_t size = length * 6 + 1;
 
 	resetStringInfo(&vars->value);
 	enlargeStringInfo(&vars->value, (int) size);
@@ -174,8 +174,8 @@ escape_value(Variables *vars, const char *text, size_t length)
 static bool
 lookup(void *ctx, const char *path, size_t pathlen, const char **value, size_t *valuelen)
 {
-	Variables  *vars = ctx;
-	char	   *name = pnstrdup(path, pathlen);
+	Variables *vars = ctx;
+	char *name = pnstrdup(path, pathlen);
 	StringInfoData raw;
 
 	initStringInfo(&raw);
@@ -228,7 +228,7 @@ build_headers(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 {
 	JsonbIterator *it = JsonbIteratorInit(&gateway->headers->root);
 	JsonbIteratorToken token;
-	JsonbValue	value;
+	JsonbValue value;
 	StringInfoData header;
 
 	initStringInfo(&header);
@@ -242,8 +242,8 @@ build_headers(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 		}
 		else if (token == WJB_VALUE && value.type == jbvString)
 		{
-			if (!render(&header, vars, PLACE_HEADER, pnstrdup(value.val.string.val, value.val.string.len)) ||
-				vars->unsafe || request->header_count == SMSFLOW_MAX_HEADERS - 1)
+			if (!render(&header, vars, PLACE_HEADER, pnstrdup(value.val.string.val, value.val.string.len)) || vars->unsafe ||
+				request->header_count == SMSFLOW_MAX_HEADERS - 1)
 				return false;
 			request->headers[request->header_count++] = header.data;
 		}
@@ -271,7 +271,7 @@ static void
 set_credentials(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 {
 	const char *name;
-	size_t		length;
+	size_t length;
 
 	if (!gateway->basic_auth)
 		return;
@@ -287,8 +287,8 @@ request_build(Job *job, const char **problem)
 {
 	const Gateway *gateway = job->sender->gateway;
 	SmsflowRequest *request = palloc0(sizeof(SmsflowRequest));
-	Variables	vars = {.job = job};
-	bool		built;
+	Variables vars = {.job = job};
+	bool built;
 
 	initStringInfo(&vars.value);
 	request->method = gateway->method;

@@ -23,21 +23,19 @@ static shmem_startup_hook_type previous_startup_hook = NULL;
 int
 smsflow_database_names(NameData *names)
 {
-	char	   *list = pstrdup(smsflow_databases);
-	List	   *elements;
-	ListCell   *cell;
-	int			count = 0;
+	char *list = pstrdup(smsflow_databases);
+	List *elements;
+	ListCell *cell;
+	int count = 0;
 
 	if (!SplitIdentifierString(list, ',', &elements))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("parameter \"smsflow.databases\" is not a list of database names"),
-				 errhint("Write names separated by commas; put a name with capitals in double quotes.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("parameter \"smsflow.databases\" is not a list of database names"),
+						errhint("Write names separated by commas; put a name with capitals in double quotes.")));
 	if (list_length(elements) > SMSFLOW_MAX_DATABASES)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("parameter \"smsflow.databases\" has more than %d names", SMSFLOW_MAX_DATABASES)));
-	foreach(cell, elements)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("parameter \"smsflow.databases\" has more than %d names", SMSFLOW_MAX_DATABASES)));
+	foreach (cell, elements)
 		namestrcpy(&names[count++], (char *) lfirst(cell));
 	list_free(elements);
 	return count;
@@ -52,7 +50,7 @@ shared_size(int slots)
 static void
 request_shared_memory(void)
 {
-	NameData	names[SMSFLOW_MAX_DATABASES];
+	NameData names[SMSFLOW_MAX_DATABASES];
 
 	if (previous_request_hook)
 		previous_request_hook();
@@ -78,9 +76,9 @@ init_slot(SmsflowSlot *slot, const NameData *database)
 static void
 start_shared_memory(void)
 {
-	NameData	names[SMSFLOW_MAX_DATABASES];
-	int			slots = smsflow_database_names(names);
-	bool		found;
+	NameData names[SMSFLOW_MAX_DATABASES];
+	int slots = smsflow_database_names(names);
+	bool found;
 
 	if (previous_startup_hook)
 		previous_startup_hook();
@@ -131,8 +129,8 @@ smsflow_my_slot(void)
 int
 smsflow_read_revocations(SmsflowSlot *slot, uint64 *tail, SmsflowRevocation *out)
 {
-	uint64		head = pg_atomic_read_u64(&slot->ring_head);
-	int			count = 0;
+	uint64 head = pg_atomic_read_u64(&slot->ring_head);
+	int count = 0;
 
 	if (head == *tail)
 		return 0;

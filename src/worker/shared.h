@@ -31,42 +31,42 @@
 
 typedef struct SmsflowDirty
 {
-	uint32		words[SMSFLOW_DIRTY_WORDS];
+	uint32 words[SMSFLOW_DIRTY_WORDS];
 } SmsflowDirty;
 
 /* How the worker is doing, for health() and the stat views. */
 typedef struct SmsflowWorkerState
 {
-	int			pid;
-	char		state[64];
-	int64		generation;
+	int pid;
+	char state[64];
+	int64 generation;
 	TimestampTz last_turn;
-	char		last_error[256];
+	char last_error[256];
 	TimestampTz last_error_at;
-	int32		in_flight;
-	int32		backlog;
-	int64		sent;
-	char		route_problem[256]; /* "" when every route works */
+	int32 in_flight;
+	int32 backlog;
+	int64 sent;
+	char route_problem[256]; /* "" when every route works */
 } SmsflowWorkerState;
 
 typedef struct SmsflowSlot
 {
-	NameData	database;
+	NameData database;
 	pg_atomic_uint32 database_oid;
 	pg_atomic_uint32 sleeping;
 	pg_atomic_uint32 news;
 	pg_atomic_uint32 dirty[SMSFLOW_DIRTY_WORDS];
 	pg_atomic_uint64 ring_head;
-	SmsflowRevocation ring[SMSFLOW_RING_SIZE];	/* under the ring lock */
-	slock_t		mutex;			/* guards what follows */
-	Latch	   *latch;
+	SmsflowRevocation ring[SMSFLOW_RING_SIZE]; /* under the ring lock */
+	slock_t mutex;                             /* guards what follows */
+	Latch *latch;
 	SmsflowWorkerState worker;
 } SmsflowSlot;
 
 typedef struct SmsflowShared
 {
-	LWLock	   *ring_lock;
-	int			slots;
+	LWLock *ring_lock;
+	int slots;
 	SmsflowSlot slot[FLEXIBLE_ARRAY_MEMBER];
 } SmsflowShared;
 
@@ -76,12 +76,12 @@ extern SmsflowShared *smsflow_shared;
 extern SmsflowSlot *smsflow_my_slot(void);
 
 /* Splits smsflow.databases; returns the number of names put into names. */
-extern int	smsflow_database_names(NameData *names);
+extern int smsflow_database_names(NameData *names);
 
 /*
  * Copies revocations published since *tail into out (SMSFLOW_RING_SIZE places)
  * and moves *tail. Returns their number, or -1 when some were overwritten.
  */
-extern int	smsflow_read_revocations(SmsflowSlot *slot, uint64 *tail, SmsflowRevocation *out);
+extern int smsflow_read_revocations(SmsflowSlot *slot, uint64 *tail, SmsflowRevocation *out);
 
 #endif

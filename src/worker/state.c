@@ -14,7 +14,7 @@
 static SmsflowSlot *
 slot_by_name(void)
 {
-	char	   *name = get_database_name(MyDatabaseId);
+	char *name = get_database_name(MyDatabaseId);
 
 	for (int i = 0; smsflow_shared && name && i < smsflow_shared->slots; i++)
 		if (strcmp(NameStr(smsflow_shared->slot[i].database), name) == 0)
@@ -28,9 +28,9 @@ smsflow_worker_state(PG_FUNCTION_ARGS)
 {
 	SmsflowSlot *slot = slot_by_name();
 	SmsflowWorkerState state = {0};
-	TupleDesc	desc;
-	Datum		values[12] = {0};
-	bool		nulls[12] = {false};
+	TupleDesc desc;
+	Datum values[12] = {0};
+	bool nulls[12] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -74,7 +74,7 @@ worker_commit(void)
 static void
 remember_error(void)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	MemoryContextSwitchTo(worker.scratch);
 	error = CopyErrorData();
@@ -86,7 +86,7 @@ remember_error(void)
 }
 
 bool
-worker_try(void (*step) (void *arg), void *arg)
+worker_try(void (*step)(void *arg), void *arg)
 {
 	volatile bool done = false;
 

@@ -21,58 +21,58 @@ typedef struct SmsflowRequest
 {
 	const char *method;
 	const char *url;
-	const char *headers[SMSFLOW_MAX_HEADERS];	/* "Name: value" */
-	int			header_count;
-	const char *body;			/* NULL: none */
-	size_t		body_length;
-	const char *username;		/* NULL: no HTTP Basic authentication */
+	const char *headers[SMSFLOW_MAX_HEADERS]; /* "Name: value" */
+	int header_count;
+	const char *body; /* NULL: none */
+	size_t body_length;
+	const char *username; /* NULL: no HTTP Basic authentication */
 	const char *password;
-	long		timeout_ms;		/* for the request in all */
-	void	   *tag;			/* comes back with the answer */
+	long timeout_ms; /* for the request in all */
+	void *tag;       /* comes back with the answer */
 
 	/*
 	 * Called when the first byte is about to leave. False stops the request;
 	 * true makes it count as perhaps sent from here on. Must neither raise
 	 * errors nor allocate.
 	 */
-	bool		(*on_wire) (void *tag);
+	bool (*on_wire)(void *tag);
 } SmsflowRequest;
 
 typedef struct SmsflowAnswer
 {
-	void	   *tag;
-	SmsflowWire wire;			/* WIRE_YES when a whole answer came */
-	int			status;			/* HTTP status; 0 when none came */
-	long		retry_after;	/* seconds; -1 when the gateway said nothing */
-	bool		timed_out;
-	char		error[128];		/* what went wrong in the transport, or "" */
-	const char *body;			/* valid until the next call of any function */
-	size_t		body_length;
-	bool		truncated;
+	void *tag;
+	SmsflowWire wire; /* WIRE_YES when a whole answer came */
+	int status;       /* HTTP status; 0 when none came */
+	long retry_after; /* seconds; -1 when the gateway said nothing */
+	bool timed_out;
+	char error[128];  /* what went wrong in the transport, or "" */
+	const char *body; /* valid until the next call of any function */
+	size_t body_length;
+	bool truncated;
 } SmsflowAnswer;
 
 typedef struct SmsflowTransport
 {
 	/* Starts for at most so many requests at one time; false on failure. */
-	bool		(*start) (int places, bool allow_insecure);
+	bool (*start)(int places, bool allow_insecure);
 
 	/* A descriptor that is readable when poll has something to do. */
-	int			(*wait_descriptor) (void);
+	int (*wait_descriptor)(void);
 
 	/* Milliseconds until poll should be called anyway, -1: no need. */
-	long		(*wait_timeout) (void);
+	long (*wait_timeout)(void);
 
 	/* Requests that submit would take now. */
-	int			(*free_places) (void);
+	int (*free_places)(void);
 
 	/* Takes a request (everything is copied); false with words in error. */
-	bool		(*submit) (const SmsflowRequest *request, char *error, size_t error_size);
+	bool (*submit)(const SmsflowRequest *request, char *error, size_t error_size);
 
 	/* Moves data, then calls answered for each request that has ended. */
-	void		(*poll) (void (*answered) (const SmsflowAnswer *answer));
+	void (*poll)(void (*answered)(const SmsflowAnswer *answer));
 
 	/* Ends everything; requests without an answer get none. */
-	void		(*stop) (void);
+	void (*stop)(void);
 } SmsflowTransport;
 
 extern const SmsflowTransport smsflow_curl_transport;

@@ -37,31 +37,31 @@ typedef struct Place
 {
 	struct Shard *shard;
 	struct Place *next_free;
-	CURL	   *easy;
+	CURL *easy;
 	struct curl_slist *headers;
-	char	   *body;
-	void	   *tag;
-	bool		(*on_wire) (void *tag);
-	int			times_on_wire;
-	size_t		answer_length;
-	bool		truncated;
-	char		error[CURL_ERROR_SIZE];
-	char		answer[SMSFLOW_ANSWER_SIZE];
+	char *body;
+	void *tag;
+	bool (*on_wire)(void *tag);
+	int times_on_wire;
+	size_t answer_length;
+	bool truncated;
+	char error[CURL_ERROR_SIZE];
+	char answer[SMSFLOW_ANSWER_SIZE];
 } Place;
 
 typedef struct Shard
 {
-	CURLM	   *multi;
-	Place	   *free;
-	int			free_count;
-	int64_t		timer_at;		/* milliseconds, monotonic; -1 none */
-	Place		places[SHARD_PLACES];
+	CURLM *multi;
+	Place *free;
+	int free_count;
+	int64_t timer_at; /* milliseconds, monotonic; -1 none */
+	Place places[SHARD_PLACES];
 } Shard;
 
 static Shard *shards;
-static int	shard_count;
-static int	next_shard;
-static int	epoll_fd = -1;
+static int shard_count;
+static int next_shard;
+static int epoll_fd = -1;
 static bool insecure;
 
 static int64_t
@@ -80,7 +80,7 @@ monotonic_ms(void)
 static void
 block_signals(sigset_t *previous)
 {
-	sigset_t	all;
+	sigset_t all;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, previous);
@@ -128,7 +128,7 @@ on_timer(CURLM *multi, long timeout_ms, void *shard)
 static int
 on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
-	Place	   *place = arg;
+	Place *place = arg;
 
 	(void) remote_ip;
 	(void) local_ip;
@@ -143,10 +143,10 @@ on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int loca
 static size_t
 on_answer(char *data, size_t size, size_t count, void *arg)
 {
-	Place	   *place = arg;
-	size_t		length = size * count;
-	size_t		room = sizeof(place->answer) - 1 - place->answer_length;
-	size_t		kept = length < room ? length : room;
+	Place *place = arg;
+	size_t length = size * count;
+	size_t room = sizeof(place->answer) - 1 - place->answer_length;
+	size_t kept = length < room ? length : room;
 
 	memcpy(place->answer + place->answer_length, data, kept);
 	place->answer_length += kept;
@@ -164,7 +164,7 @@ on_answer(char *data, size_t size, size_t count, void *arg)
 static void
 prepare_place(Place *place)
 {
-	CURL	   *easy = place->easy;
+	CURL *easy = place->easy;
 
 	curl_easy_reset(easy);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, place);
@@ -207,8 +207,8 @@ take_place(void)
 {
 	for (int i = 0; i < shard_count; i++)
 	{
-		Shard	   *shard = &shards[next_shard];
-		Place	   *place = shard->free;
+		Shard *shard = &shards[next_shard];
+		Place *place = shard->free;
 
 		next_shard = (next_shard + 1) % shard_count;
 		if (place == NULL)
@@ -234,7 +234,7 @@ start_shard(Shard *shard, int places)
 	curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long) SHARD_PLACES);
 	for (int i = 0; i < places; i++)
 	{
-		Place	   *place = &shard->places[i];
+		Place *place = &shard->places[i];
 
 		place->shard = shard;
 		place->easy = curl_easy_init();
@@ -254,7 +254,7 @@ stop(void)
 	{
 		for (int j = 0; j < SHARD_PLACES; j++)
 		{
-			Place	   *place = &shards[i].places[j];
+			Place *place = &shards[i].places[j];
 
 			if (place->easy == NULL)
 				continue;
@@ -277,8 +277,8 @@ stop(void)
 static bool
 start(int places, bool allow_insecure)
 {
-	sigset_t	previous;
-	bool		fine = true;
+	sigset_t previous;
+	bool fine = true;
 
 	insecure = allow_insecure;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -304,8 +304,8 @@ wait_descriptor(void)
 static long
 wait_timeout(void)
 {
-	int64_t		soonest = -1;
-	int64_t		now;
+	int64_t soonest = -1;
+	int64_t now;
 
 	for (int i = 0; i < shard_count; i++)
 		if (shards[i].timer_at >= 0 && (soonest < 0 || shards[i].timer_at < soonest))
@@ -319,7 +319,7 @@ wait_timeout(void)
 static int
 free_places(void)
 {
-	int			count = 0;
+	int count = 0;
 
 	for (int i = 0; i < shard_count; i++)
 		count += shards[i].free_count;
@@ -345,7 +345,7 @@ set_headers(Place *place, const SmsflowRequest *request)
 static bool
 set_request(Place *place, const SmsflowRequest *request)
 {
-	CURL	   *easy = place->easy;
+	CURL *easy = place->easy;
 
 	prepare_place(place);
 	if (!set_headers(place, request))
@@ -378,9 +378,9 @@ set_request(Place *place, const SmsflowRequest *request)
 static bool
 submit(const SmsflowRequest *request, char *error, size_t error_size)
 {
-	Place	   *place = take_place();
-	sigset_t	previous;
-	CURLMcode	code;
+	Place *place = take_place();
+	sigset_t previous;
+	CURLMcode code;
 
 	if (place == NULL)
 	{
@@ -418,9 +418,9 @@ submit(const SmsflowRequest *request, char *error, size_t error_size)
 static void
 fill_answer(SmsflowAnswer *answer, Place *place, CURLcode result)
 {
-	long		status = 0;
-	curl_off_t	retry_after = 0;
-	bool		complete = result == CURLE_OK || (result == CURLE_WRITE_ERROR && place->truncated);
+	long status = 0;
+	curl_off_t retry_after = 0;
+	bool complete = result == CURLE_OK || (result == CURLE_WRITE_ERROR && place->truncated);
 
 	memset(answer, 0, sizeof(*answer));
 	curl_easy_getinfo(place->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -442,18 +442,18 @@ static void
 drive(void)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
-	int			count;
-	int			running;
+	int count;
+	int running;
 
 	do
 	{
 		count = epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, 0);
 		for (int i = 0; i < count; i++)
 		{
-			Shard	   *shard = &shards[events[i].data.u64 >> 32];
-			int			flags = ((events[i].events & EPOLLIN) ? CURL_CSELECT_IN : 0) |
-				((events[i].events & EPOLLOUT) ? CURL_CSELECT_OUT : 0) |
-				((events[i].events & (EPOLLERR | EPOLLHUP)) ? CURL_CSELECT_ERR : 0);
+			Shard *shard = &shards[events[i].data.u64 >> 32];
+			int flags = ((events[i].events & EPOLLIN) ? CURL_CSELECT_IN : 0) |
+						((events[i].events & EPOLLOUT) ? CURL_CSELECT_OUT : 0) |
+						((events[i].events & (EPOLLERR | EPOLLHUP)) ? CURL_CSELECT_ERR : 0);
 
 			curl_multi_socket_action(shard->multi, (curl_socket_t) (uint32_t) events[i].data.u64, flags, &running);
 		}
@@ -468,16 +468,16 @@ drive(void)
 }
 
 static void
-harvest(Shard *shard, void (*answered) (const SmsflowAnswer *answer))
+harvest(Shard *shard, void (*answered)(const SmsflowAnswer *answer))
 {
-	CURLMsg    *message;
-	int			left;
+	CURLMsg *message;
+	int left;
 
 	while ((message = curl_multi_info_read(shard->multi, &left)) != NULL)
 	{
-		Place	   *place;
+		Place *place;
 		SmsflowAnswer answer;
-		CURLcode	result = message->data.result;
+		CURLcode result = message->data.result;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
@@ -490,9 +490,9 @@ harvest(Shard *shard, void (*answered) (const SmsflowAnswer *answer))
 }
 
 static void
-transport_poll(void (*answered) (const SmsflowAnswer *answer))
+transport_poll(void (*answered)(const SmsflowAnswer *answer))
 {
-	sigset_t	previous;
+	sigset_t previous;
 
 	block_signals(&previous);
 	drive();

@@ -40,10 +40,10 @@
 
 Worker worker;
 
-static bool cancellable = false;	/* a user's SQL may be running */
+static bool cancellable = false; /* a user's SQL may be running */
 static TimestampTz next_sweep = DT_NOBEGIN;
 static bool config_changed = false;
-static int	failed_turns = 0;
+static int failed_turns = 0;
 static int64 turn_allowed_at = 0;
 static WaitEventSet *wait_set = NULL;
 
@@ -52,8 +52,8 @@ static WaitEventSet *wait_set = NULL;
 void
 smsflow_register_workers(void)
 {
-	NameData	names[SMSFLOW_MAX_DATABASES];
-	int			count = smsflow_database_names(names);
+	NameData names[SMSFLOW_MAX_DATABASES];
+	int count = smsflow_database_names(names);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -81,7 +81,7 @@ smsflow_register_workers(void)
 static void
 on_sigterm(SIGNAL_ARGS)
 {
-	int			saved_errno = errno;
+	int saved_errno = errno;
 
 	ShutdownRequestPending = true;
 	if (MyProc && MyProc->syncRepState != SYNC_REP_NOT_WAITING)
@@ -102,7 +102,7 @@ static void
 describe_routes(char *text, size_t size)
 {
 	HASH_SEQ_STATUS scan;
-	Sender	   *sender;
+	Sender *sender;
 
 	text[0] = '\0';
 	hash_seq_init(&scan, worker.senders);
@@ -111,7 +111,8 @@ describe_routes(char *text, size_t size)
 		if (!sender->present || text[0] != '\0')
 			continue;
 		if (sender->gateway->failures > 0)
-			snprintf(text, size, "gateway \"%s\" cannot be reached, %d tries so far", sender->gateway->name, sender->gateway->failures);
+			snprintf(text, size, "gateway \"%s\" cannot be reached, %d tries so far", sender->gateway->name,
+					 sender->gateway->failures);
 		else if (sender->misconfigured)
 			snprintf(text, size, "gateway \"%s\" refuses us, or its secret is missing", sender->gateway->name);
 	}
@@ -121,7 +122,7 @@ static void
 show_state(const char *state)
 {
 	SmsflowSlot *slot = worker.slot;
-	char		route_problem[sizeof(slot->worker.route_problem)] = "";
+	char route_problem[sizeof(slot->worker.route_problem)] = "";
 
 	if (worker.senders)
 		describe_routes(route_problem, sizeof(route_problem));
@@ -154,7 +155,7 @@ at_exit(int code, Datum arg)
 static HTAB *
 make_table(const char *name, Size key, Size entry)
 {
-	HASHCTL		control = {.keysize = key, .entrysize = entry, .hcxt = worker.long_lived};
+	HASHCTL control = {.keysize = key, .entrysize = entry, .hcxt = worker.long_lived};
 
 	return hash_create(name, 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
@@ -196,9 +197,15 @@ static void
 set_parameters(void)
 {
 	static const char *const settings[][2] = {
-		{"synchronous_commit", "on"}, {"search_path", "pg_catalog, smsflow, pg_temp"}, {"statement_timeout", "0"},
-		{"lock_timeout", "10s"}, {"idle_in_transaction_session_timeout", "0"}, {"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"}, {"jit", "off"}, {"row_security", "off"},
+		{"synchronous_commit", "on"},
+		{"search_path", "pg_catalog, smsflow, pg_temp"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "10s"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"jit", "off"},
+		{"row_security", "off"},
 		{"application_name", "smsflow " SMSFLOW_VERSION},
 	};
 
@@ -272,19 +279,20 @@ setup(int slot)
 
 typedef struct Installed
 {
-	bool		exists;
-	bool		version_fits;
+	bool exists;
+	bool version_fits;
 } Installed;
 
 static void
 look_for_extension(void *arg)
 {
-	Installed  *installed = arg;
+	Installed *installed = arg;
 
 	worker_begin("looking for the extension", false);
 	installed->exists = OidIsValid(get_extension_oid(SMSFLOW_SCHEMA, true));
 	if (installed->exists &&
-		SPI_execute("SELECT extversion = '" SMSFLOW_VERSION "' FROM pg_catalog.pg_extension WHERE extname = 'smsflow'", true, 1) == SPI_OK_SELECT)
+		SPI_execute("SELECT extversion = '" SMSFLOW_VERSION "' FROM pg_catalog.pg_extension WHERE extname = 'smsflow'", true,
+					1) == SPI_OK_SELECT)
 		installed->version_fits = column_bool(0, 1);
 	worker_commit();
 }
@@ -292,7 +300,7 @@ look_for_extension(void *arg)
 static void
 start_over(void *arg)
 {
-	Oid			schema;
+	Oid schema;
 
 	worker_begin("taking over", true);
 	schema = get_namespace_oid(SMSFLOW_SCHEMA, false);
@@ -310,14 +318,14 @@ take_over(void)
 	smsflow_journal_begin(worker.generation);
 	chores_forget();
 	worker.ring_tail = pg_atomic_read_u64(&worker.slot->ring_head);
-	ereport(LOG, (errmsg("smsflow worker of database \"%s\" started, generation " INT64_FORMAT,
-						 NameStr(worker.slot->database), worker.generation)));
+	ereport(LOG, (errmsg("smsflow worker of database \"%s\" started, generation " INT64_FORMAT, NameStr(worker.slot->database),
+						 worker.generation)));
 }
 
 static bool
 ready(void)
 {
-	Installed	installed = {false, false};
+	Installed installed = {false, false};
 
 	if (!worker_try(look_for_extension, &installed))
 		return false;
@@ -363,13 +371,13 @@ static void
 release_backlog(void)
 {
 	HASH_SEQ_STATUS scan;
-	Queue	   *queue;
+	Queue *queue;
 
 	hash_seq_init(&scan, worker.queues);
 	while ((queue = hash_seq_search(&scan)) != NULL)
 		while (!dlist_is_empty(&queue->jobs))
 		{
-			Job		   *job = dlist_container(Job, node, dlist_pop_head_node(&queue->jobs));
+			Job *job = dlist_container(Job, node, dlist_pop_head_node(&queue->jobs));
 
 			queue->job_count--;
 			worker.backlog--;
@@ -383,8 +391,8 @@ mark_queues(bool all)
 {
 	SmsflowDirty dirty;
 	HASH_SEQ_STATUS scan;
-	Queue	   *queue;
-	uint32		any = all ? 1 : 0;
+	Queue *queue;
+	uint32 any = all ? 1 : 0;
 
 	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
 	{
@@ -398,7 +406,7 @@ mark_queues(bool all)
 	hash_seq_init(&scan, worker.queues);
 	while ((queue = hash_seq_search(&scan)) != NULL)
 	{
-		uint32		bit = (uint32) queue->queue_id % SMSFLOW_DIRTY_BITS;
+		uint32 bit = (uint32) queue->queue_id % SMSFLOW_DIRTY_BITS;
 
 		if (all || (dirty.words[bit / 32] & ((uint32) 1 << (bit % 32))) != 0)
 			queue->more = true;
@@ -408,7 +416,7 @@ mark_queues(bool all)
 static uint32
 take_news(bool *sweep)
 {
-	uint32		news = pg_atomic_exchange_u32(&worker.slot->news, 0);
+	uint32 news = pg_atomic_exchange_u32(&worker.slot->news, 0);
 
 	*sweep = worker.clock->now() >= next_sweep;
 	if (*sweep)
@@ -430,7 +438,7 @@ take_news(bool *sweep)
 static void
 take_turn(void)
 {
-	int64		now = worker.clock->monotonic();
+	int64 now = worker.clock->monotonic();
 
 	if (now < turn_allowed_at || turn_due() > now)
 		return;
@@ -448,7 +456,7 @@ take_turn(void)
 static int64
 until(TimestampTz due)
 {
-	int64		wait = due - worker.clock->now();
+	int64 wait = due - worker.clock->now();
 
 	return due == DT_NOEND ? PG_INT64_MAX : Max(wait, 0);
 }
@@ -457,10 +465,10 @@ until(TimestampTz due)
 static int64
 idle_time(void)
 {
-	int64		now = worker.clock->monotonic();
-	int64		wait = Min(until(next_sweep), until(chores_due()));
-	long		transport = worker.transport->wait_timeout();
-	int64		at = Min(dispatch_wait(), Max(turn_due(), turn_allowed_at));
+	int64 now = worker.clock->monotonic();
+	int64 wait = Min(until(next_sweep), until(chores_due()));
+	long transport = worker.transport->wait_timeout();
+	int64 at = Min(dispatch_wait(), Max(turn_due(), turn_allowed_at));
 
 	if (transport >= 0)
 		wait = Min(wait, (int64) transport * 1000);
@@ -487,7 +495,7 @@ has_news(void)
 static void
 wait_for_work(int64 wait)
 {
-	WaitEvent	events[3];
+	WaitEvent events[3];
 
 	pg_atomic_write_u32(&worker.slot->sleeping, 1);
 	pg_memory_barrier();
@@ -501,8 +509,8 @@ wait_for_work(int64 wait)
 static bool
 work(void)
 {
-	bool		sweep;
-	uint32		news = take_news(&sweep);
+	bool sweep;
+	uint32 news = take_news(&sweep);
 
 	if ((sweep || worker.failed) && !ready())
 		return false;
@@ -531,17 +539,18 @@ work(void)
 static void
 drain(void)
 {
-	int64		deadline = worker.clock->monotonic() + DRAIN_TIME;
+	int64 deadline = worker.clock->monotonic() + DRAIN_TIME;
 
 	show_state("stopping");
 	worker.armed = false;
 	release_backlog();
 	while (worker.in_flight > 0 && worker.clock->monotonic() < deadline)
 	{
-		WaitEvent	events[3];
-		long		transport = worker.transport->wait_timeout();
+		WaitEvent events[3];
+		long transport = worker.transport->wait_timeout();
 
-		WaitEventSetWait(wait_set, transport >= 0 && transport < 50 ? transport : 50, events, lengthof(events), PG_WAIT_EXTENSION);
+		WaitEventSetWait(wait_set, transport >= 0 && transport < 50 ? transport : 50, events, lengthof(events),
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		worker.transport->poll(answer_received);
 	}

@@ -23,79 +23,79 @@
 /* Failure class of one error code of a profile. */
 typedef struct ErrorRule
 {
-	char	   *code;
+	char *code;
 	SmsflowClass class;
 } ErrorRule;
 
 typedef struct Gateway
 {
-	int32		gateway_id;			/* hash key */
-	bool		present;			/* still configured and enabled */
-	int			in_flight;
-	int64		paused_until;		/* monotonic microseconds */
-	int			failures;			/* route failures in a row, for the pause */
+	int32 gateway_id; /* hash key */
+	bool present;     /* still configured and enabled */
+	int in_flight;
+	int64 paused_until; /* monotonic microseconds */
+	int failures;       /* route failures in a row, for the pause */
 	SmsflowLimiter limiter;
-	bool		limiter_set;
+	bool limiter_set;
 
 	/* From the tables, replaced by each reload. */
-	char	   *name;
-	char	   *base_url;
-	Jsonb	   *options;
-	int			max_in_flight;
-	long		timeout_ms;
-	char	   *method;
-	char	   *path;
-	char	   *query;
-	Jsonb	   *headers;
-	char	   *content_type;
-	char	   *body;
-	bool		basic_auth;
-	int			success_from;
-	int			success_to;
-	text	   *success_pattern;
-	char	   *id_path;
-	text	   *id_pattern;
-	char	   *error_path;
-	char	   *callback_query;
-	bool		removes_repeats;
-	ErrorRule  *rules;
-	int			rule_count;
-	char	   *secret;				/* NULL: none */
+	char *name;
+	char *base_url;
+	Jsonb *options;
+	int max_in_flight;
+	long timeout_ms;
+	char *method;
+	char *path;
+	char *query;
+	Jsonb *headers;
+	char *content_type;
+	char *body;
+	bool basic_auth;
+	int success_from;
+	int success_to;
+	text *success_pattern;
+	char *id_path;
+	text *id_pattern;
+	char *error_path;
+	char *callback_query;
+	bool removes_repeats;
+	ErrorRule *rules;
+	int rule_count;
+	char *secret; /* NULL: none */
 } Gateway;
 
 typedef struct Sender
 {
-	int32		sender_id;			/* hash key */
-	bool		present;
-	Gateway    *gateway;
-	int64		paused_until;
-	bool		misconfigured;		/* the pause ends with the next reload */
+	int32 sender_id; /* hash key */
+	bool present;
+	Gateway *gateway;
+	int64 paused_until;
+	bool misconfigured; /* the pause ends with the next reload */
 	SmsflowLimiter limiter;
-	bool		limiter_set;
-	int32		daily_limit;		/* parts a day (UTC); 0 none */
-	int64		day;				/* day that sent_today counts */
-	int64		sent_today;
-	char	   *address;
-	Jsonb	   *options;
+	bool limiter_set;
+	int32 daily_limit; /* parts a day (UTC); 0 none */
+	int64 day;         /* day that sent_today counts */
+	int64 sent_today;
+	char *address;
+	Jsonb *options;
 } Sender;
 
 typedef struct Queue
 {
-	int32		queue_id;			/* hash key */
-	int16		lane;
-	bool		stopped;			/* its campaign is paused */
-	Sender	   *sender;				/* NULL: any that is there */
+	int32 queue_id; /* hash key */
+	int16 lane;
+	bool stopped;   /* its campaign is paused */
+	Sender *sender; /* NULL: any that is there */
 
 	/* The durable cursor: ids, and timers. */
-	int64		cursor_id;
+	int64 cursor_id;
 	TimestampTz timer_due;
-	int64		timer_id;
+	int64 timer_id;
 
-	bool		more;				/* there may be rows past the cursor */
-	TimestampTz next_due;			/* of its next timer, DT_NOEND none */
-	dlist_head	jobs;				/* claimed, waiting for their turn */
-	int			job_count;
-	dlist_node	in_lane;
+	bool more;            /* there may be rows past the cursor */
+	TimestampTz next_due; /* of its next timer, DT_NOEND none */
+	dlist_head jobs;      /* claimed, waiting for their turn */
+	int job_count;
+	dlist_node in_lane;
 } Queue;
 
 typedef enum Outcome
@@ -114,94 +114,94 @@ typedef enum Outcome
 /* A claim with messages that are not recorded yet. */
 typedef struct OpenClaim
 {
-	dlist_node	node;
-	int64		claim_id;
-	int			open;
+	dlist_node node;
+	int64 claim_id;
+	int open;
 } OpenClaim;
 
 /* One message in hand, from its claim until its result is durable. */
 typedef struct Job
 {
-	dlist_node	node;				/* in a queue, or in the results */
-	Queue	   *queue;
-	OpenClaim  *claim;
-	MemoryContext context;			/* holds the job and its texts */
+	dlist_node node; /* in a queue, or in the results */
+	Queue *queue;
+	OpenClaim *claim;
+	MemoryContext context; /* holds the job and its texts */
 
-	int64		message_id;
-	int64		contact_id;			/* 0: not a contact */
-	int64		enrollment_id;
-	int32		brand_id;
-	int32		campaign_id;
-	int32		sequence_id;
-	int16		step;
+	int64 message_id;
+	int64 contact_id; /* 0: not a contact */
+	int64 enrollment_id;
+	int32 brand_id;
+	int32 campaign_id;
+	int32 sequence_id;
+	int16 step;
 	SmsflowPurpose purpose;
-	int			parts;
-	bool		unicode;
-	int64		recipient;
-	char	   *body;
+	int parts;
+	bool unicode;
+	int64 recipient;
+	char *body;
 	TimestampTz expires_at;
-	TimestampTz open_until;			/* when the recipient's window closes */
-	char	   *subject;			/* what caps count by, and the cart */
-	char	   *ref;
-	bool		capped;				/* counts as the one on its way to its contact */
-	int			attempt;
-	bool		was_in_doubt;		/* status before this try */
+	TimestampTz open_until; /* when the recipient's window closes */
+	char *subject;          /* what caps count by, and the cart */
+	char *ref;
+	bool capped; /* counts as the one on its way to its contact */
+	int attempt;
+	bool was_in_doubt; /* status before this try */
 
-	bool		check_again;		/* something was revoked meanwhile */
-	bool		reported;			/* a report came before the answer */
-	int			journal_place;		/* -1 none */
-	Sender	   *sender;				/* it left from, NULL not yet */
+	bool check_again;  /* something was revoked meanwhile */
+	bool reported;     /* a report came before the answer */
+	int journal_place; /* -1 none */
+	Sender *sender;    /* it left from, NULL not yet */
 	TimestampTz started_at;
 
 	/* The result. */
-	Outcome		outcome;
+	Outcome outcome;
 	SmsflowWire wire;
 	SmsflowClass class;
-	int			http_status;
+	int http_status;
 	TimestampTz finished_at;
-	char		code[64];
+	char code[64];
 	const char *reason;
-	char		provider_id[128];
-	TimestampTz due_at;				/* timer to append, DT_NOBEGIN none */
+	char provider_id[128];
+	TimestampTz due_at; /* timer to append, DT_NOBEGIN none */
 	const char *timer_reason;
-	int			next_attempt;
+	int next_attempt;
 } Job;
 
 /* Entry of the table of jobs by message id. */
 typedef struct JobEntry
 {
-	int64		message_id;			/* hash key */
-	Job		   *job;
+	int64 message_id; /* hash key */
+	Job *job;
 } JobEntry;
 
 typedef struct Worker
 {
 	SmsflowSlot *slot;
-	Oid			schema;				/* whose tables this is about; InvalidOid: none yet */
-	int64		generation;
-	bool		armed;
-	char	   *callback_key;		/* NULL until the first arm() */
+	Oid schema; /* whose tables this is about; InvalidOid: none yet */
+	int64 generation;
+	bool armed;
+	char *callback_key; /* NULL until the first arm() */
 	const SmsflowTransport *transport;
 	const SmsflowClock *clock;
 	MemoryContext long_lived;
-	MemoryContext scratch;			/* reset every turn of the loop */
-	MemoryContext config;			/* strings of gateways and senders */
-	HTAB	   *gateways;
-	HTAB	   *senders;
-	HTAB	   *queues;
-	HTAB	   *jobs;				/* JobEntry, from claim to record */
-	HTAB	   *busy;				/* contacts with a capped message in hand */
-	dlist_head	lanes[SMSFLOW_LANES];	/* queues */
-	dlist_head	results;			/* jobs whose end is known */
-	int			result_count;
-	dlist_head	open_claims;
-	int			backlog;			/* jobs waiting in queues */
-	int			in_flight;
-	int64		sent;
-	bool		failed;				/* a transaction did, since this was cleared */
-	uint64		ring_tail;
-	int64		high_id;			/* highest message id seen by a claim */
-	Late		late;				/* of the outbox */
+	MemoryContext scratch; /* reset every turn of the loop */
+	MemoryContext config;  /* strings of gateways and senders */
+	HTAB *gateways;
+	HTAB *senders;
+	HTAB *queues;
+	HTAB *jobs;                      /* JobEntry, from claim to record */
+	HTAB *busy;                      /* contacts with a capped message in hand */
+	dlist_head lanes[SMSFLOW_LANES]; /* queues */
+	dlist_head results;              /* jobs whose end is known */
+	int result_count;
+	dlist_head open_claims;
+	int backlog; /* jobs waiting in queues */
+	int in_flight;
+	int64 sent;
+	bool failed; /* a transaction did, since this was cleared */
+	uint64 ring_tail;
+	int64 high_id; /* highest message id seen by a claim */
+	Late late;     /* of the outbox */
 } Worker;
 
 extern Worker worker;
@@ -222,7 +222,7 @@ extern void worker_commit(void);
  * Runs step in PG_TRY; an error is logged, the transaction rolled back and
  * false returned. Errors of COMMIT itself end the process.
  */
-extern bool worker_try(void (*step) (void *arg), void *arg);
+extern bool worker_try(void (*step)(void *arg), void *arg);
 
 /* ---- configuration (config.c) ---- */
 
@@ -261,9 +261,9 @@ extern bool job_take_contact(Job *job);
 extern void job_leave_contact(Job *job);
 
 /* Columns of smsflow.gated (as g) that job_from_row reads; the gate's reason and retry_at are columns 14 and 15. */
-#define GATED_COLUMNS \
-	" g.message_id, g.contact_id, g.enrollment_id, g.brand_id, g.campaign_id, g.sequence_id, g.step::integer, g.purpose::text," \
-	" g.parts::integer, g.unicode, g.recipient::text, g.body, g.expires_at, g.reason," \
+#define GATED_COLUMNS                                                                                                            \
+	" g.message_id, g.contact_id, g.enrollment_id, g.brand_id, g.campaign_id, g.sequence_id, g.step::integer, g.purpose::text,"  \
+	" g.parts::integer, g.unicode, g.recipient::text, g.body, g.expires_at, g.reason,"                                           \
 	" g.retry_at, g.open_until, g.subject, g.ref"
 
 /* Makes a job of a row of the current SPI result; it lives in its own context. */
