@@ -2,14 +2,14 @@
 
 CREATE OR REPLACE FUNCTION smsflow.receive_callbacks(gateways text[], methods text[], paths text[], queries text[], headers jsonb[], bodies bytea[])
 	RETURNS TABLE (ordinal integer, status integer, content_type text, body text)
-	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_pg_receive_callbacks';
 COMMENT ON FUNCTION smsflow.receive_callbacks(text[], text[], text[], text[], jsonb[], bytea[]) IS 'Takes callbacks of gateways, one per array element, and says how to answer each: 200 kept, 400 cannot be read, 403 not one of our URLs, 404 no such gateway or path, 405 neither GET nor POST. Path and query as on the wire, header names in small letters. Answer the gateway after the commit. Errors: SF007';
 REVOKE ALL ON FUNCTION smsflow.receive_callbacks(text[], text[], text[], text[], jsonb[], bytea[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.receive_callback(gateway text, method text, path text, query text, headers jsonb, body bytea,
 		OUT status integer, OUT content_type text, OUT body text)
-	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_pg_receive_callback';
 COMMENT ON FUNCTION smsflow.receive_callback(text, text, text, text, jsonb, bytea) IS 'receive_callbacks() for one callback';
 REVOKE ALL ON FUNCTION smsflow.receive_callback(text, text, text, text, jsonb, bytea) FROM PUBLIC;

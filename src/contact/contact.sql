@@ -324,7 +324,7 @@ REVOKE ALL ON FUNCTION smsflow.ask_to_confirm(bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.record_confirmation(phone text, evidence jsonb DEFAULT '{}', brand text DEFAULT 'default') RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_pg_record_confirmation' LANGUAGE c VOLATILE
-	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.record_confirmation(text, jsonb, text) IS 'confirm_opt_in() by a reply: only of sign-ups that still wait for their YES';
 REVOKE ALL ON FUNCTION smsflow.record_confirmation(text, jsonb, text) FROM PUBLIC;
 
@@ -351,14 +351,14 @@ CREATE OR REPLACE FUNCTION smsflow.subscribe(phone text, purposes text[] DEFAULT
 		disclosure text DEFAULT NULL, level text DEFAULT 'express', evidence jsonb DEFAULT '{}', external_id text DEFAULT NULL,
 		attributes jsonb DEFAULT '{}', occurred_at timestamptz DEFAULT now(), brand text DEFAULT 'default') RETURNS bigint
 	AS 'MODULE_PATHNAME', 'smsflow_pg_subscribe' LANGUAGE c VOLATILE
-	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.subscribe(text, text[], text, text, text, jsonb, text, jsonb, timestamptz, text) IS
 'Records that a person agreed to messages of these purposes, and returns the contact''s id. disclosure is the exact text they saw, or the name (newest version) or name@version of a registered one; a sign-up for cart reminders by a text that does not name them counts as express; level is implied, express, written or confirmed; attributes first_name, last_name, language, region and time_zone go to their columns. SF001 for a bad number, SF004 for an unknown brand or disclosure, SF005 for a number that was erased, unless the person itself signs up (source web or keyword), SF007 for an unknown purpose, level or time zone, purposes that the disclosure does not cover, an empty source or an instant in the future';
 REVOKE ALL ON FUNCTION smsflow.subscribe(text, text[], text, text, text, jsonb, text, jsonb, timestamptz, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.confirm_opt_in(phone text, brand text DEFAULT 'default') RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_pg_confirm_opt_in' LANGUAGE c VOLATILE
-	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.confirm_opt_in(text, text) IS
 'Records that a person answered yes from the phone itself (double opt-in): purposes they agreed to at express or above become confirmed. False if there are none. SF001 for a bad number, SF004 for an unknown brand';
 REVOKE ALL ON FUNCTION smsflow.confirm_opt_in(text, text) FROM PUBLIC;
@@ -366,7 +366,7 @@ REVOKE ALL ON FUNCTION smsflow.confirm_opt_in(text, text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.opt_out(phone text, purposes text[] DEFAULT NULL, source text DEFAULT 'api',
 		reason text DEFAULT NULL, brand text DEFAULT 'default', wait boolean DEFAULT false) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_pg_opt_out' LANGUAGE c VOLATILE
-	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) IS
 'Ends consent for these purposes, null is all marketing (promotional, cart); true if something that was permitted no longer is. Messages not yet on the wire are stopped at commit. An unknown number becomes a contact, so that no import can bring it back. A function cannot wait for the commit of its own transaction: wait => true is SF005, and names opt_out_and_wait(). SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose or an empty source';
 REVOKE ALL ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) FROM PUBLIC;
@@ -375,7 +375,7 @@ REVOKE ALL ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) 
 -- has exactly that argument type.
 CREATE OR REPLACE FUNCTION smsflow.opt_out("unknown") RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_pg_opt_out_literal' LANGUAGE c VOLATILE STRICT
-	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.opt_out("unknown") IS 'opt_out(phone) with a bare literal';
 REVOKE ALL ON FUNCTION smsflow.opt_out("unknown") FROM PUBLIC;
 
@@ -389,7 +389,7 @@ REVOKE ALL ON FUNCTION smsflow.opt_out(varchar) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.record_opt_out(phone text, purposes text[], channel text, words text DEFAULT NULL,
 		evidence jsonb DEFAULT '{}', occurred_at timestamptz DEFAULT NULL, brand text DEFAULT 'default') RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_pg_record_opt_out' LANGUAGE c VOLATILE
-	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.record_opt_out(text, text[], text, text, jsonb, timestamptz, text) IS
 'opt_out() by a channel (keyword, api, web, support, carrier, complaint, erasure) with its evidence; a null occurred_at is the moment of the call';
 REVOKE ALL ON FUNCTION smsflow.record_opt_out(text, text[], text, text, jsonb, timestamptz, text) FROM PUBLIC;

@@ -169,7 +169,7 @@ COMMENT ON VIEW smsflow.message_state IS 'Status of a message as the fold of its
 CREATE OR REPLACE FUNCTION smsflow.message_fold(message_ids bigint[])
 	RETURNS TABLE (message_id bigint, status smsflow.message_status, sent boolean, brand_id integer, campaign_id integer,
 		sequence_id integer, step smallint, purpose smsflow.purpose, sender_id integer)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off
+	LANGUAGE sql STABLE SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off
 BEGIN ATOMIC
 	SELECT m.message_id, m.status, m.sent_at IS NOT NULL, m.brand_id, m.campaign_id, m.sequence_id, m.step, m.purpose, m.sender_id
 	FROM smsflow.message_state m WHERE m.message_id = ANY (message_ids);
@@ -207,13 +207,13 @@ COMMENT ON COLUMN smsflow.message.sent_at IS 'When the gateway accepted it, or i
 CREATE OR REPLACE FUNCTION smsflow.send(phone text, body text DEFAULT NULL, purpose text DEFAULT 'transactional',
 		template text DEFAULT NULL, vars jsonb DEFAULT '{}', dedup_key text DEFAULT NULL, send_at timestamptz DEFAULT NULL,
 		expires_in interval DEFAULT NULL, pool text DEFAULT NULL, media_urls text[] DEFAULT NULL, brand text DEFAULT 'default')
-	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
+	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_send';
 COMMENT ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) IS 'Asks for one message and returns its id; it exists if and only if the transaction commits. What the gate refuses for good is a message whose status and reason say so, not an error. A second call with the same dedup_key returns the first id. Errors: SF001 phone, SF003 template, SF004 brand, template or pool, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.cancel(message_id bigint) RETURNS boolean
-	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_cancel';
 COMMENT ON FUNCTION smsflow.cancel(bigint) IS 'Cancels a message that is not on its way yet; true when it will not be sent, false when it is too late. Errors: SF004 no such message';
 REVOKE ALL ON FUNCTION smsflow.cancel(bigint) FROM PUBLIC;

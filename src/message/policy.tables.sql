@@ -15,6 +15,7 @@ CREATE TABLE smsflow.policy_rule (
 	confidence		text CHECK (confidence IN ('P', 'R', 'S', 'V', 'D')),
 	note			text
 );
+CREATE INDEX policy_rule_kind ON smsflow.policy_rule (kind);
 COMMENT ON TABLE smsflow.policy_rule IS 'Rules of law, of carriers and of the store as data: quiet hours, caps, consent levels and more; a change of law is a row with its effective range';
 COMMENT ON COLUMN smsflow.policy_rule.jurisdiction IS 'Country (FR), state (US-FL), states of a country that are not known (US-*), or * for everywhere';
 COMMENT ON COLUMN smsflow.policy_rule.purpose IS 'NULL: every purpose for which this jurisdiction has no row of its own';

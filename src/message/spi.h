@@ -1,6 +1,11 @@
 /*
  * spi.h - small helpers around SPI: a plan kept for the life of the session,
  * and values of the first row read by column number.
+ *
+ * A kept plan may be made while a table is still empty, when reading all of it
+ * looks best. The SQL functions that run often therefore set enable_seqscan to
+ * off (their statements read single rows, by index) and jit to off, which the
+ * price of a scan that is off would start.
  */
 #ifndef SMSFLOW_SPI_H
 #define SMSFLOW_SPI_H

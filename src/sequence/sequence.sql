@@ -10,7 +10,7 @@ REVOKE ALL ON FUNCTION smsflow.phone_or_null(text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.record_event(phone text, kind text, ref text DEFAULT NULL, data jsonb DEFAULT '{}',
 		amount numeric DEFAULT NULL, currency text DEFAULT NULL, at timestamptz DEFAULT now(), brand text DEFAULT 'default')
-	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_record_event';
 COMMENT ON FUNCTION smsflow.record_event(text, text, text, jsonb, numeric, text, timestamptz, text) IS
 'Appends something a person did in the store and returns the event id; the event counts when the transaction commits. kind is any name: cart, cart_emptied, order and order_<status> mean what watched tables mean by them. ref is the store''s key of the thing; data are template variables of the sequences that follow. A number that is no contact is kept without one. Errors: SF001 phone, SF004 brand, SF007 empty kind or data that is no object';

@@ -76,9 +76,9 @@ SQL
 wait_for "SELECT state = 'running' FROM smsflow.worker_state()" 30
 
 enqueue() {
-	sql -c "BEGIN" -c "INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body)
+	sql -c "BEGIN" -c "INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body, consent_event_id)
 		SELECT now() + interval '1 hour', c.contact_id, c.phone, (smsflow.queues_for(4::smallint, 'direct', 'default'))[1], 1, 'promotional', 1, false,
-			repeat('A flash sale of all blue shirts. ', 3) FROM smsflow.contact c, generate_series(1, $1 / 100000 + 1) g
+			repeat('A flash sale of all blue shirts. ', 3), smsflow.proof(c.proof, 'promotional') FROM smsflow.contact c, generate_series(1, $1 / 100000 + 1) g
 		WHERE c.contact_id <= 100000 ORDER BY g, c.contact_id LIMIT $1" \
 		-c "INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value)
 			SELECT date_trunc('hour', now(), 'UTC'), 1, 0, 0, 0, 0, 'promotional', m, $1 FROM unnest(array['recipients', 'parts', 'queued']) m" \
