@@ -198,6 +198,7 @@ AS $$
 			WHEN preloaded IS NOT TRUE THEN 'See preload.'
 			WHEN NOT enabled THEN 'ALTER SYSTEM SET smsflow.enabled = on, then SELECT pg_reload_conf().'
 			WHEN database_listed IS NOT TRUE THEN 'Add ' || quote_ident(current_database()) || ' to smsflow.databases in postgresql.conf and restart the server.'
+			WHEN state = 'not started' THEN 'Unless the server has only just started, it had no slot: raise max_worker_processes and restart it.'
 			WHEN pid IS NULL OR stuck THEN 'See the server log for what the worker says; it is started again every few seconds.'
 		END
 	FROM w
