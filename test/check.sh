@@ -73,34 +73,30 @@ count_regress() {
 	done <"$log"
 }
 
-run_regress() {
-	local log=$work/regress.log
-	(cd "$work/out" && as_user timeout 300 "$pgxs/src/test/regress/pg_regress" --inputdir="$work" --outputdir="$work/out" \
-		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/regress" --temp-config="$work/test/smsflow.conf" \
-		--encoding=UTF8 --no-locale --load-extension=smsflow ${CHECK_REGRESS:-$(make -s -C "$top" print-REGRESS)}) >"$log" 2>&1
+# run_server_tests KIND PROGRAM INPUT-FOLDER TESTS...
+run_server_tests() {
+	local kind=$1 program=$2 input=$3 log=$work/$1.log
+	shift 3
+	(cd "$work/out" && as_user timeout 300 "$program" --inputdir="$input" --outputdir="$work/out" \
+		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/$kind" --temp-config="$work/test/smsflow.conf" \
+		--encoding=UTF8 --no-locale --load-extension=smsflow "$@") >"$log" 2>&1
 	local code=$?
-	count_regress regress "$log"
+	count_regress "$kind" "$log"
 	if [ $code -ne 0 ]; then
-		grep -qE 'FAILED|^not ok' "$log" || bad "regress: the run broke off"
+		grep -qE 'FAILED|^not ok' "$log" || bad "$kind: the run broke off"
 		tail -5 "$log"
 		[ -f "$work/out/regression.diffs" ] && head -100 "$work/out/regression.diffs"
 	fi
-	grep -qE '^(test|ok|not ok)' "$log" || { cat "$work"/out/log/*.log | tail -5; bad "regress: no test ran"; }
+	grep -qE '^(test|ok|not ok)' "$log" || { cat "$work"/out/log/*.log | tail -5; bad "$kind: no test ran"; }
+}
+
+run_regress() {
+	run_server_tests regress "$pgxs/src/test/regress/pg_regress" "$work" ${CHECK_REGRESS:-$(make -s -C "$top" print-REGRESS)}
 }
 
 run_isolation() {
-	local log=$work/isolation.log
-	(cd "$work/out" && as_user timeout 300 "$pgxs/src/test/isolation/pg_isolation_regress" --inputdir="$work/test" --outputdir="$work/out" \
-		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/isolation" --temp-config="$work/test/smsflow.conf" \
-		--encoding=UTF8 --no-locale --load-extension=smsflow ${CHECK_ISOLATION:-$(make -s -C "$top" print-ISOLATION)}) >"$log" 2>&1
-	local code=$?
-	count_regress isolation "$log"
-	if [ $code -ne 0 ]; then
-		grep -qE 'FAILED|^not ok' "$log" || bad "isolation: the run broke off"
-		tail -5 "$log"
-		[ -f "$work/out/regression.diffs" ] && head -100 "$work/out/regression.diffs"
-	fi
-	grep -qE '^(test|ok|not ok)' "$log" || { cat "$work"/out/log/*.log | tail -5; bad "isolation: no test ran"; }
+	run_server_tests isolation "$pgxs/src/test/isolation/pg_isolation_regress" "$work/test" \
+		${CHECK_ISOLATION:-$(make -s -C "$top" print-ISOLATION)}
 }
 
 run_tap() {
