@@ -27,19 +27,6 @@
 #include "types/types.h"
 #include "worker/journal.h"
 
-/*
- * Jobs in hand, waiting or on the wire; fewer than the journal has places. The
- * lower a lane, the more of them it leaves to those above.
- */
-#define MAX_JOBS 2048
-#define LANE_RESERVE 256
-
-/* Claimed for one queue at a time, so that queues of a lane take turns. */
-#define MAX_CLAIM 500
-
-/* What the limits allow within this time is claimed. */
-#define CLAIM_HORIZON USECS_PER_SEC
-
 /* A capped message whose contact has another one in hand is looked at again after this time. */
 #define BUSY_RETRY (10 * USECS_PER_SEC)
 
@@ -253,32 +240,6 @@ claim_timers(Queue *queue, int limit)
 
 /* ---- which queues, how much ---- */
 
-/* When the queue's route may be used: 0 now, INT64_MAX not by time. */
-static int64
-route_opens(const Queue *queue)
-{
-	Sender *sender = queue->sender;
-
-	if (queue->stopped || (sender && !sender->present))
-		return PG_INT64_MAX;
-	if (sender == NULL)
-		return config_any_sender(0) ? 0 : PG_INT64_MAX;
-	return Max(sender->paused_until, sender->gateway->paused_until);
-}
-
-static int
-claim_limit(const Queue *queue, int64 monotonic)
-{
-	int room = MAX_JOBS - LANE_RESERVE * queue->lane - worker.backlog - worker.in_flight - worker.result_count - staged.job_count;
-	int limit = Min(room, MAX_CLAIM);
-
-	if (queue->sender)
-		limit = Min(limit, Max(1, smsflow_limiter_room(&queue->sender->limiter, monotonic, CLAIM_HORIZON)));
-
-	/* What is claimed waits in memory; what is not claimed waits in a table. */
-	return limit - queue->job_count;
-}
-
 static bool
 timers_due(const Queue *queue)
 {
@@ -304,12 +265,12 @@ static void
 claim_queue(Queue *queue)
 {
 	int64 monotonic = worker.clock->monotonic();
-	int limit = claim_limit(queue, monotonic);
+	int limit = schedule_room(queue, monotonic, staged.job_count);
 
 	if (limit > 0 && timers_due(queue))
 	{
 		claim_timers(queue, limit);
-		limit = claim_limit(queue, monotonic);
+		limit = schedule_room(queue, monotonic, staged.job_count);
 	}
 	if (limit > 0 && queue->more && staged.job_count < MAX_JOBS)
 		claim_new(queue, limit);
@@ -329,7 +290,7 @@ claim_lanes(void)
 
 			if (queue->next_due == DT_NOBEGIN)
 				find_next_due(queue);
-			if ((queue->more || timers_due(queue)) && route_opens(queue) <= monotonic)
+			if ((queue->more || timers_due(queue)) && schedule_opens(queue) <= monotonic)
 				claim_queue(queue);
 		}
 }
@@ -566,39 +527,11 @@ results_due(int64 monotonic)
 	return monotonic + RESULT_AGE - (worker.clock->now() - oldest->finished_at);
 }
 
-/* Bulk lanes are refilled in some amount, the others whenever there is news. */
-static bool
-worth_claiming(const Queue *queue, int64 monotonic)
-{
-	int limit = claim_limit(queue, monotonic);
-
-	return limit >= (queue->lane < SMSFLOW_LANES - 1 ? 1 : Min(MAX_CLAIM / 4, Max(1, queue->job_count)));
-}
-
-static int64
-queue_due(const Queue *queue, int64 monotonic, TimestampTz now)
-{
-	int64 due;
-
-	if (queue->more || queue->next_due <= now)
-		due = monotonic;
-	else if (queue->next_due == DT_NOEND)
-		return PG_INT64_MAX;
-	else
-		due = monotonic + (queue->next_due - now);
-	return worth_claiming(queue, monotonic) ? Max(due, route_opens(queue)) : PG_INT64_MAX;
-}
-
 int64
 turn_due(void)
 {
 	int64 monotonic = worker.clock->monotonic();
-	TimestampTz now = worker.clock->now();
 	int64 due = results_due(monotonic);
-	dlist_iter iter;
 
-	for (int lane = 0; worker.armed && lane < SMSFLOW_LANES; lane++)
-		dlist_foreach(iter, &worker.lanes[lane]) due =
-			Min(due, queue_due(dlist_container(Queue, in_lane, iter.cur), monotonic, now));
-	return due;
+	return worker.armed ? Min(due, schedule_due(monotonic, worker.clock->now())) : due;
 }

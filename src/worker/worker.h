@@ -234,6 +234,23 @@ extern void config_load(bool changed);
 extern Queue *config_queue(int32 queue_id);
 extern Sender *config_any_sender(int64 spread);
 
+/* ---- which queues, how much (schedule.c) ---- */
+
+/* Jobs in hand, waiting or on the wire; fewer than the journal has places. */
+#define MAX_JOBS 2048
+
+/* Claimed for one queue at a time, so that queues of a lane take turns. */
+#define MAX_CLAIM 500
+
+/* Monotonic microseconds from which on the queue's route may be used: 0 now, INT64_MAX not by time. */
+extern int64 schedule_opens(const Queue *queue);
+
+/* Messages to be claimed for a queue, when so many were claimed for others in this turn. */
+extern int schedule_room(const Queue *queue, int64 monotonic, int staged);
+
+/* Monotonic microseconds at which the next claim is wanted, INT64_MAX: not by time. */
+extern int64 schedule_due(int64 monotonic, TimestampTz now);
+
 /* ---- claiming (claim.c) ---- */
 
 /*
