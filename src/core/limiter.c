@@ -52,6 +52,12 @@ smsflow_limiter_take(SmsflowLimiter *limiter, int parts, int64_t now)
 	limiter->full_at = later(limiter->full_at, (double) now) + limiter->interval * parts;
 }
 
+void
+smsflow_limiter_drain(SmsflowLimiter *limiter, int64_t until)
+{
+	limiter->full_at = later(limiter->full_at, (double) until + limiter->tolerance);
+}
+
 int
 smsflow_limiter_room(const SmsflowLimiter *limiter, int64_t now, int64_t horizon)
 {

@@ -36,6 +36,9 @@ extern int64_t smsflow_limiter_wait(const SmsflowLimiter *limiter, int parts, in
 /* Takes parts that smsflow_limiter_wait allowed. */
 extern void smsflow_limiter_take(SmsflowLimiter *limiter, int parts, int64_t now);
 
+/* Takes away all there is until an instant: from then on it fills as from the start. */
+extern void smsflow_limiter_drain(SmsflowLimiter *limiter, int64_t until);
+
 /* Parts that would pass between now and now + horizon microseconds. */
 extern int smsflow_limiter_room(const SmsflowLimiter *limiter, int64_t now, int64_t horizon);
 
