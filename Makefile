@@ -88,6 +88,16 @@ install-smsflowd: smsflowd
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) smsflowd '$(DESTDIR)$(bindir)/smsflowd'
 
+# The extension with places to fail (src/fault.h), for test/t/012_faults.pl alone: what has none is linked as it is.
+FAULTY = $(shell grep -l smsflow_.*fault $(SOURCES))
+FAULTY_OBJS = $(patsubst src/%.c,build/faults/%.o,$(sort src/fault.c $(FAULTY)))
+build/faults/%.o: src/%.c $(wildcard src/*.h src/*/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -DSMSFLOW_FAULTS -c -o $@ $<
+build/faults/smsflow.so: $(FAULTY_OBJS) $(filter-out $(FAULTY:.c=.o),$(OBJS))
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ $(SHLIB_LINK)
+faults: build/faults/smsflow.so
+
 # core as a library: what unit tests, fuzzers and simulator link.
 CORE_FLAGS = -std=c11 -O2 -g -Wall -Wextra $(WERROR) -Isrc -Isrc/core -Itest/unit
 CORE_HEADERS = $(wildcard src/core/*.h)
@@ -126,7 +136,7 @@ META.json: META.json.in smsflow.control
 dist: META.json
 	git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json -o smsflow-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: check unit fuzz deps demo demo-stop static bench dist install-smsflowd
+.PHONY: check unit faults fuzz deps demo demo-stop static bench dist install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

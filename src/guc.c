@@ -8,6 +8,7 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "fault.h"
 
 char *smsflow_databases;
 bool smsflow_enabled;
@@ -87,5 +88,6 @@ smsflow_define_settings(void)
 	DefineCustomIntVariable("smsflow.sweep_interval", "Time after which the worker looks for work without being woken.",
 							"Covers prepared transactions and lost wake-ups.", &smsflow_sweep_interval, 30000, 100, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	smsflow_define_faults();
 	MarkGUCPrefixReserved(SMSFLOW_SCHEMA);
 }

@@ -99,8 +99,23 @@ run_isolation() {
 		${CHECK_ISOLATION:-$(make -s -C "$top" print-ISOLATION)}
 }
 
+# The installation once more, at the same place within another folder, but with the library that can be made to fail.
+install_faults() {
+	local bin lib share
+	bin=$($PG_CONFIG --bindir) lib=$($PG_CONFIG --pkglibdir) share=$($PG_CONFIG --sharedir)
+	make -s -j2 -C "$top" faults WERROR=-Werror || return 1
+	mkdir -p "$work/faults$bin" "$work/faults$lib" "$(dirname "$work/faults$share")"
+	cp "$bin"/* "$work/faults$bin/"
+	ln -s "$lib"/* "$work/faults$lib/"
+	ln -s "$share" "$work/faults$share"
+	rm -f "$work/faults$lib/smsflow.so"
+	cp "$top/build/faults/smsflow.so" "$work/faults$lib/"
+	export SMSFLOW_FAULTS=${work}/faults${bin%/bin}
+}
+
 run_tap() {
 	local file name log code
+	install_faults || bad "the library with faults"
 	for file in ${CHECK_TAP:-test/t/*.pl}; do
 		name=$(basename "$file" .pl)
 		log=$work/$name.log

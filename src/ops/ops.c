@@ -5,6 +5,7 @@
  */
 #include "smsflow.h"
 
+#include "fault.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
@@ -18,6 +19,7 @@ smsflow_random_key(PG_FUNCTION_ARGS)
 	char key[KEY_LENGTH];
 	char hex[2 * KEY_LENGTH];
 
+	smsflow_fault("arm");
 	if (!pg_strong_random(key, KEY_LENGTH))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 	hex_encode(key, KEY_LENGTH, hex);

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+#include "fault.h"
 #include "types/types.h"
 
 #define SECONDS(n) ((int64) (n) *USECS_PER_SEC)
@@ -325,6 +326,7 @@ answer_received(const SmsflowAnswer *answer)
 	Job *job = answer->tag;
 	Gateway *gateway = job->sender->gateway;
 
+	smsflow_fault("answered");
 	gateway->in_flight--;
 	worker.in_flight--;
 	if (answer->wire == WIRE_NONE && job->check_again)

@@ -15,6 +15,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "message/spi.h"
 
 #define TAIL_SLICE 500
@@ -281,6 +282,8 @@ tail_step(void *arg)
 	}
 	if (count > 0 || late_low(&tail->late, cursor_id) < cursor_id)
 		save_tail(tail, cursor_id, snapshot);
+	if (count > 0)
+		smsflow_fault(tail->name);
 	worker_commit();
 	late_commit(&tail->late, cursor_id);
 	tail->cursor_id = cursor_id;
@@ -306,6 +309,7 @@ advance_step(void *arg)
 	if (SPI_execute(advance->query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result of \"%s\"", advance->query);
 	*advance->due = column_time(0, 1, DT_NOEND);
+	smsflow_fault(advance->due == &campaigns_due ? "campaign" : "enrollment");
 	worker_commit();
 }
 
@@ -327,6 +331,7 @@ fold_step(void *arg)
 {
 	worker_begin("folding metrics", false);
 	SPI_execute("SELECT smsflow.fold_metrics()", false, 1);
+	smsflow_fault("fold");
 	worker_commit();
 }
 
@@ -336,6 +341,7 @@ segments_step(void *arg)
 {
 	worker_begin("making segments", false);
 	SPI_execute("SELECT set_config('lock_timeout', '100ms', true), smsflow.make_segments(), smsflow.forget_touches()", false, 1);
+	smsflow_fault("segments");
 	worker_commit();
 }
 

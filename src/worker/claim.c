@@ -23,6 +23,7 @@
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "message/spi.h"
 #include "types/types.h"
 #include "worker/journal.h"
@@ -462,7 +463,13 @@ turn_step(void *arg)
 	low_id = late_low(&worker.late, Max(staged.high_id, worker.high_id));
 	for (int i = 0; i < staged.claim_count; i++)
 		write_claim(&staged.claims[i], low_id);
+	if (staged.job_count > 0)
+		smsflow_fault("claim");
 	worker_commit();
+	if (staged.job_count > 0)
+		smsflow_fault("claimed");
+	if (worker.result_count > 0)
+		smsflow_fault("recorded");
 }
 
 static void

@@ -6,6 +6,7 @@
  */
 #include "worker/worker.h"
 
+#include "fault.h"
 #include "worker/journal.h"
 
 /* Places that only the lane of compliance and one-time passwords may take. */
@@ -147,7 +148,9 @@ on_wire(void *tag)
 	dispatch_read_revocations();
 	if (job->check_again || job->open_until <= worker.clock->now())
 		return false;
+	smsflow_fault("first_byte");
 	smsflow_journal_on_wire(job->journal_place);
+	smsflow_fault("on_wire");
 	return true;
 }
 
@@ -175,6 +178,7 @@ start_request(Job *job, Sender *sender)
 	job->journal_place = smsflow_journal_take(job->message_id, job->attempt);
 	if (job->journal_place < 0)
 		return false;
+	smsflow_fault("dispatch");
 	job->started_at = worker.clock->now();
 	request->tag = job;
 	request->on_wire = on_wire;

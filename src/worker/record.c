@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "fault.h"
 #include "message/policy.h"
 #include "message/spi.h"
 
@@ -412,6 +413,7 @@ record_jobs(Job **jobs, int count)
 	for (int i = 0; i < count; i++)
 		count_job(&deltas, jobs[i]);
 	append_deltas(&deltas);
+	smsflow_fault("record");
 }
 
 void

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "fault.h"
 #include "message/spi.h"
 #include "worker/journal.h"
 
@@ -224,4 +225,5 @@ recover(void)
 	settle_overlooked();
 	write_overlooked_claims();
 	remember_running();
+	smsflow_fault("recover");
 }

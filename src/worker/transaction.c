@@ -14,6 +14,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+/* From the beginning of a commit until the next transaction. */
 static bool committing = false;
 
 void
@@ -45,6 +46,7 @@ leave_if_dropped(void)
 void
 worker_begin(const char *activity, bool stable)
 {
+	committing = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	leave_if_dropped();
@@ -65,7 +67,6 @@ worker_commit(void)
 	PopActiveSnapshot();
 	committing = true;
 	CommitTransactionCommand();
-	committing = false;
 	worker_outside();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -108,8 +109,8 @@ worker_try(void (*step)(void *arg), void *arg)
 		RESUME_INTERRUPTS();
 
 		/*
-		 * Whether a failed commit is durable is not known. The next worker
-		 * finds out from the tables.
+		 * Whether a failed commit is durable is not known, and what fails after
+		 * it has not been noted in memory. The next worker finds out from the tables.
 		 */
 		if (committing)
 			proc_exit(1);

@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "fault.h"
 #include "worker/journal.h"
 
 #define RESTART_SECONDS 5
@@ -315,6 +316,7 @@ take_over(void)
 {
 	if (!worker_try(start_over, NULL))
 		proc_exit(1);
+	smsflow_fault("recovered");
 	smsflow_journal_begin(worker.generation);
 	chores_forget();
 	worker.ring_tail = pg_atomic_read_u64(&worker.slot->ring_head);

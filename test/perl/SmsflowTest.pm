@@ -22,14 +22,14 @@ our $node;
 our $secrets;
 
 # Starts a server with an empty database "shop" and the worker's settings; $node is the server from then on.
-# Other settings come last, and options of init() in a hash reference before them.
+# Other settings come last, and options of init() in a hash reference before them; install_path there is another server's.
 sub start_server
 {
 	my ($name, $init, %settings) = @_;
 
 	# Before version 16 the folder is relative to that of the test, and the server has another.
 	$secrets = abs_path(PostgreSQL::Test::Utils::tempdir());
-	$node = PostgreSQL::Test::Cluster->new($name);
+	$node = PostgreSQL::Test::Cluster->new($name, map { exists $init->{$_} ? ($_ => delete $init->{$_}) : () } 'install_path');
 	$node->init(%$init, extra => [ '-E', 'UTF8', '--no-locale' ]);
 	$node->append_conf('postgresql.conf', "log_statement = none\n");
 	$node->start;

@@ -49,6 +49,8 @@ sub test_extension
 
 	ok(wait_until('the worker is there', sub { $pid = worker_pid() }), 'a listed database has a worker');
 	is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'smsflow worker'"), 1, '... just one');
+	isnt($node->psql('shop', 'SHOW smsflow.fault', stderr => \my $error), 0, 'the library for users has no places to fail');
+	like($error, qr/unrecognized configuration parameter/, '... nor a setting that names one');
 	create_extension();
 	wait_for_worker('disarmed');
 	is(worker_pid(), $pid, 'it begins when the extension is created');
