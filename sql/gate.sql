@@ -87,7 +87,7 @@ CREATE FUNCTION pg_temp.touch(of text, at timestamptz, subject text DEFAULT '', 
 	INSERT INTO smsflow.touch SELECT c.contact_id, at, 0, purpose::smsflow.purpose, subject, ref FROM smsflow.contact c WHERE c.phone::text = of $$;
 CREATE FUNCTION pg_temp.ask(of text, at timestamptz, subject text DEFAULT NULL, purpose text DEFAULT 'promotional', ref text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', (g.d).reason, (g.d).retry_at) FROM (SELECT smsflow.gate(c.contact_id, c.phone, c.consent, purpose::smsflow.purpose,
-		c.region, c.time_zone, c.time_zone_source, c.reachability, 1, subject, ref, NULL, NULL, NULL, at) AS d
+		c.region, c.time_zone, c.time_zone_source, c.reachability, 1, subject, ref, NULL, NULL, NULL, at, c.brand_id) AS d
 		FROM smsflow.contact c WHERE c.phone::text = of OFFSET 0) g $$;
 -- Ten in seven days: there is room again when the tenth newest is a week old.
 SELECT count(*), max(pg_temp.touch('+14045550171', '2026-11-16 15:00Z'::timestamptz + n * interval '10 hours', 'news ' || n)::text) AS touched FROM generate_series(0, 8) n;
@@ -110,7 +110,7 @@ SELECT pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref =
 -- Senders, reachability. -------------------------------------------------------------
 CREATE FUNCTION pg_temp.from(of text, kind text, registration text, options jsonb, purpose text DEFAULT 'transactional') RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', (g.d).reason, (g.d).retry_at) FROM (SELECT smsflow.gate(c.contact_id, c.phone, c.consent, purpose::smsflow.purpose,
-		NULL, NULL, NULL, c.reachability, NULL, NULL, NULL, kind, registration, options, '2026-11-20 15:00Z') AS d
+		NULL, NULL, NULL, c.reachability, NULL, NULL, NULL, kind, registration, options, '2026-11-20 15:00Z', c.brand_id) AS d
 		FROM smsflow.contact c WHERE c.phone::text = of OFFSET 0) g $$;
 SELECT pg_temp.from('+13055550171', 'long_code', NULL, '{"countries": ["US", "CA"]}'), pg_temp.from('+447400123456', 'long_code', NULL, '{"countries": ["US", "CA"]}');
 SELECT pg_temp.from('+13055550171', 'long_code', NULL, '{}') AS not_asked_for;

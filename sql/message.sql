@@ -261,7 +261,7 @@ SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AN
 	'next_message_id', 'note_enqueued', 'note_revocation', 'message_fold', 'make_segments', 'render_message', 'consent_refusal');
 -- With the schema and the function, an application sends without seeing a table.
 GRANT USAGE ON SCHEMA smsflow TO regress_message;
-GRANT EXECUTE ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text), smsflow.cancel(bigint) TO regress_message;
+GRANT EXECUTE ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text, text), smsflow.cancel(bigint) TO regress_message;
 SET ROLE regress_message;
 SELECT smsflow.send('+12125550161', 'From the application', send_at => now() + interval '1 hour') AS id \gset
 SELECT smsflow.cancel(:id) AS cancelled;

@@ -68,7 +68,7 @@ REVOKE ALL ON FUNCTION smsflow.lock_campaign(text, text, text[]) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.check_campaign_options(options jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	known CONSTANT text[] := '{pool,valid_for,budget}';
+	known CONSTANT text[] := '{pool,valid_for,budget,subject}';
 	unknown text;
 BEGIN
 	IF jsonb_typeof(options) <> 'object' THEN
@@ -84,6 +84,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('invalid option budget "%s"', options ->> 'budget'),
 			DETAIL = 'It is the number of message parts the campaign may use.', HINT = 'Pass a whole number such as 50000.';
 	END IF;
+	PERFORM smsflow.check_subject(options);
 	IF (options ->> 'valid_for')::interval <= '0' THEN
 		RAISE datetime_field_overflow;
 	END IF;
@@ -134,7 +135,7 @@ BEGIN
 	RETURN id;
 END $$;
 COMMENT ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) IS
-'Writes a campaign as a draft and returns its id. Options: pool (senders to use), valid_for (time after the launch until which messages may leave), budget (message parts it may use; members past that get nothing). SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
+'Writes a campaign as a draft and returns its id. Options: pool (senders to use), valid_for (time after the launch until which messages may leave), budget (message parts it may use; members past that get nothing), subject (what caps on one subject count by; the campaign''s name). SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
 REVOKE ALL ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.campaign_draft(name text, brand text, rows integer)

@@ -50,6 +50,19 @@ $$;
 COMMENT ON FUNCTION smsflow.is_suppressed(integer, smsflow.phone) IS 'Whether the person of this number was erased, and has not signed up again; SF008 when the key is missing';
 REVOKE ALL ON FUNCTION smsflow.is_suppressed(integer, smsflow.phone) FROM PUBLIC;
 
+-- Unlike is_suppressed() without an error: the gate asks, and one missing file must not stop a worker.
+CREATE OR REPLACE FUNCTION smsflow.suppression_refusal(brand_id integer, phone smsflow.phone) RETURNS text
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN k.key IS NULL THEN 'suppression_key_missing'
+		WHEN EXISTS (SELECT FROM smsflow.suppression AS s WHERE s.brand_id = suppression_refusal.brand_id
+			AND s.hash = smsflow.suppression_hash(k.key, suppression_refusal.brand_id, suppression_refusal.phone)) THEN 'number_suppressed' END
+	FROM (SELECT smsflow.suppression_key() AS key
+		WHERE EXISTS (SELECT FROM smsflow.suppression AS s WHERE s.brand_id = suppression_refusal.brand_id) OFFSET 0) AS k
+	UNION ALL SELECT NULL LIMIT 1
+$$;
+COMMENT ON FUNCTION smsflow.suppression_refusal(integer, smsflow.phone) IS 'The gate''s word on a number without a contact: number_suppressed, suppression_key_missing, or NULL';
+REVOKE ALL ON FUNCTION smsflow.suppression_refusal(integer, smsflow.phone) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.suppress(brand_id integer, phone smsflow.phone, reason text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -22,6 +22,8 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -33,11 +35,15 @@
 
 #include "core/phone.h"
 #include "message/gate.h"
+#include "message/spi.h"
 #include "types/types.h"
 
-/* A sender's registration is looked at again after this time. */
-#define REGISTRATION_RETRY (15 * USECS_PER_MINUTE)
+/* What somebody has to do, a registration or a missing key, is looked at again after this time. */
+#define OTHERS_RETRY (15 * USECS_PER_MINUTE)
 #define URGENT_RETRY USECS_PER_MINUTE
+
+/* The hold of a number of which nobody can tell whether its person was erased. */
+#define KEY_MISSING "suppression_key_missing"
 
 /* ---- where the recipient may be ---- */
 
@@ -173,6 +179,44 @@ decide_consent(GateQuestion *q)
 	return consent_refusal(consent, q->purpose, q->level, required_level(q));
 }
 
+/* ---- who is no longer there ---- */
+
+/* Of numbers without a contact some belong to people who were erased. */
+static char *
+suppression(const GateQuestion *q)
+{
+	static SPIPlanPtr plan = NULL;
+	MemoryContext caller = CurrentMemoryContext;
+	Oid types[] = {INT4OID, TEXTOID};
+	Datum values[] = {q->args->args[ARG_BRAND_ID].value, (Datum) 0};
+	char phone[SMSFLOW_PHONE_BUFSIZE];
+	char *reason;
+
+	smsflow_phone_format(q->phone, phone);
+	values[1] = CStringGetTextDatum(phone);
+	SPI_connect();
+	smsflow_spi_plan(&plan, "SELECT smsflow.suppression_refusal($1, $2::smsflow.phone)", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	reason = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	reason = reason ? MemoryContextStrdup(caller, reason) : NULL;
+	SPI_finish();
+	return reason;
+}
+
+/*
+ * A contact that is gone was erased, or its import undone. A number that is suppressed has no contact: subscribing
+ * lifts one and makes the other. One-time passwords and answers go to whoever has just asked for them.
+ */
+static const char *
+decide_presence(const GateQuestion *q)
+{
+	if (smsflow_gate_has_arg(q, ARG_CONTACT_ID))
+		return smsflow_gate_has_arg(q, ARG_CONSENT) ? NULL : "contact_gone";
+	if (q->purpose <= SMSFLOW_PURPOSE_OTP || !smsflow_gate_has_arg(q, ARG_BRAND_ID))
+		return NULL;
+	return suppression(q);
+}
+
 /* ---- the sender ---- */
 
 static bool
@@ -220,8 +264,11 @@ smsflow_gate_hold(GateDecision *decision, const char *reason, TimestampTz until)
 static const char *
 final_refusal(GateQuestion *q)
 {
-	const char *consent = decide_consent(q);
+	const char *consent;
 
+	if (q->absence && strcmp(q->absence, KEY_MISSING) != 0)
+		return q->absence;
+	consent = decide_consent(q);
 	if (consent)
 		return consent;
 	if (!country_allowed(q))
@@ -232,21 +279,39 @@ final_refusal(GateQuestion *q)
 	return NULL;
 }
 
+/* From the instant on at which other rules hold, they decide; of instants that are past nobody asks again. */
+static void
+ask_again_when_rules_change(const GateQuestion *q, GateDecision *decision)
+{
+	TimestampTz change = q->policy->valid_until;
+
+	if (change == DT_NOEND || change <= GetCurrentTimestamp())
+		return;
+	if (decision->retry_at != DT_NOBEGIN)
+		decision->retry_at = Min(decision->retry_at, change);
+	decision->open_until = Min(decision->open_until, change);
+}
+
 static GateDecision
 decide(GateQuestion *q)
 {
 	GateDecision decision = {NULL, DT_NOBEGIN, DT_NOEND};
 
 	find_places(q);
+	q->absence = decide_presence(q);
 	decision.reason = final_refusal(q);
 	if (decision.reason)
 		return decision;
+	if (q->absence)
+		smsflow_gate_hold(&decision, q->absence, q->at + OTHERS_RETRY);
 	if (registration_missing(q))
 		smsflow_gate_hold(&decision, "sender_unregistered",
-						  q->at + (q->purpose <= SMSFLOW_PURPOSE_OTP ? URGENT_RETRY : REGISTRATION_RETRY));
+						  q->at + (q->purpose <= SMSFLOW_PURPOSE_OTP ? URGENT_RETRY : OTHERS_RETRY));
 	smsflow_gate_decide_caps(q, &decision);
 	if (decision.reason == NULL || decision.retry_at != DT_NOBEGIN)
 		smsflow_gate_decide_hours(q, &decision);
+
+	ask_again_when_rules_change(q, &decision);
 	return decision;
 }
 
@@ -292,12 +357,36 @@ smsflow_gate(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(decision_columns(fcinfo), values, nulls)));
 }
 
+/* sender_refusal(phone, region, kind, registration, options) returns text: what the gate holds against a sender alone */
+PG_FUNCTION_INFO_V1(smsflow_sender_refusal);
+Datum
+smsflow_sender_refusal(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(args, ARG_COUNT);
+	GateQuestion q = {.args = args};
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	args->args[ARG_REGION] = fcinfo->args[1];
+	args->args[ARG_SENDER_KIND] = fcinfo->args[2];
+	args->args[ARG_SENDER_REGISTRATION] = fcinfo->args[3];
+	args->args[ARG_SENDER_OPTIONS] = fcinfo->args[4];
+	q.phone = PG_GETARG_PHONE(0);
+	q.policy = smsflow_policy_at(GetCurrentTimestamp());
+	find_places(&q);
+	if (!country_allowed(&q))
+		PG_RETURN_TEXT_P(cstring_to_text("country_not_allowed"));
+	if (registration_missing(&q))
+		PG_RETURN_TEXT_P(cstring_to_text("sender_unregistered"));
+	PG_RETURN_NULL();
+}
+
 /* cart_deadline(phone, region, event_at) returns timestamptz */
 PG_FUNCTION_INFO_V1(smsflow_cart_deadline);
 Datum
 smsflow_cart_deadline(PG_FUNCTION_ARGS)
 {
-	LOCAL_FCINFO(args, ARG_AT + 1);
+	LOCAL_FCINFO(args, ARG_COUNT);
 	GateQuestion q = {.args = args};
 	int64 within = 0;
 
@@ -324,7 +413,7 @@ PG_FUNCTION_INFO_V1(smsflow_quiet_at);
 Datum
 smsflow_quiet_at(PG_FUNCTION_ARGS)
 {
-	LOCAL_FCINFO(args, ARG_AT + 1);
+	LOCAL_FCINFO(args, ARG_COUNT);
 	GateQuestion q = {.args = args};
 	GateDecision decision = {NULL, DT_NOBEGIN, DT_NOEND};
 

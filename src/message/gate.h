@@ -34,7 +34,9 @@ enum
 	ARG_SENDER_KIND,
 	ARG_SENDER_REGISTRATION,
 	ARG_SENDER_OPTIONS,
-	ARG_AT
+	ARG_AT,
+	ARG_BRAND_ID,
+	ARG_COUNT
 };
 
 typedef struct GateQuestion
@@ -45,6 +47,7 @@ typedef struct GateQuestion
 	SmsflowPurpose purpose;
 	SmsflowLevel level;
 	TimestampTz at;
+	const char *absence;             /* why there is nobody to write to, NULL: there is */
 	const char *country;             /* of the number, "" when unknown */
 	SmsflowJurisdiction *everywhere; /* "*", may be NULL */
 	SmsflowJurisdiction *places[GATE_MAX_PLACES];

@@ -5,16 +5,16 @@ COMMENT ON TYPE smsflow.gate_decision IS 'The gate''s word: reason NULL is yes, 
 
 CREATE OR REPLACE FUNCTION smsflow.gate(contact_id bigint, phone smsflow.phone, consent smsflow.consent, purpose smsflow.purpose,
 		region text, time_zone text, time_zone_source text, reachability text, message_id bigint, subject text, ref text,
-		sender_kind text, sender_registration text, sender_options jsonb, at timestamptz)
+		sender_kind text, sender_registration text, sender_options jsonb, at timestamptz, brand_id integer)
 	RETURNS smsflow.gate_decision LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_gate';
-COMMENT ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz) IS 'Whether a message of this purpose may leave to this person at an instant, by consent, country, registration, reachability, caps, the cart rule and quiet hours. contact_id NULL is a stranger; message_id, subject, ref (cart) and sender_... are NULL where there is no message yet. A NULL phone, purpose or instant gives NULL';
-REVOKE ALL ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer) IS 'Whether a message of this purpose may leave to this person at an instant, by erasure, consent, country, registration, reachability, caps, the cart rule and quiet hours. contact_id NULL is a stranger, of whom brand_id tells whether the number is suppressed; a contact_id without consent is a contact that is gone; message_id, subject, ref (cart) and sender_... are NULL where there is no message yet. A NULL phone, purpose or instant gives NULL';
+REVOKE ALL ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer) FROM PUBLIC;
 
 -- Without a SET clause, so that the planner can make it part of the query that uses it.
 CREATE OR REPLACE FUNCTION smsflow.gate_contact(c smsflow.contact, purpose smsflow.purpose, at timestamptz) RETURNS smsflow.gate_decision
 	LANGUAGE sql STABLE
 	RETURN smsflow.gate((c).contact_id, (c).phone, (c).consent, purpose, (c).region, (c).time_zone, (c).time_zone_source,
-		(c).reachability, NULL, NULL, NULL, NULL, NULL, NULL, at);
+		(c).reachability, NULL, NULL, NULL, NULL, NULL, NULL, at, (c).brand_id);
 COMMENT ON FUNCTION smsflow.gate_contact(smsflow.contact, smsflow.purpose, timestamptz) IS 'The gate''s word on a contact, before there is a message';
 REVOKE ALL ON FUNCTION smsflow.gate_contact(smsflow.contact, smsflow.purpose, timestamptz) FROM PUBLIC;
 
@@ -28,6 +28,33 @@ CREATE OR REPLACE FUNCTION smsflow.consent_refusal(consent smsflow.consent, purp
 	LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_consent_refusal';
 COMMENT ON FUNCTION smsflow.consent_refusal(smsflow.consent, smsflow.purpose) IS 'NULL when the consent reaches the level that policy_rule asks for this purpose everywhere, else no_consent, opted_out or consent_too_low; gate() knows of levels that hold in some places';
 REVOKE ALL ON FUNCTION smsflow.consent_refusal(smsflow.consent, smsflow.purpose) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.sender_refusal(phone smsflow.phone, region text, kind text, registration text, options jsonb) RETURNS text
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_sender_refusal';
+COMMENT ON FUNCTION smsflow.sender_refusal(smsflow.phone, text, text, text, jsonb) IS 'What the gate holds against a sender of this kind, registration and options for this person: country_not_allowed, sender_unregistered, or NULL';
+REVOKE ALL ON FUNCTION smsflow.sender_refusal(smsflow.phone, text, text, text, jsonb) FROM PUBLIC;
+
+-- The default pool first, as it is the one that messages are asked for without naming one.
+CREATE OR REPLACE FUNCTION smsflow.any_sender(phone smsflow.phone, region text, spread bigint) RETURNS integer
+	LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT s.sender_id FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id)
+	WHERE s.enabled AND g.enabled
+	ORDER BY array_position('{country_not_allowed,sender_unregistered}', smsflow.sender_refusal(any_sender.phone, any_sender.region, s.kind, s.registration, s.options)) DESC NULLS FIRST,
+		s.pool = 'default' DESC, hashint8extended(any_sender.spread, s.sender_id), s.sender_id LIMIT 1
+$$;
+COMMENT ON FUNCTION smsflow.any_sender(smsflow.phone, text, bigint) IS 'Sender for a message that was asked for before any existed: one that may write to this person if there is any, and for the same spread (contact, or number) the same as long as the senders stay; NULL: none is enabled';
+REVOKE ALL ON FUNCTION smsflow.any_sender(smsflow.phone, text, bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.pool_sender(pool text, phone smsflow.phone, region text, spread bigint) RETURNS integer
+	LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT COALESCE(p.working[1 + pool_sender.spread % cardinality(p.working)], p.present[1 + pool_sender.spread % cardinality(p.present)],
+		smsflow.any_sender(pool_sender.phone, pool_sender.region, pool_sender.spread))
+	FROM (SELECT array_agg(s.sender_id ORDER BY s.sender_id) FILTER (WHERE s.enabled AND g.enabled) AS working,
+			array_agg(s.sender_id ORDER BY s.sender_id) AS present
+		FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id) WHERE s.pool = pool_sender.pool) p
+$$;
+COMMENT ON FUNCTION smsflow.pool_sender(text, smsflow.phone, text, bigint) IS 'Sender of a pool that a message of this spread (contact, or number) will have, as its queues are chosen';
+REVOKE ALL ON FUNCTION smsflow.pool_sender(text, smsflow.phone, text, bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.cart_deadline(phone smsflow.phone, region text, event_at timestamptz) RETURNS timestamptz
 	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_cart_deadline';
@@ -53,6 +80,18 @@ END $$;
 COMMENT ON FUNCTION smsflow.check_content(text, smsflow.purpose, text) IS 'Raises SF007 for a template against the rules of its purpose';
 REVOKE ALL ON FUNCTION smsflow.check_content(text, smsflow.purpose, text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.check_subject(options jsonb) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF check_subject.options ? 'subject' AND (jsonb_typeof(check_subject.options -> 'subject') <> 'string'
+			OR octet_length(check_subject.options ->> 'subject') NOT BETWEEN 1 AND 255) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'option "subject" must be a text of 1 to 255 bytes',
+			DETAIL = format('It is %s.', check_subject.options -> 'subject'), HINT = 'Pass a short name such as "spring sale", or leave it out.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_subject(jsonb) IS 'Raises SF007 when the option subject of a campaign or sequence cannot be used';
+REVOKE ALL ON FUNCTION smsflow.check_subject(jsonb) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamptz) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN CASE reason
@@ -62,6 +101,9 @@ CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamp
 		WHEN 'contact_busy' THEN 'another message to the recipient is on its way'
 		WHEN 'sender_unregistered' THEN 'the sender is not registered for the recipient''s country'
 		WHEN 'country_not_allowed' THEN 'the sender may not write to the recipient''s country'
+		WHEN 'contact_gone' THEN 'the recipient was erased, or the import undone that brought the number'
+		WHEN 'number_suppressed' THEN 'the person of this number was erased and has not signed up again'
+		WHEN 'suppression_key_missing' THEN 'the key is missing without which nobody can tell whether the person was erased'
 		WHEN 'unreachable' THEN 'the number was reported as out of reach'
 		WHEN 'cart_limit' THEN 'this cart has had its one reminder'
 		WHEN 'zone_unknown' THEN 'nobody knows the recipient''s time zone'

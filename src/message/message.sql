@@ -91,19 +91,21 @@ SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, 
 	COALESCE(m.reason, (d.gate).reason) AS reason,
 	CASE m.reason WHEN 'not_due' THEN o.due_at WHEN 'campaign_paused' THEN now() ELSE
 		CASE WHEN m.reason IS NULL THEN (d.gate).retry_at END END AS retry_at,
-	(d.gate).open_until, f.subject, f.ref
+	(d.gate).open_until, f.subject, f.ref, n.sender_id
 FROM smsflow.outbox o
 LEFT JOIN smsflow.contact c ON c.contact_id = o.contact_id
 LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
 LEFT JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id
 LEFT JOIN smsflow.enrollment e ON e.enrollment_id = o.enrollment_id
 LEFT JOIN smsflow.queue q ON q.queue_id = o.queue_id
-LEFT JOIN smsflow.sender n ON n.sender_id = q.sender_id
-CROSS JOIN LATERAL (SELECT COALESCE(o.subject, k.name, s.name) AS subject,
+-- Without a sender when it was asked for: the one that it would leave from now.
+LEFT JOIN smsflow.sender n ON n.sender_id = COALESCE(q.sender_id,
+	smsflow.any_sender(o.recipient, c.region, COALESCE(o.contact_id, substr(o.recipient::text, 2)::bigint)))
+CROSS JOIN LATERAL (SELECT COALESCE(o.subject, k.options ->> 'subject', k.name, s.options ->> 'subject', s.name) AS subject,
 	COALESCE(NULLIF(e.ref, ''), 'enrollment ' || o.enrollment_id) AS ref) f
 -- OFFSET 0 keeps the two apart, so that each is worked out once for a message and not once for each column.
 CROSS JOIN LATERAL (SELECT smsflow.gate(o.contact_id, o.recipient, c.consent, o.purpose, c.region, c.time_zone,
-	c.time_zone_source, c.reachability, o.message_id, f.subject, f.ref, n.kind, n.registration, n.options, now()) AS gate OFFSET 0) d
+	c.time_zone_source, c.reachability, o.message_id, f.subject, f.ref, n.kind, n.registration, n.options, now(), o.brand_id) AS gate OFFSET 0) d
 CROSS JOIN LATERAL (SELECT CASE
 	WHEN o.expires_at <= now() THEN 'expired'
 	WHEN (SELECT true FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = o.message_id LIMIT 1)
@@ -121,6 +123,7 @@ COMMENT ON COLUMN smsflow.gated.reason IS 'NULL: may be sent now. Else why not: 
 COMMENT ON COLUMN smsflow.gated.retry_at IS 'When it is worth asking again; NULL with a reason: never';
 COMMENT ON COLUMN smsflow.gated.subject IS 'What caps on the same subject count by';
 COMMENT ON COLUMN smsflow.gated.ref IS 'Cart it is about';
+COMMENT ON COLUMN smsflow.gated.sender_id IS 'Sender it would leave from; NULL: there is none';
 COMMENT ON COLUMN smsflow.gated.open_until IS 'Until when it may leave; NULL: no window closes';
 
 -- Status. --------------------------------------------------------------------
@@ -206,11 +209,12 @@ COMMENT ON COLUMN smsflow.message.sent_at IS 'When the gateway accepted it, or i
 
 CREATE OR REPLACE FUNCTION smsflow.send(phone text, body text DEFAULT NULL, purpose text DEFAULT 'transactional',
 		template text DEFAULT NULL, vars jsonb DEFAULT '{}', dedup_key text DEFAULT NULL, send_at timestamptz DEFAULT NULL,
-		expires_in interval DEFAULT NULL, pool text DEFAULT NULL, media_urls text[] DEFAULT NULL, brand text DEFAULT 'default')
+		expires_in interval DEFAULT NULL, pool text DEFAULT NULL, media_urls text[] DEFAULT NULL, brand text DEFAULT 'default',
+		subject text DEFAULT NULL)
 	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_send';
-COMMENT ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) IS 'Asks for one message and returns its id; it exists if and only if the transaction commits. What the gate refuses for good is a message whose status and reason say so, not an error. A second call with the same dedup_key returns the first id. Errors: SF001 phone, SF003 template, SF004 brand, template or pool, SF007 other arguments';
-REVOKE ALL ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text, text) IS 'Asks for one message and returns its id; it exists if and only if the transaction commits. What the gate refuses for good is a message whose status and reason say so, not an error. A second call with the same dedup_key returns the first id. subject is what caps on one subject count by, over all senders; without it all messages without a subject are one. Errors: SF001 phone, SF003 template, SF004 brand, template or pool, SF007 other arguments';
+REVOKE ALL ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.cancel(message_id bigint) RETURNS boolean
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off

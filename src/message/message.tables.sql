@@ -69,7 +69,7 @@ COMMENT ON COLUMN smsflow.outbox.due_at IS 'Not before; NULL is at once';
 COMMENT ON COLUMN smsflow.outbox.expires_at IS 'Never put on the wire from this instant on';
 COMMENT ON COLUMN smsflow.outbox.trigger_event_id IS 'Store event that enrolled the recipient; a later exit event stops the message';
 COMMENT ON COLUMN smsflow.outbox.unicode IS 'Body needs UCS-2 (70 units a part); false is GSM-7 (160)';
-COMMENT ON COLUMN smsflow.outbox.subject IS 'What caps on the same subject count by; NULL: the name of the campaign or sequence';
+COMMENT ON COLUMN smsflow.outbox.subject IS 'What caps on the same subject count by; NULL: the option subject of the campaign or sequence, else its name';
 COMMENT ON COLUMN smsflow.outbox.consent_event_id IS 'Ledger entry that permitted it when it was asked for';
 COMMENT ON COLUMN smsflow.outbox.refusal IS 'Reason the gate refused at the call; such a message is in queue 0 and never claimed';
 

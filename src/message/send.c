@@ -37,6 +37,7 @@ typedef struct SendCall
 	Interval *expires_in;
 	char *pool;
 	char *brand;
+	char *subject; /* NULL: none */
 
 	int32 brand_id;
 	int64 contact_id;  /* 0: not a contact */
@@ -89,6 +90,8 @@ check_call(SendCall *call)
 		refuse_argument("vars of a message is not a JSON object", "Pass an object such as {\"code\": \"1234\"}.");
 	if (call->dedup_key && (call->dedup_key[0] == '\0' || strlen(call->dedup_key) > 255))
 		refuse_argument("dedup_key of a message is empty or longer than 255 bytes", "Pass a short key such as an order number.");
+	if (call->subject && (call->subject[0] == '\0' || strlen(call->subject) > 255))
+		refuse_argument("subject of a message is empty or longer than 255 bytes", "Pass a short name such as \"spring sale\".");
 	if (call->send_at != DT_NOBEGIN && TIMESTAMP_NOT_FINITE(call->send_at))
 		refuse_argument("send_at of a message is not an instant", "Pass a time, or NULL for at once.");
 	if (call->expires_in && !positive(call->expires_in))
@@ -119,6 +122,7 @@ read_arguments(FunctionCallInfo fcinfo, SendCall *call)
 						errmsg("media_urls are not supported by any gateway profile of this version"),
 						errhint("Put a link into the body.")));
 	call->brand = PG_ARGISNULL(10) ? "default" : text_argument(fcinfo, 10);
+	call->subject = text_argument(fcinfo, 11);
 	check_call(call);
 }
 
@@ -126,12 +130,14 @@ read_arguments(FunctionCallInfo fcinfo, SendCall *call)
 static const char resolve_query[] =
 	"SELECT b.brand_id, c.contact_id, t.template_id, t.body,"
 	" smsflow.final_refusal(smsflow.gate(c.contact_id, $2::smsflow.phone, c.consent, $3::smsflow.purpose, c.region, c.time_zone,"
-	"  c.time_zone_source, c.reachability, NULL, NULL, NULL, NULL, NULL, NULL, GREATEST($6, now()))),"
+	"  c.time_zone_source, c.reachability, NULL, $8, NULL, n.kind, n.registration, n.options, GREATEST($6, now()), b.brand_id)),"
 	" smsflow.contact_vars(c, b.name, $4),"
 	" GREATEST($6, now()) + COALESCE($7, smsflow.default_validity($3::smsflow.purpose)),"
 	" smsflow.proof(c.proof, $3::smsflow.purpose)"
 	" FROM smsflow.brand b"
 	" LEFT JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone = $2::smsflow.phone"
+	" LEFT JOIN smsflow.sender n ON n.sender_id = smsflow.pool_sender($9, $2::smsflow.phone, c.region,"
+	"  COALESCE(c.contact_id, substr($2, 2)::bigint))"
 	" LEFT JOIN LATERAL (SELECT t.template_id, t.body FROM smsflow.template t WHERE t.brand_id = b.brand_id AND t.name = $5"
 	"  AND t.language IN ('', COALESCE(c.language, '')) ORDER BY t.language DESC LIMIT 1) t ON true"
 	" WHERE b.name = $1";
@@ -140,7 +146,7 @@ static void
 run_resolve(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID};
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID, TEXTOID, TEXTOID};
 	Datum values[] = {
 		CStringGetTextDatum(call->brand),
 		CStringGetTextDatum(call->phone_text),
@@ -149,10 +155,15 @@ run_resolve(SendCall *call)
 		call->template ? CStringGetTextDatum(call->template) : (Datum) 0,
 		TimestampTzGetDatum(call->send_at),
 		IntervalPGetDatum(call->expires_in),
+		call->subject ? CStringGetTextDatum(call->subject) : (Datum) 0,
+		CStringGetTextDatum(call->pool),
 	};
-	char nulls[] = {
-		' ', ' ', ' ', ' ', call->template ? ' ' : 'n', call->send_at == DT_NOBEGIN ? 'n' : ' ', call->expires_in ? ' ' : 'n',
-	};
+	char nulls[] = "         ";
+
+	nulls[4] = call->template ? ' ' : 'n';
+	nulls[5] = call->send_at == DT_NOBEGIN ? 'n' : ' ';
+	nulls[6] = call->expires_in ? ' ' : 'n';
+	nulls[7] = call->subject ? ' ' : 'n';
 
 	smsflow_spi_plan(&plan, resolve_query, lengthof(types), types);
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_SELECT);
@@ -277,15 +288,15 @@ choose_queue(SendCall *call)
 
 static const char append_query[] =
 	"INSERT INTO smsflow.outbox (message_id, due_at, expires_at, contact_id, recipient, queue_id, brand_id, template_id,"
-	" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id)"
-	" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15)";
+	" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id, subject)"
+	" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15, $16)";
 
 static void
 append_message(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID,
-				   TEXTOID, INT2OID,        BOOLOID,        TEXTOID, TEXTOID, TEXTOID, INT8OID};
+				   TEXTOID, INT2OID,        BOOLOID,        TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID};
 	Datum values[] = {
 		Int64GetDatum(call->message_id),
 		TimestampTzGetDatum(call->send_at),
@@ -302,8 +313,9 @@ append_message(SendCall *call)
 		CStringGetTextDatum(call->body),
 		call->dedup_key ? CStringGetTextDatum(call->dedup_key) : (Datum) 0,
 		Int64GetDatum(call->consent_event_id),
+		call->subject ? CStringGetTextDatum(call->subject) : (Datum) 0,
 	};
-	char nulls[] = "               ";
+	char nulls[] = "                ";
 
 	nulls[1] = call->send_at == DT_NOBEGIN ? 'n' : ' ';
 	nulls[3] = call->contact_id ? ' ' : 'n';
@@ -311,6 +323,7 @@ append_message(SendCall *call)
 	nulls[11] = call->refusal ? ' ' : 'n';
 	nulls[13] = call->dedup_key ? ' ' : 'n';
 	nulls[14] = call->consent_event_id ? ' ' : 'n';
+	nulls[15] = call->subject ? ' ' : 'n';
 	smsflow_spi_plan(&plan, append_query, lengthof(types), types);
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_INSERT);
 }

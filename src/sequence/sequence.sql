@@ -114,8 +114,8 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'a sequence needs a name and the event it follows',
 			DETAIL = 'The name or the event is empty.', HINT = 'Example: smsflow.create_sequence(''reminder'', ''cart'').';
 	END IF;
-	PERFORM smsflow.check_options(create_sequence.options, '{purpose,exit_on,pool,valid_for}');
-	PERFORM smsflow.check_validity(create_sequence.options ->> 'valid_for');
+	PERFORM smsflow.check_options(create_sequence.options, '{purpose,exit_on,pool,valid_for,subject}');
+	PERFORM smsflow.check_validity(create_sequence.options ->> 'valid_for'), smsflow.check_subject(create_sequence.options);
 	INSERT INTO smsflow.sequence AS s (brand_id, name, on_event, purpose, exit_on, options)
 	VALUES (smsflow.brand_named(create_sequence.brand), create_sequence.name, create_sequence.on_event,
 		smsflow.sequence_purpose(create_sequence.on_event, create_sequence.options ->> 'purpose'),
@@ -129,7 +129,7 @@ BEGIN
 	RETURN id;
 END $$;
 COMMENT ON FUNCTION smsflow.create_sequence(text, text, jsonb, text) IS
-'Makes a disabled sequence of messages that follows an event kind and returns its id. options: purpose (default: cart after cart, transactional after order..., else promotional), exit_on (event kinds that end it; default for cart: order, cart_emptied), pool (of senders), valid_for (interval after which an unsent message expires). Errors: SF004 brand, SF005 name taken, SF007 other arguments';
+'Makes a disabled sequence of messages that follows an event kind and returns its id. options: purpose (default: cart after cart, transactional after order..., else promotional), exit_on (event kinds that end it; default for cart: order, cart_emptied), pool (of senders), valid_for (interval after which an unsent message expires), subject (what caps on one subject count by; its name). Errors: SF004 brand, SF005 name taken, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.create_sequence(text, text, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.add_step(sequence text, after interval, body text, options jsonb DEFAULT '{}', brand text DEFAULT 'default')
@@ -294,7 +294,7 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 	composed AS MATERIALIZED (
 		SELECT d.*, c.phone, smsflow.proof(c.proof, d.purpose) AS consent_event_id, r.rendered, r.parts, r.unicode, coalesce(smsflow.final_refusal(smsflow.gate(c.contact_id, c.phone,
 				c.consent, d.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability, NULL, NULL,
-				coalesce(nullif(d.ref, ''), 'enrollment ' || d.enrollment_id), NULL, NULL, NULL, now())),
+				coalesce(nullif(d.ref, ''), 'enrollment ' || d.enrollment_id), NULL, NULL, NULL, now(), c.brand_id)),
 			CASE WHEN r.missing IS NOT NULL THEN 'missing_variable' END, smsflow.content_refusal(r.rendered, d.purpose, b.name)) AS refusal,
 			CASE WHEN d.purpose = 'cart' THEN smsflow.cart_deadline(c.phone, c.region,
 				(SELECT x.occurred_at FROM smsflow.event x WHERE x.event_id = d.event_id)) END AS deadline

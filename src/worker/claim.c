@@ -198,6 +198,10 @@ claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 	claim->job_count = staged.job_count - claim->first_job;
 }
 
+/*
+ * Of the timers of a message only the newest counts: a message that may go earlier than it was told has a new one, and
+ * the old one, when its time comes, is passed over.
+ */
 static void
 claim_timers(Queue *queue, int limit)
 {
@@ -212,7 +216,8 @@ claim_timers(Queue *queue, int limit)
 					 " t.reason = 'resend_later' AND EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = t.message_id)"
 					 " FROM (SELECT * FROM smsflow.timer WHERE queue_id = $1 AND due_at <= $4 AND (due_at, timer_id) > ($2, $3)"
 					 "  ORDER BY queue_id, due_at, timer_id LIMIT $5) t"
-					 " JOIN smsflow.gated g ON g.message_id = t.message_id ORDER BY t.due_at, t.timer_id",
+					 " LEFT JOIN smsflow.gated g ON g.message_id = t.message_id AND NOT EXISTS (SELECT FROM smsflow.timer n"
+					 "  WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id) ORDER BY t.due_at, t.timer_id",
 					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
@@ -223,13 +228,16 @@ claim_timers(Queue *queue, int limit)
 	claim = stage_claim(queue, "timer");
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Job *job = job_from_row(queue, row);
+		Job *job;
 
-		claim->to_due = column_time(row, 19, staged.now);
-		claim->to_timer_id = column_id(row, 20);
-		job->attempt = column_int(row, 21);
-		job->was_in_doubt = column_bool(row, 22);
-		if (column_bool(row, 23))
+		claim->to_due = column_time(row, 20, staged.now);
+		claim->to_timer_id = column_id(row, 21);
+		if (column_id(row, 1) == 0)
+			continue;
+		job = job_from_row(queue, row);
+		job->attempt = column_int(row, 22);
+		job->was_in_doubt = column_bool(row, 23);
+		if (column_bool(row, 24))
 		{
 			job->outcome = OUTCOME_RESOLVED;
 			job->reason = "reported";

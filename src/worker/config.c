@@ -374,27 +374,24 @@ config_load(bool changed)
 		MemoryContextDeleteChildren(worker.config);
 }
 
-/*
- * For messages that were asked for before any sender existed: a contact keeps
- * its sender as long as the senders stay the same.
- */
 Sender *
-config_any_sender(int64 spread)
+config_sender(int32 sender_id)
+{
+	Sender *sender = hash_search(worker.senders, &sender_id, HASH_FIND, NULL);
+
+	return sender && sender->present ? sender : NULL;
+}
+
+/* For messages that were asked for before any sender existed. */
+bool
+config_has_sender(void)
 {
 	HASH_SEQ_STATUS scan;
 	Sender *sender;
-	Sender *chosen = NULL;
-	int64 count = 0;
-	int64 at = 0;
+	bool found = false;
 
 	hash_seq_init(&scan, worker.senders);
 	while ((sender = hash_seq_search(&scan)) != NULL)
-		count += sender->present ? 1 : 0;
-	if (count == 0)
-		return NULL;
-	hash_seq_init(&scan, worker.senders);
-	while ((sender = hash_seq_search(&scan)) != NULL)
-		if (sender->present && at++ == spread % count)
-			chosen = sender;
-	return chosen;
+		found |= sender->present;
+	return found;
 }

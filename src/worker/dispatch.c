@@ -198,7 +198,7 @@ static bool
 advance_queue(Queue *queue)
 {
 	Job *job = dlist_container(Job, node, dlist_head_node(&queue->jobs));
-	Sender *sender = queue->sender ? queue->sender : config_any_sender(job->contact_id ? job->contact_id : job->recipient);
+	Sender *sender = queue->sender ? queue->sender : config_sender(job->sender_id);
 	int64 now = worker.clock->monotonic();
 
 	dispatch_read_revocations();
@@ -217,8 +217,13 @@ advance_queue(Queue *queue)
 		expire(take_job(queue));
 		return true;
 	}
-	if (sender == NULL || !route_free(sender, now) || !within_daily_limit(sender, job->parts) ||
-		!within_rate(sender, job->parts, now))
+	if (sender == NULL)
+	{
+		/* The sender that the gate allowed is gone: it chooses another. */
+		dispatch_release(take_job(queue), "released");
+		return true;
+	}
+	if (!route_free(sender, now) || !within_daily_limit(sender, job->parts) || !within_rate(sender, job->parts, now))
 		return false;
 	job = take_job(queue);
 	if (!start_request(job, sender))

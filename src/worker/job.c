@@ -110,6 +110,7 @@ job_from_row(Queue *queue, uint64 row)
 	job->open_until = column_time(row, 16, DT_NOEND);
 	job->subject = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 17);
 	job->ref = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 18);
+	job->sender_id = column_int(row, 19);
 	job->attempt = 1;
 	job->journal_place = -1;
 	job->due_at = DT_NOBEGIN;

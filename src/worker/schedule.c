@@ -19,7 +19,7 @@ schedule_opens(const Queue *queue)
 	if (queue->stopped || (sender && !sender->present))
 		return PG_INT64_MAX;
 	if (sender == NULL)
-		return config_any_sender(0) ? 0 : PG_INT64_MAX;
+		return config_has_sender() ? 0 : PG_INT64_MAX;
 	return Max(sender->paused_until, sender->gateway->paused_until);
 }
 

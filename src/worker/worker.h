@@ -143,7 +143,8 @@ typedef struct Job
 	TimestampTz open_until; /* when the recipient's window closes */
 	char *subject;          /* what caps count by, and the cart */
 	char *ref;
-	bool capped; /* counts as the one on its way to its contact */
+	int32 sender_id; /* it would leave from, 0: none */
+	bool capped;     /* counts as the one on its way to its contact */
 	int attempt;
 	bool was_in_doubt; /* status before this try */
 
@@ -232,7 +233,8 @@ extern bool worker_try(void (*step)(void *arg), void *arg);
  */
 extern void config_load(bool changed);
 extern Queue *config_queue(int32 queue_id);
-extern Sender *config_any_sender(int64 spread);
+extern Sender *config_sender(int32 sender_id);
+extern bool config_has_sender(void);
 
 /* ---- which queues, how much (schedule.c) ---- */
 
@@ -281,7 +283,7 @@ extern void job_leave_contact(Job *job);
 #define GATED_COLUMNS                                                                                                            \
 	" g.message_id, g.contact_id, g.enrollment_id, g.brand_id, g.campaign_id, g.sequence_id, g.step::integer, g.purpose::text,"  \
 	" g.parts::integer, g.unicode, g.recipient::text, g.body, g.expires_at, g.reason,"                                           \
-	" g.retry_at, g.open_until, g.subject, g.ref"
+	" g.retry_at, g.open_until, g.subject, g.ref, g.sender_id"
 
 /* Makes a job of a row of the current SPI result; it lives in its own context. */
 extern Job *job_from_row(Queue *queue, uint64 row);

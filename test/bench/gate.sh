@@ -51,7 +51,7 @@ END $$;
 VACUUM ANALYZE;
 CREATE FUNCTION at_noon(g smsflow.outbox) RETURNS smsflow.gate_decision LANGUAGE sql STABLE RETURN (SELECT smsflow.gate(c.contact_id, c.phone, c.consent,
 	g.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability, g.message_id, 'sale', NULL, 'long_code', NULL, '{}',
-	date_trunc('day', now(), 'America/New_York') + interval '2 days 14 hours') FROM smsflow.contact c WHERE c.contact_id = g.contact_id);
+	date_trunc('day', now(), 'America/New_York') + interval '2 days 14 hours', c.brand_id) FROM smsflow.contact c WHERE c.contact_id = g.contact_id);
 CALL measure('outbox and contact alone', '(SELECT c.consent FROM smsflow.contact c WHERE c.contact_id = g.contact_id)::text', 'smsflow.outbox');
 CALL measure('view smsflow.gated, now', 'g.reason, g.retry_at, g.open_until');
 CALL measure('gate alone, day', 'at_noon(g)', 'smsflow.outbox');
