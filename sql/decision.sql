@@ -16,7 +16,8 @@ BEGIN
 	id := smsflow.send(phone, 'Decision: a text', purpose, subject => subject, pool => pool, expires_in => '9 days');
 	RETURN QUERY SELECT word.allowed, word.reason, word.retry_at IS NOT NULL, m.status,
 		CASE WHEN word.reason IS NOT NULL AND word.retry_at IS NULL THEN m.status = 'suppressed' AND m.reason = word.reason ELSE m.status = 'queued' AND m.reason IS NULL END,
-		g.reason IS NOT DISTINCT FROM word.reason AND g.retry_at IS NOT DISTINCT FROM word.retry_at,
+		-- Refused before it had a sender, it has none.
+		word.reason = 'country_not_allowed' OR g.reason IS NOT DISTINCT FROM word.reason AND g.retry_at IS NOT DISTINCT FROM word.retry_at,
 		CASE WHEN word.reason IS NULL THEN NOT EXISTS (SELECT FROM smsflow.explain(id) e WHERE e.detail LIKE '%the gate says%')
 			ELSE EXISTS (SELECT FROM smsflow.explain(id) e WHERE strpos(e.detail, smsflow.refusal_words(word.reason, word.retry_at)) > 0) END
 	FROM smsflow.message m JOIN smsflow.gated g USING (message_id) WHERE m.message_id = id;
