@@ -16,15 +16,15 @@ SQL_TABLES = src/preamble.sql \
 	src/types/types.tables.sql src/types/phone.tables.sql src/types/consent.tables.sql \
 	src/contact/contact.tables.sql src/gateway/gateway.tables.sql src/message/message.tables.sql \
 	src/message/policy.tables.sql \
-	src/segment/segment.tables.sql src/campaign/campaign.tables.sql src/sequence/sequence.tables.sql \
+	src/segment/segment.tables.sql src/campaign/campaign.tables.sql src/sequence/sequence.tables.sql src/otp/otp.tables.sql \
 	src/callback/callback.tables.sql src/metrics/metrics.tables.sql src/ops/ops.tables.sql
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/contact/contact.sql src/gateway/gateway.sql src/gateway/profiles.sql \
-	src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql \
+	src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql src/otp/otp.sql \
 	src/callback/callback.sql src/contact/import.sql src/contact/rights.sql src/metrics/metrics.sql src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
-ROOMS = types contact message segment campaign sequence gateway callback ops worker
+ROOMS = types contact message segment campaign sequence otp gateway callback ops worker
 SOURCES = src/init.c src/guc.c $(CORE) $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c)))
 
 MODULE_big = smsflow
@@ -37,9 +37,9 @@ PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
 SHLIB_LINK = -lcurl
 
-REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate decision
+REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate decision otp
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
-ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback
+ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 
 PG_CONFIG ?= pg_config

@@ -2,7 +2,8 @@
 -- by condition. Left out whole, on purpose: secret, because a dump is copied
 -- freely (a copy that shall know its suppressed numbers needs the secret
 -- suppression_key from the original); arming and worker_start, because a restored
--- copy must not send; import_row, which is empty between imports.
+-- copy must not send; import_row, which is empty between imports; otp and otp_block,
+-- which live for a day and are of no use without the secret otp_key.
 --
 -- Segments made later are ordinary tables, which pg_dump takes along anyway.
 
@@ -62,6 +63,8 @@ SELECT pg_extension_config_dump('smsflow.sequence_sequence_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.sequence_step', '');
 SELECT pg_extension_config_dump('smsflow.enrollment', '');
 SELECT pg_extension_config_dump('smsflow.enrollment_enrollment_id_seq', '');
+
+SELECT pg_extension_config_dump('smsflow.otp_policy', '');
 
 SELECT pg_extension_config_dump('smsflow.callback', '');
 SELECT pg_extension_config_dump('smsflow.callback_id_seq', '');

@@ -340,6 +340,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('app', 'subscribe confirm_opt_in opt_out opt_out_and_wait wait_for_opt_out consent_at can_send parse_phone'),
 		('app', 'send cancel explain message_parts smart_encode render'),
 		('app', 'record_event reply'),
+		('app', 'otp_start otp_check'),
 		('marketer', 'create_segment drop_segment segment_members segment_count in_segment'),
 		('marketer', 'set_template message_parts smart_encode render'),
 		('marketer', 'create_campaign estimate_campaign preview_campaign launch_campaign pause_campaign resume_campaign'),
@@ -352,6 +353,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'add_disclosure require_double_opt_in verify_consent_ledger is_suppressed export_contact erase_contact'),
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
 		('operator', 'watch_carts watch_orders unwatch'),
+		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
 		('operator', 'health check arm disarm explain'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
 	) AS lists (access, names)

@@ -340,7 +340,9 @@ static void
 segments_step(void *arg)
 {
 	worker_begin("making segments", false);
-	SPI_execute("SELECT set_config('lock_timeout', '100ms', true), smsflow.make_segments(), smsflow.forget_touches()", false, 1);
+	SPI_execute("SELECT set_config('lock_timeout', '100ms', true), smsflow.make_segments(), smsflow.forget_touches(),"
+				" smsflow.forget_otps()",
+				false, 1);
 	smsflow_fault("segments");
 	worker_commit();
 }

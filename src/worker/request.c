@@ -293,6 +293,11 @@ request_build(Job *job, const char **problem)
 	initStringInfo(&vars.value);
 	request->method = gateway->method;
 	request->timeout_ms = gateway->timeout_ms;
+	if (job->body == NULL)
+	{
+		*problem = "code_missing";
+		return NULL;
+	}
 	built = build_url(request, &vars, gateway) && build_headers(request, &vars, gateway) && build_body(request, &vars, gateway);
 	set_credentials(request, &vars, gateway);
 	if (vars.secret_missing)

@@ -138,7 +138,7 @@ typedef struct Job
 	int parts;
 	bool unicode;
 	int64 recipient;
-	char *body;
+	char *body; /* NULL: a one-time password whose code is void */
 	TimestampTz expires_at;
 	TimestampTz open_until; /* when the recipient's window closes */
 	char *subject;          /* what caps count by, and the cart */
@@ -282,7 +282,8 @@ extern void job_leave_contact(Job *job);
 /* Columns of smsflow.gated (as g) that job_from_row reads; the gate's reason and retry_at are columns 14 and 15. */
 #define GATED_COLUMNS                                                                                                            \
 	" g.message_id, g.contact_id, g.enrollment_id, g.brand_id, g.campaign_id, g.sequence_id, g.step::integer, g.purpose::text,"  \
-	" g.parts::integer, g.unicode, g.recipient::text, g.body, g.expires_at, g.reason,"                                           \
+	" g.parts::integer, g.unicode, g.recipient::text,"                                                                           \
+	" CASE WHEN g.purpose = 'otp' THEN smsflow.otp_text(g.message_id, g.body) ELSE g.body END, g.expires_at, g.reason,"          \
 	" g.retry_at, g.open_until, g.subject, g.ref, g.sender_id"
 
 /* Makes a job of a row of the current SPI result; it lives in its own context. */
