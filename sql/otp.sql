@@ -44,7 +44,7 @@ SELECT status, retry_at - now() BETWEEN interval '20 seconds' AND interval '30 s
 CALL pg_temp.later('31 seconds');
 SELECT status FROM smsflow.otp_start('+14155550103');
 -- A newer code voids the older one, on the wire, too.
-SELECT m.status, m.reason FROM smsflow.message m WHERE m.phone = '+14155550103' ORDER BY m.message_id;
+SELECT m.status, m.reason FROM smsflow.message m WHERE m.phone = '+14155550103' AND m.purpose = 'otp' ORDER BY m.message_id;
 -- A code lives for ten minutes.
 SELECT substring(pg_temp.code_for('+14155550103') FROM '[0-9]{6}') AS code \gset
 CALL pg_temp.later('10 minutes');
