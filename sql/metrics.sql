@@ -34,6 +34,7 @@ CREATE FUNCTION pg_temp.send(message bigint, at timestamptz) RETURNS void LANGUA
 	INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, wire, outcome)
 	SELECT o.message_id, o.contact_id, $2, $2, 1, q.sender_id, 1, 'yes', 'accepted'
 	FROM smsflow.outbox o JOIN smsflow.queue q USING (queue_id) WHERE message_id = $1;
+	INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject) SELECT contact_id, $2, message_id, purpose, '' FROM smsflow.outbox WHERE message_id = $1;
 	SELECT pg_temp.count($1, 'queued', -1), pg_temp.count($1, 'accepted', 1), pg_temp.count($1, 'sent', 1, $2) $$;
 CREATE VIEW pg_temp.figures AS
 	SELECT campaign, recipients, suppressed AS suppr, queued, sent, accepted, delivered, parts, replies, opt_outs, orders, revenue, cost, currency

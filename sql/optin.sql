@@ -136,6 +136,7 @@ SELECT smsflow.opt_out('+12025550187'::text), smsflow.opt_out('+12025550187', br
 SELECT smsflow.send('+12025550187', 'Hi', 'otp', brand => 'Other') AS other \gset
 INSERT INTO smsflow.attempt (message_id, contact_id, finished_at, generation, attempt, wire, outcome)
 	SELECT message_id, contact_id, now(), 1, 1, 'yes', 'accepted' FROM smsflow.outbox WHERE message_id = :other;
+INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject) SELECT contact_id, now(), message_id, purpose, '' FROM smsflow.outbox WHERE message_id = :other;
 SELECT pg_temp.says('12025550187', 'START');
 SELECT b.name, (SELECT kind FROM smsflow.consent_event e WHERE e.contact_id = c.contact_id ORDER BY consent_event_id DESC LIMIT 1) AS last
 	FROM smsflow.contact c JOIN smsflow.brand b USING (brand_id) WHERE c.phone::text = '+12025550187' ORDER BY 1;
@@ -143,8 +144,8 @@ SELECT b.name, (SELECT kind FROM smsflow.consent_event e WHERE e.contact_id = c.
 -- What a STOP ends: everything today; from a date on, by what it answers.
 CREATE FUNCTION pg_temp.reached(phone text, purpose text) RETURNS void LANGUAGE sql AS
 	$$SELECT smsflow.send($1, 'Hello', $2);
-	INSERT INTO smsflow.attempt (message_id, contact_id, finished_at, generation, attempt, wire, outcome)
-		SELECT o.message_id, o.contact_id, clock_timestamp(), 1, 1, 'yes', 'accepted' FROM smsflow.outbox o ORDER BY message_id DESC LIMIT 1$$;
+	INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject)
+		SELECT o.contact_id, clock_timestamp(), o.message_id, o.purpose, '' FROM smsflow.outbox o ORDER BY message_id DESC LIMIT 1$$;
 CREATE FUNCTION pg_temp.permits(phone text) RETURNS text LANGUAGE sql AS
 	$$SELECT string_agg(p, ' ' ORDER BY p) FROM unnest('{transactional,conversational,cart,promotional}'::text[]) p, smsflow.can_send($1, p) s WHERE s.allowed$$;
 DELETE FROM smsflow.policy_rule WHERE source = 'require_double_opt_in()';

@@ -48,4 +48,19 @@
 #define smsflow_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
 #endif
 
+/* Only summarizing indexes may be asked for (16, 19d8e2308bc5). */
+#if PG_VERSION_NUM >= 160000
+#define smsflow_insert_index_tuples(relation, row, estate)                                                                       \
+	ExecInsertIndexTuples(relation, row, estate, false, false, NULL, NIL, false)
+#else
+#define smsflow_insert_index_tuples(relation, row, estate) ExecInsertIndexTuples(relation, row, estate, false, false, NULL, NIL)
+#endif
+
+/* The map from a partitioned table to a partition is made when it is asked for (16, fb958b5da86d). */
+#if PG_VERSION_NUM >= 160000
+#define smsflow_root_to_child_map(partition, estate) ExecGetRootToChildMap(partition, estate)
+#else
+#define smsflow_root_to_child_map(partition, estate) ((void) (estate), (partition)->ri_RootToPartitionMap)
+#endif
+
 #endif /* SMSFLOW_COMPAT_H */

@@ -25,7 +25,7 @@ CREATE OR REPLACE FUNCTION smsflow.store_reply(gateway_id integer, phone text, a
 		SELECT c.brand_id, c.contact_id
 		FROM smsflow.brand b
 		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) store_reply.phone::smsflow.phone
-		ORDER BY (SELECT max(a.finished_at) FROM smsflow.attempt a WHERE a.contact_id = c.contact_id) DESC NULLS LAST, c.brand_id
+		ORDER BY (SELECT max(t.sent_at) FROM smsflow.touch t WHERE t.contact_id = c.contact_id) DESC NULLS LAST, c.brand_id
 		LIMIT 1)
 	INSERT INTO smsflow.inbound AS i (gateway_id, brand_id, contact_id, phone, address, body, action, rule, provider_id)
 		SELECT store_reply.gateway_id, COALESCE(p.brand_id, 1), p.contact_id, store_reply.phone::smsflow.phone,

@@ -472,11 +472,11 @@ REVOKE ALL ON FUNCTION smsflow.stop_purposes(text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.answered_purpose(contact_id bigint) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT o.purpose::text FROM smsflow.attempt AS a JOIN smsflow.outbox AS o USING (message_id)
-	WHERE a.contact_id = answered_purpose.contact_id AND a.wire <> 'none' AND o.purpose NOT IN ('compliance', 'otp')
-	ORDER BY a.finished_at DESC LIMIT 1
+	SELECT t.purpose::text FROM smsflow.touch AS t
+	WHERE t.contact_id = answered_purpose.contact_id AND t.purpose NOT IN ('compliance', 'otp')
+	ORDER BY t.sent_at DESC LIMIT 1
 $$;
-COMMENT ON FUNCTION smsflow.answered_purpose(bigint) IS 'Purpose of the last message that may have reached a contact, one-time passwords and automatic answers apart; NULL for none';
+COMMENT ON FUNCTION smsflow.answered_purpose(bigint) IS 'Purpose of the last message that may have reached a contact within 35 days, one-time passwords and automatic answers apart; NULL for none';
 REVOKE ALL ON FUNCTION smsflow.answered_purpose(bigint) FROM PUBLIC;
 
 -- The default instant, the start of the transaction, means all that is recorded: what this very transaction recorded is

@@ -41,6 +41,12 @@ smsflow_take_message_id(void)
 	return next_id("message_id_seq");
 }
 
+int64
+smsflow_take_timer_id(void)
+{
+	return next_id("timer_id_seq");
+}
+
 PG_FUNCTION_INFO_V1(smsflow_next_message_id);
 Datum
 smsflow_next_message_id(PG_FUNCTION_ARGS)

@@ -127,7 +127,6 @@ CREATE TABLE smsflow.attempt (
 	provider_id	text
 ) PARTITION BY RANGE (message_id);
 CREATE INDEX attempt_message ON smsflow.attempt (message_id);
-CREATE INDEX attempt_contact ON smsflow.attempt (contact_id, finished_at);
 COMMENT ON TABLE smsflow.attempt IS 'What became of one try';
 COMMENT ON COLUMN smsflow.attempt.wire IS 'Whether the message may have left: decides what may be tried again';
 COMMENT ON COLUMN smsflow.attempt.class IS 'Normalized failure class';
@@ -143,7 +142,7 @@ CREATE TABLE smsflow.touch (
 );
 CREATE INDEX touch_contact ON smsflow.touch (contact_id, sent_at);
 CREATE INDEX touch_age ON smsflow.touch USING brin (sent_at);
-COMMENT ON TABLE smsflow.touch IS 'Marketing message that reached, or may have reached, a contact: what caps count, kept for 35 days. Apart from attempt, so that counting never walks through the segments of a long history';
+COMMENT ON TABLE smsflow.touch IS 'Message that reached, or may have reached, a contact, kept for 35 days: what caps count, what an order is credited to and what a reply answers. Apart from attempt, which has no index by contact, so that none of them walks through the segments of a long history';
 COMMENT ON COLUMN smsflow.touch.subject IS 'Subject of the message, else its campaign or sequence, else empty';
 COMMENT ON COLUMN smsflow.touch.ref IS 'Cart it was about';
 

@@ -413,12 +413,6 @@ smsflow_policy_is_capped(SmsflowPurpose purpose)
 	return smsflow_policy_at(GetCurrentTimestamp())->capped[purpose];
 }
 
-bool
-smsflow_policy_counts(SmsflowPurpose purpose)
-{
-	return purpose == SMSFLOW_PURPOSE_CART || smsflow_policy_at(GetCurrentTimestamp())->counts[purpose];
-}
-
 PG_FUNCTION_INFO_V1(smsflow_policy_changed);
 Datum
 smsflow_policy_changed(PG_FUNCTION_ARGS)

@@ -90,9 +90,6 @@ extern bool smsflow_policy_is_capped(SmsflowPurpose purpose);
  */
 extern const char *smsflow_content_refusal(const char *body, SmsflowPurpose purpose, const char *brand);
 
-/* Whether a message of a purpose uses up the caps, or is a cart's one reminder. */
-extern bool smsflow_policy_counts(SmsflowPurpose purpose);
-
 /* "10 per 7 days": limit and span, false when the text is none. */
 extern bool smsflow_cap_parse(const char *text, SmsflowCap *cap);
 

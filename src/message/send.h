@@ -17,5 +17,6 @@ extern int32 *smsflow_queues(int16 lane, const char *source, const char *pool, i
 
 /* The next message id; forces a transaction id first. */
 extern int64 smsflow_take_message_id(void);
+extern int64 smsflow_take_timer_id(void);
 
 #endif

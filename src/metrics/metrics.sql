@@ -43,8 +43,10 @@ CREATE OR REPLACE FUNCTION smsflow.last_touch(contact_id bigint, at timestamptz,
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT a.message_id, a.sender_id, a.finished_at
-	FROM smsflow.attempt a JOIN smsflow.outbox o USING (message_id)
-	WHERE a.contact_id = $1
+	FROM smsflow.touch t JOIN smsflow.attempt a USING (message_id) JOIN smsflow.outbox o USING (message_id)
+	WHERE t.contact_id = $1
+		-- A message is touched by its first try, which may be older than the one that was taken.
+		AND t.sent_at > $2 - $3 - interval '3 days' AND t.sent_at <= $2
 		AND a.finished_at > $2 - $3 AND a.finished_at <= $2
 		AND a.wire <> 'none'
 		AND (o.campaign_id IS NOT NULL OR (o.sequence_id IS NOT NULL AND o.purpose IN ('cart', 'promotional')))

@@ -1,7 +1,8 @@
 /*
- * record.c - writing down what became of messages: attempts, timers for what
- * is tried again, and the change of the counters, each as one statement over
- * arrays.
+ * record.c - writing down what became of messages: attempts, touches, timers
+ * for what is tried again, and the change of the counters. Rows are appended
+ * in one go (append.h) and in the order of message ids, so that the only index
+ * they meet grows at its end.
  */
 #include "worker/worker.h"
 
@@ -9,229 +10,191 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
+#include "utils/numeric.h"
 
+#include "append.h"
 #include "fault.h"
-#include "message/policy.h"
+#include "message/send.h"
 #include "message/spi.h"
+#include "types/types.h"
 
 static const char *const outcome_names[] = {NULL,         "accepted",  "rejected", "retry",   "in_doubt",
 											"suppressed", "cancelled", "expired",  "resolved"};
 static const char *const wire_names[] = {"none", "maybe", "yes"};
 
-/* ---- columns as arrays ---- */
-
-typedef struct Column
+/* Values of the enums, looked up once: they live as long as the extension, and the worker no longer. */
+static struct
 {
-	Datum *values;
-	bool *nulls;
-	int count;
-	Oid type;
-} Column;
+	Oid wire[lengthof(wire_names)];
+	Oid outcome[lengthof(outcome_names)];
+	Oid purpose[SMSFLOW_PURPOSES];
+} labels;
 
-static Column
-column_make(Oid type, int size)
+static Datum
+label(Oid *known, const Appender *appender, int column, const char *name)
 {
-	Column column = {palloc(sizeof(Datum) * Max(size, 1)), palloc(sizeof(bool) * Max(size, 1)), 0, type};
-
-	return column;
-}
-
-static void
-add(Column *column, Datum value)
-{
-	column->nulls[column->count] = false;
-	column->values[column->count++] = value;
-}
-
-static void
-add_null(Column *column)
-{
-	column->nulls[column->count] = true;
-	column->values[column->count++] = (Datum) 0;
-}
-
-static void
-add_text(Column *column, const char *value)
-{
-	if (value && value[0] != '\0')
-		add(column, CStringGetTextDatum(value));
-	else
-		add_null(column);
-}
-
-static void
-add_id(Column *column, int64 value)
-{
-	if (value)
-		add(column, Int64GetDatum(value));
-	else
-		add_null(column);
+	if (!OidIsValid(*known))
+		*known = smsflow_enum_oid(append_column_type(appender, column), name);
+	return ObjectIdGetDatum(*known);
 }
 
 static Datum
-column_array(Column *column)
+purpose_label(SmsflowPurpose purpose, const Appender *appender, int column)
 {
-	int dims[] = {column->count};
-	int lower[] = {1};
-	int16 length;
-	bool by_value;
-	char align;
-
-	if (column->count == 0)
-		return PointerGetDatum(construct_empty_array(column->type));
-	get_typlenbyvalalign(column->type, &length, &by_value, &align);
-	return PointerGetDatum(
-		construct_md_array(column->values, column->nulls, 1, dims, lower, column->type, length, by_value, align));
+	return label(&labels.purpose[purpose], appender, column, smsflow_purpose_name(purpose));
 }
 
 /* ---- attempts ---- */
 
-static const char attempt_query[] =
-	"INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, http_status,"
-	" wire, outcome, class, code, reason, provider_id)"
-	" SELECT a.message_id, a.contact_id, a.started_at, a.finished_at, $13, a.sender_id::integer, a.attempt::smallint,"
-	"  a.http_status::smallint, a.wire::smsflow.wire, a.outcome::smsflow.attempt_outcome, a.class, a.code, a.reason, "
-	"a.provider_id"
-	" FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::bigint[],"
-	"  $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $14::text[])"
-	"  AS a (message_id, contact_id, started_at, finished_at, sender_id, attempt, http_status, wire, outcome, class, code, "
-	"reason, provider_id)";
+enum
+{
+	ATTEMPT_MESSAGE,
+	ATTEMPT_CONTACT,
+	ATTEMPT_RECORDED,
+	ATTEMPT_STARTED,
+	ATTEMPT_FINISHED,
+	ATTEMPT_GENERATION,
+	ATTEMPT_SENDER,
+	ATTEMPT_NUMBER,
+	ATTEMPT_STATUS,
+	ATTEMPT_WIRE,
+	ATTEMPT_OUTCOME,
+	ATTEMPT_CLASS,
+	ATTEMPT_CODE,
+	ATTEMPT_REASON,
+	ATTEMPT_PROVIDER_ID
+};
+static const char *const attempt_columns[] = {"message_id", "contact_id", "recorded_at", "started_at",  "finished_at",
+											  "generation", "sender_id",  "attempt",     "http_status", "wire",
+											  "outcome",    "class",      "code",        "reason",      "provider_id"};
+
+static void
+append_attempt(Appender *attempts, const Job *job)
+{
+	append_row(attempts);
+	append_value(attempts, ATTEMPT_MESSAGE, Int64GetDatum(job->message_id));
+	append_id(attempts, ATTEMPT_CONTACT, job->contact_id);
+	append_value(attempts, ATTEMPT_RECORDED, TimestampTzGetDatum(worker.clock->now()));
+	if (job->started_at)
+		append_value(attempts, ATTEMPT_STARTED, TimestampTzGetDatum(job->started_at));
+	append_value(attempts, ATTEMPT_FINISHED, TimestampTzGetDatum(job->finished_at));
+	append_value(attempts, ATTEMPT_GENERATION, Int64GetDatum(worker.generation));
+	if (job->sender)
+		append_value(attempts, ATTEMPT_SENDER, Int32GetDatum(job->sender->sender_id));
+	append_value(attempts, ATTEMPT_NUMBER, Int16GetDatum((int16) job->attempt));
+	if (job->http_status)
+		append_value(attempts, ATTEMPT_STATUS, Int16GetDatum((int16) job->http_status));
+	append_value(attempts, ATTEMPT_WIRE, label(&labels.wire[job->wire], attempts, ATTEMPT_WIRE, wire_names[job->wire]));
+	append_value(attempts, ATTEMPT_OUTCOME,
+				 label(&labels.outcome[job->outcome], attempts, ATTEMPT_OUTCOME, outcome_names[job->outcome]));
+	append_text(attempts, ATTEMPT_CLASS, smsflow_class_name(job->class));
+	append_text(attempts, ATTEMPT_CODE, job->code);
+	append_text(attempts, ATTEMPT_REASON, job->reason);
+	append_text(attempts, ATTEMPT_PROVIDER_ID, job->provider_id);
+}
 
 static void
 append_attempts(Job **jobs, int count)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID,
-				   INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID,        TEXTARRAYOID, TEXTARRAYOID,
-				   INT8OID,      TEXTARRAYOID};
-	Column column[13];
-	Datum values[14];
-	int rows = 0;
+	Appender *attempts = append_begin("attempt", attempt_columns, lengthof(attempt_columns));
 
-	for (int i = 0; i < 13; i++)
-		column[i] = column_make(i == 2 || i == 3 ? TIMESTAMPTZOID : i < 7 ? INT8OID : TEXTOID, count);
 	for (int i = 0; i < count; i++)
-	{
-		Job *job = jobs[i];
-
-		if (job->outcome == OUTCOME_NONE)
-			continue;
-		rows++;
-		add(&column[0], Int64GetDatum(job->message_id));
-		add_id(&column[1], job->contact_id);
-		if (job->started_at)
-			add(&column[2], TimestampTzGetDatum(job->started_at));
-		else
-			add_null(&column[2]);
-		add(&column[3], TimestampTzGetDatum(job->finished_at));
-		add_id(&column[4], job->sender ? job->sender->sender_id : 0);
-		add(&column[5], Int64GetDatum(job->attempt));
-		add_id(&column[6], job->http_status);
-		add_text(&column[7], wire_names[job->wire]);
-		add_text(&column[8], outcome_names[job->outcome]);
-		add_text(&column[9], smsflow_class_name(job->class));
-		add_text(&column[10], job->code);
-		add_text(&column[11], job->reason);
-		add_text(&column[12], job->provider_id);
-	}
-	if (rows == 0)
-		return;
-	for (int i = 0; i < 12; i++)
-		values[i] = column_array(&column[i]);
-	values[12] = Int64GetDatum(worker.generation);
-	values[13] = column_array(&column[12]);
-	smsflow_spi_plan(&plan, attempt_query, lengthof(types), types);
-	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
+		if (jobs[i]->outcome != OUTCOME_NONE)
+			append_attempt(attempts, jobs[i]);
+	append_end(attempts);
 }
 
 /* ---- touches ---- */
 
-/* What may have reached a person, for the caps. The same try is recorded once more when its doubt is settled. */
+enum
+{
+	TOUCH_CONTACT,
+	TOUCH_SENT,
+	TOUCH_MESSAGE,
+	TOUCH_PURPOSE,
+	TOUCH_SUBJECT,
+	TOUCH_REF
+};
+static const char *const touch_columns[] = {"contact_id", "sent_at", "message_id", "purpose", "subject", "ref"};
+
+/* What may have reached a person. The same try is recorded once more when its doubt is settled. */
 static bool
 is_touch(const Job *job)
 {
-	return job->contact_id && (job->outcome == OUTCOME_ACCEPTED || job->outcome == OUTCOME_IN_DOUBT) && !job->was_in_doubt &&
-		   smsflow_policy_counts(job->purpose);
+	return job->contact_id && (job->outcome == OUTCOME_ACCEPTED || job->outcome == OUTCOME_IN_DOUBT) && !job->was_in_doubt;
 }
 
 static void
 append_touches(Job **jobs, int count)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
-	Column column[6];
-	Datum values[6];
+	Appender *touches = append_begin("touch", touch_columns, lengthof(touch_columns));
 
-	for (int i = 0; i < 6; i++)
-		column[i] = column_make(i == 1 ? TIMESTAMPTZOID : i < 3 ? INT8OID : TEXTOID, count);
 	for (int i = 0; i < count; i++)
 	{
-		Job *job = jobs[i];
+		const Job *job = jobs[i];
 
 		if (!is_touch(job))
 			continue;
-		add(&column[0], Int64GetDatum(job->contact_id));
-		add(&column[1], TimestampTzGetDatum(job->finished_at));
-		add(&column[2], Int64GetDatum(job->message_id));
-		add_text(&column[3], smsflow_purpose_name(job->purpose));
-		add_text(&column[4], job->subject);
-		add_text(&column[5], job->ref);
+		append_row(touches);
+		append_value(touches, TOUCH_CONTACT, Int64GetDatum(job->contact_id));
+		append_value(touches, TOUCH_SENT, TimestampTzGetDatum(job->finished_at));
+		append_value(touches, TOUCH_MESSAGE, Int64GetDatum(job->message_id));
+		append_value(touches, TOUCH_PURPOSE, purpose_label(job->purpose, touches, TOUCH_PURPOSE));
+		append_value(touches, TOUCH_SUBJECT, CStringGetTextDatum(job->subject ? job->subject : ""));
+		append_text(touches, TOUCH_REF, job->ref);
 	}
-	if (column[0].count == 0)
-		return;
-	for (int i = 0; i < 6; i++)
-		values[i] = column_array(&column[i]);
-	smsflow_spi_plan(&plan,
-					 "INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject, ref)"
-					 " SELECT t.contact_id, t.sent_at, t.message_id, t.purpose::smsflow.purpose, coalesce(t.subject, ''), t.ref"
-					 " FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[])"
-					 "  AS t (contact_id, sent_at, message_id, purpose, subject, ref)",
-					 lengthof(types), types);
-	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
+	append_end(touches);
 }
 
 /* ---- timers ---- */
+
+enum
+{
+	TIMER_ID,
+	TIMER_MESSAGE,
+	TIMER_DUE,
+	TIMER_CREATED,
+	TIMER_QUEUE,
+	TIMER_ATTEMPT,
+	TIMER_REASON
+};
+static const char *const timer_columns[] = {"timer_id", "message_id", "due_at", "created_at", "queue_id", "attempt", "reason"};
 
 /*
  * The due time never lies behind the queue's cursor over its timers, so the
  * cursor finds every timer.
  */
 static void
+append_timer(Appender *timers, Job *job)
+{
+	job->due_at = Max(job->due_at, job->queue->timer_due);
+	append_row(timers);
+	append_value(timers, TIMER_ID, Int64GetDatum(smsflow_take_timer_id()));
+	append_value(timers, TIMER_MESSAGE, Int64GetDatum(job->message_id));
+	append_value(timers, TIMER_DUE, TimestampTzGetDatum(job->due_at));
+	append_value(timers, TIMER_CREATED, TimestampTzGetDatum(worker.clock->now()));
+	append_value(timers, TIMER_QUEUE, Int32GetDatum(job->queue->queue_id));
+	append_value(timers, TIMER_ATTEMPT, Int16GetDatum((int16) job->next_attempt));
+	append_value(timers, TIMER_REASON, CStringGetTextDatum(job->timer_reason));
+	if (job->due_at < job->queue->next_due)
+		job->queue->next_due = job->due_at;
+}
+
+static void
 append_timers(Job **jobs, int count)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID};
-	Column column[5] = {column_make(INT8OID, count), column_make(TIMESTAMPTZOID, count), column_make(INT8OID, count),
-						column_make(INT8OID, count), column_make(TEXTOID, count)};
-	Datum values[5];
+	Appender *timers = NULL;
 
 	for (int i = 0; i < count; i++)
 	{
-		Job *job = jobs[i];
-
-		if (job->due_at == DT_NOBEGIN)
+		if (jobs[i]->due_at == DT_NOBEGIN)
 			continue;
-		job->due_at = Max(job->due_at, job->queue->timer_due);
-		add(&column[0], Int64GetDatum(job->message_id));
-		add(&column[1], TimestampTzGetDatum(job->due_at));
-		add(&column[2], Int64GetDatum(job->queue->queue_id));
-		add(&column[3], Int64GetDatum(job->next_attempt));
-		add_text(&column[4], job->timer_reason);
-		if (job->due_at < job->queue->next_due)
-			job->queue->next_due = job->due_at;
+		if (timers == NULL)
+			timers = append_begin("timer", timer_columns, lengthof(timer_columns));
+		append_timer(timers, jobs[i]);
 	}
-	if (column[0].count == 0)
-		return;
-	for (int i = 0; i < 5; i++)
-		values[i] = column_array(&column[i]);
-	smsflow_spi_plan(&plan,
-					 "INSERT INTO smsflow.timer (message_id, due_at, queue_id, attempt, reason)"
-					 " SELECT t.message_id, t.due_at, t.queue_id::integer, t.attempt::smallint, t.reason"
-					 " FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::text[])"
-					 "  AS t (message_id, due_at, queue_id, attempt, reason)",
-					 lengthof(types), types);
-	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
+	if (timers)
+		append_end(timers);
 }
 
 /* ---- counters ---- */
@@ -337,46 +300,53 @@ count_job(Deltas *deltas, const Job *job)
 		count_delta(deltas, job, "sent", 1);
 }
 
+enum
+{
+	DELTA_BUCKET,
+	DELTA_BRAND,
+	DELTA_CAMPAIGN,
+	DELTA_SEQUENCE,
+	DELTA_SENDER,
+	DELTA_STEP,
+	DELTA_PURPOSE,
+	DELTA_MEASURE,
+	DELTA_VALUE,
+	DELTA_FIRST,
+	DELTA_LAST,
+	DELTA_CURRENCY
+};
+static const char *const delta_columns[] = {"bucket",  "brand_id", "campaign_id", "sequence_id", "sender_id", "step",
+											"purpose", "measure",  "value",       "first_at",    "last_at",   "currency"};
+
+/* Hours of UTC: both epochs begin with one. */
 static void
 append_deltas(Deltas *deltas)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID,        INT8ARRAYOID,
-				   TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID};
-	Column column[10];
-	Datum values[10];
+	TimestampTz now = worker.clock->now();
+	Appender *rows;
 
 	if (deltas->count == 0)
 		return;
-	for (int i = 0; i < 10; i++)
-		column[i] = column_make(i >= 8 ? TIMESTAMPTZOID : i == 5 || i == 6 ? TEXTOID : INT8OID, deltas->count);
+	rows = append_begin("metric_delta", delta_columns, lengthof(delta_columns));
 	for (int i = 0; i < deltas->count; i++)
 	{
 		Delta *delta = &deltas->delta[i];
 
-		add(&column[0], Int64GetDatum(delta->brand_id));
-		add(&column[1], Int64GetDatum(delta->campaign_id));
-		add(&column[2], Int64GetDatum(delta->sequence_id));
-		add(&column[3], Int64GetDatum(delta->sender_id));
-		add(&column[4], Int64GetDatum(delta->step));
-		add_text(&column[5], smsflow_purpose_name(delta->purpose));
-		add_text(&column[6], delta->measure);
-		add(&column[7], Int64GetDatum(delta->value));
-		add(&column[8], TimestampTzGetDatum(delta->first_at));
-		add(&column[9], TimestampTzGetDatum(delta->last_at));
+		append_row(rows);
+		append_value(rows, DELTA_BUCKET, TimestampTzGetDatum(now - now % USECS_PER_HOUR));
+		append_value(rows, DELTA_BRAND, Int32GetDatum(delta->brand_id));
+		append_value(rows, DELTA_CAMPAIGN, Int32GetDatum(delta->campaign_id));
+		append_value(rows, DELTA_SEQUENCE, Int32GetDatum(delta->sequence_id));
+		append_value(rows, DELTA_SENDER, Int32GetDatum(delta->sender_id));
+		append_value(rows, DELTA_STEP, Int16GetDatum(delta->step));
+		append_value(rows, DELTA_PURPOSE, purpose_label(delta->purpose, rows, DELTA_PURPOSE));
+		append_value(rows, DELTA_MEASURE, CStringGetTextDatum(delta->measure));
+		append_value(rows, DELTA_VALUE, NumericGetDatum(int64_to_numeric(delta->value)));
+		append_value(rows, DELTA_FIRST, TimestampTzGetDatum(delta->first_at));
+		append_value(rows, DELTA_LAST, TimestampTzGetDatum(delta->last_at));
+		append_value(rows, DELTA_CURRENCY, CStringGetTextDatum(""));
 	}
-	for (int i = 0; i < 10; i++)
-		values[i] = column_array(&column[i]);
-	smsflow_spi_plan(&plan,
-					 "INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose,"
-					 " measure, value, first_at, last_at)"
-					 " SELECT date_trunc('hour', now(), 'UTC'), d.brand, d.campaign, d.sequence, d.sender, d.step,"
-					 "  d.purpose::smsflow.purpose, d.measure, d.value, d.first_at, d.last_at"
-					 " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],"
-					 "  $8::bigint[], $9::timestamptz[], $10::timestamptz[])"
-					 "  AS d (brand, campaign, sequence, sender, step, purpose, measure, value, first_at, last_at)",
-					 lengthof(types), types);
-	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
+	append_end(rows);
 }
 
 /* ---- opt-outs that a gateway knows of ---- */
@@ -386,17 +356,27 @@ learn_opt_outs(Job **jobs, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {INT8ARRAYOID};
-	Column messages = column_make(INT8OID, count);
+	Datum *messages = palloc(sizeof(Datum) * count);
+	int refused = 0;
 	Datum values[1];
 
 	for (int i = 0; i < count; i++)
 		if (jobs[i]->outcome == OUTCOME_REJECTED && jobs[i]->class == CLASS_OPTED_OUT)
-			add(&messages, Int64GetDatum(jobs[i]->message_id));
-	if (messages.count == 0)
+			messages[refused++] = Int64GetDatum(jobs[i]->message_id);
+	if (refused == 0)
 		return;
-	values[0] = column_array(&messages);
+	values[0] = PointerGetDatum(construct_array(messages, refused, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	smsflow_spi_plan(&plan, "SELECT smsflow.learn_from_refusals($1)", lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
+}
+
+static int
+compare_jobs(const void *a, const void *b)
+{
+	int64 left = (*(Job *const *) a)->message_id;
+	int64 right = (*(Job *const *) b)->message_id;
+
+	return left < right ? -1 : left > right;
 }
 
 void
@@ -406,6 +386,7 @@ record_jobs(Job **jobs, int count)
 
 	if (count == 0)
 		return;
+	qsort(jobs, count, sizeof(Job *), compare_jobs);
 	append_attempts(jobs, count);
 	append_touches(jobs, count);
 	append_timers(jobs, count);
