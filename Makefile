@@ -18,8 +18,11 @@ SQL_TABLES = src/preamble.sql \
 	src/message/policy.tables.sql \
 	src/segment/segment.tables.sql src/campaign/campaign.tables.sql src/sequence/sequence.tables.sql src/otp/otp.tables.sql \
 	src/callback/callback.tables.sql src/metrics/metrics.tables.sql src/ops/ops.tables.sql
+# Gateways that smsflow knows, each a file of rows.
+PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.sql vonage.sql plivo.sql telnyx.sql sinch.sql messagebird.sql \
+	infobip.sql bulksms.sql clickatell.sql aws.sql africastalking.sql jasmin.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
-	src/message/gate.sql src/message/message.sql src/contact/contact.sql src/gateway/gateway.sql src/gateway/profiles.sql \
+	src/message/gate.sql src/message/message.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
 	src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql src/otp/otp.sql \
 	src/callback/callback.sql src/contact/import.sql src/contact/rights.sql src/metrics/metrics.sql src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/dump.sql
 

@@ -56,7 +56,7 @@ REVOKE ALL ON FUNCTION smsflow.require_gateway(text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.secret_problem(gateway text) RETURNS text
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT CASE WHEN p.basic_auth OR concat_ws(' ', p.path, p.query, p.headers, p.body) ~ '\{\{\s*secret\s*(\||\}\})'
+	SELECT CASE WHEN p.basic_auth OR p.sigv4 IS NOT NULL OR concat_ws(' ', p.path, p.query, p.headers, p.body) ~ '\{\{\s*secret\s*(\||\}\})'
 		THEN smsflow.problem_of_secret(g.name) END
 	FROM smsflow.require_gateway(gateway) g
 	JOIN smsflow.gateway_profile p ON p.profile = g.profile;
@@ -142,12 +142,15 @@ CREATE OR REPLACE FUNCTION smsflow.check_needed_options(profile text, options js
 DECLARE
 	missing text;
 BEGIN
-	SELECT m[1] INTO missing
-		FROM smsflow.gateway_profile p
-		CROSS JOIN LATERAL regexp_matches(concat_ws(' ', p.path, p.query, p.headers, p.body),
-			'\{\{\s*option\.([^|}\s]+)\s*\}\}', 'g') AS m
-		WHERE p.profile = check_needed_options.profile AND options #>> string_to_array(m[1], '.') IS NULL
-		ORDER BY 1 LIMIT 1;
+	SELECT n.name INTO missing
+		FROM (SELECT m[1] AS name FROM smsflow.gateway_profile p
+				CROSS JOIN LATERAL regexp_matches(concat_ws(' ', p.path, p.query, p.headers, p.body, p.sigv4),
+					'\{\{\s*option\.([^|}\s]+)\s*\}\}', 'g') AS m
+				WHERE p.profile = check_needed_options.profile
+			UNION SELECT 'username' FROM smsflow.gateway_profile p
+				WHERE p.profile = check_needed_options.profile AND (p.sigv4 IS NOT NULL OR (p.basic_auth AND p.builtin))) n
+		WHERE options #>> string_to_array(n.name, '.') IS NULL
+		ORDER BY n.name LIMIT 1;
 	IF missing IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('option "%s" is missing', missing),
 			DETAIL = format('Profile "%s" uses it in every request.', check_needed_options.profile),

@@ -7,7 +7,7 @@ CREATE TABLE smsflow.gateway_profile (
 	path			text NOT NULL DEFAULT '',
 	query			text NOT NULL DEFAULT '',
 	headers			jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(headers) = 'object'),
-	content_type	text CHECK (content_type IN ('application/json', 'application/x-www-form-urlencoded')),
+	content_type	text CHECK (content_type ~ '^application/(x-www-form-urlencoded|[a-z0-9.+-]*json[a-z0-9.+-]*)$'),
 	body			text,
 	basic_auth		boolean NOT NULL DEFAULT false,
 	success_status	int4range NOT NULL DEFAULT '[200,300)',
@@ -21,7 +21,16 @@ CREATE TABLE smsflow.gateway_profile (
 	inbound			jsonb NOT NULL DEFAULT '{}',
 	in_doubt		text NOT NULL DEFAULT 'hold' CHECK (in_doubt IN ('hold', 'resend')),
 	builtin			boolean NOT NULL DEFAULT false,
-	CHECK ((body IS NULL) = (content_type IS NULL))
+	sigv4			text,
+	validity		int4range NOT NULL DEFAULT '[1,)' CHECK (lower(validity) >= 1),
+	max_length		integer CHECK (max_length > 0),
+	media			jsonb CHECK (jsonb_typeof(media) = 'object' AND media ? 'item'),
+	error_pattern	text CHECK (('' ~ error_pattern) IS NOT NULL OR error_pattern IS NULL),
+	wait_pattern	text CHECK (('' ~ wait_pattern) IS NOT NULL OR wait_pattern IS NULL),
+	callback		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(callback) = 'object'),
+	signature		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(signature) = 'object'),
+	CHECK ((body IS NULL) = (content_type IS NULL)),
+	CHECK (NOT (basic_auth AND sigv4 IS NOT NULL))
 );
 COMMENT ON TABLE smsflow.gateway_profile IS 'How one kind of HTTP gateway is spoken to, as data';
 COMMENT ON COLUMN smsflow.gateway_profile.path IS 'Appended to the gateway''s base URL; {{variables}} are percent-encoded';
@@ -30,14 +39,23 @@ COMMENT ON COLUMN smsflow.gateway_profile.headers IS 'Header name -> value with 
 COMMENT ON COLUMN smsflow.gateway_profile.body IS 'Request body; {{variables}} are escaped as the content type needs';
 COMMENT ON COLUMN smsflow.gateway_profile.basic_auth IS 'Send option username (default: gateway name) and the secret by HTTP Basic';
 COMMENT ON COLUMN smsflow.gateway_profile.success_pattern IS 'Regular expression the answer body must match to count as accepted; NULL: the status alone decides';
-COMMENT ON COLUMN smsflow.gateway_profile.id_path IS 'Dotted path of the provider''s message id in a JSON answer';
+COMMENT ON COLUMN smsflow.gateway_profile.id_path IS 'Path of the provider''s message id in a JSON answer; paths are dotted, and of several, separated by spaces, the first with a value counts';
 COMMENT ON COLUMN smsflow.gateway_profile.id_pattern IS 'Regular expression whose first group is the provider''s message id';
-COMMENT ON COLUMN smsflow.gateway_profile.error_path IS 'Dotted path of the provider''s error code in a JSON answer';
+COMMENT ON COLUMN smsflow.gateway_profile.error_path IS 'Path of the provider''s error code in a JSON answer';
 COMMENT ON COLUMN smsflow.gateway_profile.callback_query IS 'Query string appended to the callback URL, with the gateway''s own placeholders';
-COMMENT ON COLUMN smsflow.gateway_profile.report IS 'Paths of status, code, code_pattern, provider_id, cost, currency and at in the merged fields of a delivery report';
-COMMENT ON COLUMN smsflow.gateway_profile.report_status IS 'Provider status -> accepted, delivered, undelivered, expired, rejected, unknown';
-COMMENT ON COLUMN smsflow.gateway_profile.inbound IS 'Paths of from, to, body, id and charset in the merged fields of a reply';
+COMMENT ON COLUMN smsflow.gateway_profile.report IS 'Paths of status, code, provider_id, reference, cost, currency, at, parts, carrier and line_type in the fields of a delivery report; a path =text stands for that text. code_pattern cuts the code out of a longer text; key "provider_id" finds the message of a report by the provider''s id; per_part true: each part of a message is reported by itself';
+COMMENT ON COLUMN smsflow.gateway_profile.report_status IS 'Provider status, or status, space and code -> accepted, delivered, undelivered, expired, rejected, unknown';
+COMMENT ON COLUMN smsflow.gateway_profile.inbound IS 'Paths of from, to, body, id, charset, binary (octets of the body in hex), and of part_ref, part_total and part_number of a long reply that comes in parts; when: fields (path -> text) that tell a reply from a report; percent true: the body is percent-encoded octets';
 COMMENT ON COLUMN smsflow.gateway_profile.in_doubt IS 'resend: the gateway removes repeats by our idempotency key, so a message in doubt may be sent again; hold: it does not';
+
+COMMENT ON COLUMN smsflow.gateway_profile.sigv4 IS 'Sign requests by AWS Signature Version 4: provider:provider:region:service with {{variables}}; option username is the access key id, the secret its key';
+COMMENT ON COLUMN smsflow.gateway_profile.validity IS 'Seconds of validity that the gateway takes; a message with more or less left gets the nearest';
+COMMENT ON COLUMN smsflow.gateway_profile.max_length IS 'Longest body in characters; NULL: no limit';
+COMMENT ON COLUMN smsflow.gateway_profile.media IS 'How a request names media: templates before, item (with {{media_url}}), separator and after make the value of {{media}}; NULL: the gateway takes none';
+COMMENT ON COLUMN smsflow.gateway_profile.error_pattern IS 'Regular expression whose first group is the code within what error_path finds';
+COMMENT ON COLUMN smsflow.gateway_profile.wait_pattern IS 'Regular expression on the body of a throttled answer whose first group is how many milliseconds to wait';
+COMMENT ON COLUMN smsflow.gateway_profile.callback IS 'How callbacks come in: inner (path of a text that is JSON itself), records (path of the list, empty for a body that is a list); answer and answer_type: what is answered';
+COMMENT ON COLUMN smsflow.gateway_profile.signature IS 'How callbacks are signed: kind twilio, vonage, plivo, hmac, ed25519, jwt or sns, and what it needs; see src/gateway/README.md';
 
 CREATE TABLE smsflow.error_code (
 	profile		text NOT NULL REFERENCES smsflow.gateway_profile,

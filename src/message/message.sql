@@ -91,7 +91,7 @@ SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, 
 	COALESCE(m.reason, (d.gate).reason) AS reason,
 	CASE m.reason WHEN 'not_due' THEN o.due_at WHEN 'campaign_paused' THEN now() ELSE
 		CASE WHEN m.reason IS NULL THEN (d.gate).retry_at END END AS retry_at,
-	(d.gate).open_until, f.subject, f.ref, n.sender_id
+	(d.gate).open_until, f.subject, f.ref, n.sender_id, o.media_urls
 FROM smsflow.outbox o
 LEFT JOIN smsflow.contact c ON c.contact_id = o.contact_id
 LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
@@ -213,7 +213,7 @@ CREATE OR REPLACE FUNCTION smsflow.send(phone text, body text DEFAULT NULL, purp
 		subject text DEFAULT NULL)
 	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_send';
-COMMENT ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text, text) IS 'Asks for one message and returns its id; it exists if and only if the transaction commits. What the gate refuses for good is a message whose status and reason say so, not an error. A second call with the same dedup_key returns the first id. subject is what caps on one subject count by, over all senders; without it all messages without a subject are one. Errors: SF001 phone, SF003 template, SF004 brand, template or pool, SF007 other arguments';
+COMMENT ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text, text) IS 'Asks for one message and returns its id; it exists if and only if the transaction commits. What the gate refuses for good is a message whose status and reason say so, not an error. A second call with the same dedup_key returns the first id. subject is what caps on one subject count by, over all senders; without it all messages without a subject are one. media_urls are 1 to 10 addresses that the gateway fetches. Errors: 0A000 no gateway of the pool takes media, SF001 phone, SF003 template, SF004 brand, template or pool, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timestamptz, interval, text, text[], text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.cancel(message_id bigint) RETURNS boolean

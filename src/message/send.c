@@ -18,6 +18,7 @@
 #include "core/gsm.h"
 #include "core/phone.h"
 #include "errcodes.h"
+#include "message/media.h"
 #include "message/policy.h"
 #include "message/send.h"
 #include "message/spi.h"
@@ -37,7 +38,8 @@ typedef struct SendCall
 	Interval *expires_in;
 	char *pool;
 	char *brand;
-	char *subject; /* NULL: none */
+	char *subject;    /* NULL: none */
+	ArrayType *media; /* NULL: none */
 
 	int32 brand_id;
 	int64 contact_id;  /* 0: not a contact */
@@ -96,6 +98,8 @@ check_call(SendCall *call)
 		refuse_argument("send_at of a message is not an instant", "Pass a time, or NULL for at once.");
 	if (call->expires_in && !positive(call->expires_in))
 		refuse_argument("expires_in of a message is not positive", "Pass an interval such as '2 hours'.");
+	if (call->media)
+		smsflow_check_media(call->media);
 }
 
 static void
@@ -117,10 +121,7 @@ read_arguments(FunctionCallInfo fcinfo, SendCall *call)
 	call->send_at = PG_ARGISNULL(6) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(6);
 	call->expires_in = PG_ARGISNULL(7) ? NULL : PG_GETARG_INTERVAL_P(7);
 	call->pool = PG_ARGISNULL(8) ? "default" : text_argument(fcinfo, 8);
-	if (!PG_ARGISNULL(9))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("media_urls are not supported by any gateway profile of this version"),
-						errhint("Put a link into the body.")));
+	call->media = PG_ARGISNULL(9) ? NULL : PG_GETARG_ARRAYTYPE_P(9);
 	call->brand = PG_ARGISNULL(10) ? "default" : text_argument(fcinfo, 10);
 	call->subject = text_argument(fcinfo, 11);
 	check_call(call);
@@ -283,20 +284,22 @@ choose_queue(SendCall *call)
 		return;
 	check_pool(call);
 	queues = smsflow_queues(lane, "direct", call->pool, &count);
+	if (call->media)
+		count = smsflow_keep_media_queues(queues, count);
 	call->queue_id = queues[spread % count];
 }
 
 static const char append_query[] =
 	"INSERT INTO smsflow.outbox (message_id, due_at, expires_at, contact_id, recipient, queue_id, brand_id, template_id,"
-	" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id, subject)"
-	" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15, $16)";
+	" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id, subject, media_urls)"
+	" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 static void
 append_message(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID,
-				   TEXTOID, INT2OID,        BOOLOID,        TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID};
+	Oid types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID,     TEXTOID,
+				   INT2OID, BOOLOID,        TEXTOID,        TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTARRAYOID};
 	Datum values[] = {
 		Int64GetDatum(call->message_id),
 		TimestampTzGetDatum(call->send_at),
@@ -314,8 +317,9 @@ append_message(SendCall *call)
 		call->dedup_key ? CStringGetTextDatum(call->dedup_key) : (Datum) 0,
 		Int64GetDatum(call->consent_event_id),
 		call->subject ? CStringGetTextDatum(call->subject) : (Datum) 0,
+		PointerGetDatum(call->media),
 	};
-	char nulls[] = "                ";
+	char nulls[] = "                 ";
 
 	nulls[1] = call->send_at == DT_NOBEGIN ? 'n' : ' ';
 	nulls[3] = call->contact_id ? ' ' : 'n';
@@ -324,6 +328,7 @@ append_message(SendCall *call)
 	nulls[13] = call->dedup_key ? ' ' : 'n';
 	nulls[14] = call->consent_event_id ? ' ' : 'n';
 	nulls[15] = call->subject ? ' ' : 'n';
+	nulls[16] = call->media ? ' ' : 'n';
 	smsflow_spi_plan(&plan, append_query, lengthof(types), types);
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_INSERT);
 }

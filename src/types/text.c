@@ -252,6 +252,39 @@ smsflow_jsonb_text(Jsonb *json, const char *path, const char **text, size_t *len
 	return lookup_variable(json, path, strlen(path), text, len);
 }
 
+bool
+smsflow_jsonb_field(Jsonb *json, const char *paths, const char **text, size_t *len)
+{
+	size_t length;
+
+	for (; *paths != '\0'; paths += length + strspn(paths + length, " "))
+	{
+		length = strcspn(paths, " ");
+		if (paths[0] == '=')
+		{
+			*text = paths + 1;
+			*len = length - 1;
+			return true;
+		}
+		if (length > 0 && lookup_variable(json, paths, length, text, len) && *len > 0)
+			return true;
+	}
+	return false;
+}
+
+/* field(fields jsonb, paths text) returns text */
+PG_FUNCTION_INFO_V1(smsflow_pg_field);
+Datum
+smsflow_pg_field(PG_FUNCTION_ARGS)
+{
+	const char *found;
+	size_t length;
+
+	if (!smsflow_jsonb_field(PG_GETARG_JSONB_P(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), &found, &length))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(found, (int) length));
+}
+
 PG_FUNCTION_INFO_V1(smsflow_pg_render);
 Datum
 smsflow_pg_render(PG_FUNCTION_ARGS)

@@ -18,3 +18,8 @@ COMMENT ON FUNCTION smsflow.render(text, jsonb) IS 'Template with {{path}} and {
 CREATE OR REPLACE FUNCTION smsflow.classify_reply(body text, OUT action text, OUT rule text) RETURNS record
 	AS 'MODULE_PATHNAME', 'smsflow_pg_classify_reply' LANGUAGE c STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION smsflow.classify_reply(text) IS 'What a reply asks for (opt_out, review, opt_in, confirm, help, none) and the rule that decided';
+
+CREATE OR REPLACE FUNCTION smsflow.field(fields jsonb, paths text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_field';
+COMMENT ON FUNCTION smsflow.field(jsonb, text) IS 'First text that is not empty at any of several dotted paths, separated by spaces; what stands behind "=" is a text itself. NULL for none';
+REVOKE ALL ON FUNCTION smsflow.field(jsonb, text) FROM PUBLIC;

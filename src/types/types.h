@@ -76,4 +76,10 @@ extern void smsflow_count_parts(const char *body, SmsflowParts *parts);
 /* smsflow_jsonb_text finds the text of the string, number or boolean at a dotted path; false when there is none. */
 extern bool smsflow_jsonb_text(Jsonb *json, const char *path, const char **text, size_t *len);
 
+/*
+ * smsflow_jsonb_field finds the first text that is not empty at any of several dotted paths, separated by spaces. What
+ * stands behind an equals sign is a text itself.
+ */
+extern bool smsflow_jsonb_field(Jsonb *json, const char *paths, const char **text, size_t *len);
+
 #endif /* SMSFLOW_TYPES_H */

@@ -68,9 +68,10 @@ read_answer(const SmsflowAnswer *answer)
 }
 
 static bool
-matches(const Reading *reading, text *pattern, int groups, regmatch_t *found)
+matches(const char *subject, size_t length, text *pattern, int groups, regmatch_t *found)
 {
-	return RE_compile_and_execute(pattern, reading->body, (int) reading->length, REG_ADVANCED, C_COLLATION_OID, groups, found);
+	return RE_compile_and_execute(pattern, unconstify(char *, subject), (int) length, REG_ADVANCED, C_COLLATION_OID, groups,
+								  found);
 }
 
 /* Never cuts a character in two. */
@@ -89,19 +90,19 @@ copy_path(const Reading *reading, const char *path, char *out, size_t size)
 	const char *text;
 	size_t length;
 
-	if (path && reading->json && smsflow_jsonb_text(reading->json, path, &text, &length))
+	if (path && reading->json && smsflow_jsonb_field(reading->json, path, &text, &length))
 		copy_clipped(text, length, out, size);
 }
 
-/* Match positions count characters, so the text is cut by characters. */
+/* Copies the first group of a match. Positions count characters, so the text is cut by characters. */
 static void
-copy_group(const Reading *reading, text *pattern, char *out, size_t size)
+copy_group(const char *subject, size_t length, text *pattern, char *out, size_t size)
 {
 	regmatch_t found[2];
-	const char *start = reading->body;
+	const char *start = subject;
 	const char *end;
 
-	if (!pattern || !matches(reading, pattern, 2, found) || found[1].rm_so < 0)
+	if (!pattern || !matches(subject, length, pattern, 2, found) || found[1].rm_so < 0)
 		return;
 	for (int i = 0; i < found[1].rm_so; i++)
 		start += pg_mblen(start);
@@ -111,6 +112,16 @@ copy_group(const Reading *reading, text *pattern, char *out, size_t size)
 	copy_clipped(start, (size_t) (end - start), out, size);
 }
 
+static void
+copy_code(const Reading *reading, const Gateway *gateway, char *out, size_t size)
+{
+	char *found = palloc0(SMSFLOW_ANSWER_SIZE);
+
+	copy_path(reading, gateway->error_path, found, SMSFLOW_ANSWER_SIZE);
+	copy_clipped(found, strlen(found), out, size);
+	copy_group(found, strlen(found), gateway->error_pattern, out, size);
+}
+
 /* ---- classes ---- */
 
 static bool
@@ -118,7 +129,7 @@ is_success(const Reading *reading, const Gateway *gateway)
 {
 	if (reading->answer->status < gateway->success_from || reading->answer->status >= gateway->success_to)
 		return false;
-	return gateway->success_pattern == NULL || matches(reading, gateway->success_pattern, 0, NULL);
+	return gateway->success_pattern == NULL || matches(reading->body, reading->length, gateway->success_pattern, 0, NULL);
 }
 
 /* Rules are ordered longest first; the code is more telling than the text. */
@@ -155,7 +166,7 @@ classify(const Reading *reading, const Gateway *gateway, Job *job)
 		return CLASS_AMBIGUOUS;
 	if (answer->wire == WIRE_NONE)
 		return CLASS_TEMPORARY;
-	copy_path(reading, gateway->error_path, job->code, sizeof(job->code));
+	copy_code(reading, gateway, job->code, sizeof(job->code));
 	if (class_by_rule(reading, gateway, job->code, &class))
 		return class;
 	if (answer->status >= gateway->success_from && answer->status < gateway->success_to)
@@ -192,12 +203,18 @@ job_in_doubt(Job *job, const char *reason)
 	}
 }
 
+/* By the header, or by the words of a gateway that names the time in its text. */
 static int64
-throttle_pause(const SmsflowAnswer *answer)
+throttle_pause(const Reading *reading, const Gateway *gateway)
 {
-	if (answer->retry_after < 0)
-		return DEFAULT_THROTTLE;
-	return Min(SECONDS(answer->retry_after), MAX_PAUSE);
+	char wait[16] = "";
+	int64 pause;
+
+	if (reading->answer->retry_after >= 0)
+		return Min(SECONDS(reading->answer->retry_after), MAX_PAUSE);
+	copy_group(reading->body, reading->length, gateway->wait_pattern, wait, sizeof(wait));
+	pause = strtol(wait, NULL, 10) * 1000;
+	return pause > 0 ? Min(pause, MAX_PAUSE) : DEFAULT_THROTTLE;
 }
 
 /*
@@ -205,9 +222,9 @@ throttle_pause(const SmsflowAnswer *answer)
  * person has corrected the password, what was held is due at once.
  */
 static void
-hold(Job *job, const SmsflowAnswer *answer)
+hold(Job *job, const Reading *reading)
 {
-	int64 pause = job->class == CLASS_THROTTLED ? throttle_pause(answer) : CONFIGURATION_PAUSE;
+	int64 pause = job->class == CLASS_THROTTLED ? throttle_pause(reading, job->sender->gateway) : CONFIGURATION_PAUSE;
 
 	job->outcome = OUTCOME_RETRY;
 	job->sender->paused_until = Max(job->sender->paused_until, worker.clock->monotonic() + pause);
@@ -248,12 +265,12 @@ accept(Job *job, const Reading *reading, const Gateway *gateway)
 	job->sender->misconfigured = false;
 	copy_path(reading, gateway->id_path, job->provider_id, sizeof(job->provider_id));
 	if (job->provider_id[0] == '\0')
-		copy_group(reading, gateway->id_pattern, job->provider_id, sizeof(job->provider_id));
+		copy_group(reading->body, reading->length, gateway->id_pattern, job->provider_id, sizeof(job->provider_id));
 	worker.sent++;
 }
 
 static void
-refuse(Job *job, const SmsflowAnswer *answer)
+refuse(Job *job, const Reading *reading)
 {
 	job->wire = WIRE_NONE;
 	switch (smsflow_decide(job->class))
@@ -267,10 +284,10 @@ refuse(Job *job, const SmsflowAnswer *answer)
 			try_again(job, smsflow_backoff(job->attempt, (uint64) job->message_id), "retry");
 			break;
 		case DECIDE_HOLD:
-			hold(job, answer);
+			hold(job, reading);
 			break;
 		case DECIDE_DOUBT:
-			job_in_doubt(job, answer->timed_out ? "timed_out" : "no_proof");
+			job_in_doubt(job, reading->answer->timed_out ? "timed_out" : "no_proof");
 			break;
 	}
 }
@@ -297,7 +314,7 @@ interpret(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
 	else
 	{
 		job->class = classify(&reading, gateway, job);
-		refuse(job, answer);
+		refuse(job, &reading);
 	}
 	keep_code(job, &reading);
 }

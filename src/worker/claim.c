@@ -230,14 +230,14 @@ claim_timers(Queue *queue, int limit)
 	{
 		Job *job;
 
-		claim->to_due = column_time(row, 20, staged.now);
-		claim->to_timer_id = column_id(row, 21);
+		claim->to_due = column_time(row, GATED_COUNT + 1, staged.now);
+		claim->to_timer_id = column_id(row, GATED_COUNT + 2);
 		if (column_id(row, 1) == 0)
 			continue;
 		job = job_from_row(queue, row);
-		job->attempt = column_int(row, 22);
-		job->was_in_doubt = column_bool(row, 23);
-		if (column_bool(row, 24))
+		job->attempt = column_int(row, GATED_COUNT + 3);
+		job->was_in_doubt = column_bool(row, GATED_COUNT + 4);
+		if (column_bool(row, GATED_COUNT + 5))
 		{
 			job->outcome = OUTCOME_RESOLVED;
 			job->reason = "reported";

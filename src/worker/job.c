@@ -84,6 +84,22 @@ column_time(uint64 row, int column, TimestampTz missing)
 	return isnull ? missing : DatumGetTimestampTz(value);
 }
 
+/* URLs hold no space. */
+static void
+read_media(Job *job, const char *urls)
+{
+	const char *end;
+
+	if (urls == NULL)
+		return;
+	job->media = palloc(sizeof(char *) * (strlen(urls) / 2 + 1));
+	for (; *urls != '\0'; urls = *end == ' ' ? end + 1 : end)
+	{
+		end = urls + strcspn(urls, " ");
+		job->media[job->media_count++] = pnstrdup(urls, end - urls);
+	}
+}
+
 Job *
 job_from_row(Queue *queue, uint64 row)
 {
@@ -111,6 +127,7 @@ job_from_row(Queue *queue, uint64 row)
 	job->subject = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 17);
 	job->ref = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 18);
 	job->sender_id = column_int(row, 19);
+	read_media(job, SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, GATED_COUNT));
 	job->attempt = 1;
 	job->journal_place = -1;
 	job->due_at = DT_NOBEGIN;

@@ -107,13 +107,13 @@ read_jobs(int *count)
 	*count = 0;
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		Queue *queue = config_queue(column_int(row, 20));
+		Queue *queue = config_queue(column_int(row, GATED_COUNT + 1));
 		Job *job;
 
 		if (queue == NULL)
 			continue;
 		job = job_from_row(queue, row);
-		job->attempt = column_int(row, 21);
+		job->attempt = column_int(row, GATED_COUNT + 2);
 		job->sender = queue->sender;
 		jobs[(*count)++] = job;
 	}

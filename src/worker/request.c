@@ -5,14 +5,13 @@
  */
 #include "worker/worker.h"
 
-#include "access/xlog.h"
-#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 #include "core/escape.h"
-#include "core/phone.h"
 #include "core/template.h"
 #include "types/types.h"
+#include "worker/variable.h"
 
 typedef enum Place
 {
@@ -26,125 +25,12 @@ typedef struct Variables
 {
 	Job *job;
 	Place place;
-	StringInfoData value; /* the escaped value asked for last */
-	bool unsafe;          /* a line break in a header */
+	StringInfoData value;  /* the escaped value asked for last */
+	const char *media_url; /* NULL outside the fragment of one */
+	bool in_fragment;
+	bool unsafe; /* a line break in a header */
 	bool secret_missing;
 } Variables;
-
-/* ---- values ---- */
-
-static void
-append_number(StringInfo out, int64 number)
-{
-	appendStringInfo(out, INT64_FORMAT, number);
-}
-
-static void
-append_recipient(StringInfo out, int64 phone, bool plus)
-{
-	char text[SMSFLOW_PHONE_BUFSIZE];
-
-	smsflow_phone_format(phone, text);
-	appendStringInfoString(out, plus ? text : text + 1);
-}
-
-static int64
-validity_seconds(const Job *job)
-{
-	int64 left = (job->expires_at - worker.clock->now()) / USECS_PER_SEC;
-
-	return Max(left, 1);
-}
-
-/* Gateways that cannot reach us are not asked for reports. */
-static bool
-reports_wanted(void)
-{
-	return worker.callback_key != NULL && smsflow_public_url[0] != '\0';
-}
-
-static void
-append_callback_url(StringInfo out, const Job *job)
-{
-	const Gateway *gateway = job->sender->gateway;
-	char *path;
-	char mac[SMSFLOW_MAC_LENGTH + 1];
-	int base_length = (int) strlen(smsflow_public_url);
-
-	if (!reports_wanted())
-		return;
-	if (smsflow_public_url[base_length - 1] == '/')
-		base_length--;
-	path = psprintf("/callback/%s/" INT64_FORMAT ".%d", gateway->name, job->message_id, job->attempt);
-	smsflow_mac(worker.callback_key, path, mac);
-	appendStringInfo(out, "%.*s%s.%s", base_length, smsflow_public_url, path, mac);
-	if (gateway->callback_query && gateway->callback_query[0] != '\0')
-		appendStringInfo(out, "?%s", gateway->callback_query);
-}
-
-static bool
-append_option(StringInfo out, Jsonb *options, const char *path)
-{
-	const char *text;
-	size_t length;
-
-	if (options == NULL || !smsflow_jsonb_text(options, path, &text, &length))
-		return false;
-	appendBinaryStringInfo(out, text, (int) length);
-	return true;
-}
-
-/* Returns false when there is no variable of that name, or it has no value. */
-static bool
-append_variable(StringInfo out, Variables *vars, const char *name)
-{
-	Job *job = vars->job;
-	const Gateway *gateway = job->sender->gateway;
-
-	if (strcmp(name, "to") == 0 || strcmp(name, "to_digits") == 0)
-		append_recipient(out, job->recipient, strcmp(name, "to") == 0);
-	else if (strcmp(name, "from") == 0)
-		appendStringInfoString(out, job->sender->address);
-	else if (strcmp(name, "from_digits") == 0)
-		appendStringInfoString(out, job->sender->address + (job->sender->address[0] == '+' ? 1 : 0));
-	else if (strcmp(name, "body") == 0)
-		appendStringInfoString(out, job->body);
-	else if (strcmp(name, "reference") == 0)
-		appendStringInfo(out, INT64_FORMAT ".%d", job->message_id, job->attempt);
-	else if (strcmp(name, "idempotency_key") == 0)
-		appendStringInfo(out, "smsflow-" UINT64_FORMAT "-" INT64_FORMAT, GetSystemIdentifier(), job->message_id);
-	else if (strcmp(name, "callback_url") == 0)
-		append_callback_url(out, job);
-	else if (strcmp(name, "dlr_mask") == 0)
-	{
-		/* Kannel's own default of the profile, or none at all. */
-		if (reports_wanted())
-			return false;
-		appendStringInfoChar(out, '0');
-	}
-	else if (strcmp(name, "parts") == 0)
-		append_number(out, job->parts);
-	else if (strcmp(name, "unicode") == 0)
-		append_number(out, job->unicode ? 1 : 0);
-	else if (strcmp(name, "coding") == 0)
-		append_number(out, job->unicode ? 2 : 0);
-	else if (strcmp(name, "validity_seconds") == 0)
-		append_number(out, validity_seconds(job));
-	else if (strcmp(name, "validity_minutes") == 0)
-		append_number(out, (validity_seconds(job) + 59) / 60);
-	else if (strcmp(name, "secret") == 0)
-	{
-		vars->secret_missing |= gateway->secret == NULL;
-		appendStringInfoString(out, gateway->secret ? gateway->secret : "");
-	}
-	else if (strncmp(name, "option.", 7) == 0)
-		return append_option(out, gateway->options, name + 7);
-	else if (strncmp(name, "sender_option.", 14) == 0)
-		return append_option(out, job->sender->options, name + 14);
-	else
-		return false;
-	return true;
-}
 
 /* ---- escaping ---- */
 
@@ -172,14 +58,37 @@ escape_value(Variables *vars, const char *text, size_t length)
 }
 
 static bool
+append_value(StringInfo out, Variables *vars, const char *name)
+{
+	if (strcmp(name, "media_url") == 0)
+	{
+		appendStringInfoString(out, vars->media_url ? vars->media_url : "");
+		return vars->media_url != NULL;
+	}
+	if (strcmp(name, "secret") == 0)
+		vars->secret_missing |= vars->job->sender->gateway->secret == NULL;
+	return variable_append(out, vars->job, name);
+}
+
+static bool render(StringInfo out, Variables *vars, Place place, const char *template);
+static bool append_fragment(StringInfo out, Variables *vars, const char *name, bool *rendered);
+
+static bool
 lookup(void *ctx, const char *path, size_t pathlen, const char **value, size_t *valuelen)
 {
 	Variables *vars = ctx;
 	char *name = pnstrdup(path, pathlen);
 	StringInfoData raw;
+	bool rendered = true;
 
 	initStringInfo(&raw);
-	if (!append_variable(&raw, vars, name))
+	if (append_fragment(&raw, vars, name, &rendered))
+	{
+		*value = raw.data;
+		*valuelen = (size_t) raw.len;
+		return rendered && raw.len > 0;
+	}
+	if (!append_value(&raw, vars, name))
 		return false;
 	escape_value(vars, raw.data, (size_t) raw.len);
 	*value = vars->value.data;
@@ -200,6 +109,54 @@ render(StringInfo out, Variables *vars, Place place, const char *template)
 
 	vars->place = place;
 	return smsflow_template_render(template, strlen(template), lookup, vars, append, out, &error);
+}
+
+/* ---- fragments: templates within templates, with values that are escaped already ---- */
+
+static bool
+render_option(StringInfo out, Variables *vars, Jsonb *fragment, const char *name)
+{
+	const char *text;
+	size_t length;
+
+	if (!smsflow_jsonb_text(fragment, name, &text, &length))
+		return true;
+	return render(out, vars, vars->place, pnstrdup(text, length));
+}
+
+static bool
+render_media(StringInfo out, Variables *vars, Jsonb *media)
+{
+	bool fine = render_option(out, vars, media, "before");
+
+	for (int i = 0; i < vars->job->media_count && fine; i++)
+	{
+		vars->media_url = vars->job->media[i];
+		fine = (i == 0 || render_option(out, vars, media, "separator")) && render_option(out, vars, media, "item");
+	}
+	vars->media_url = NULL;
+	return fine && render_option(out, vars, media, "after");
+}
+
+/*
+ * {{media}} and {{report_request}}: what a request says besides, if there is
+ * media, and if reports can come. Returns false for another name.
+ */
+static bool
+append_fragment(StringInfo out, Variables *vars, const char *name, bool *rendered)
+{
+	const Gateway *gateway = vars->job->sender->gateway;
+	bool of_media = strcmp(name, "media") == 0;
+
+	if ((!of_media && strcmp(name, "report_request") != 0) || vars->in_fragment)
+		return false;
+	vars->in_fragment = true;
+	if (of_media && vars->job->media_count > 0 && gateway->media)
+		*rendered = render_media(out, vars, gateway->media);
+	else if (!of_media && variable_reports_wanted() && gateway->report_request)
+		*rendered = render(out, vars, vars->place, gateway->report_request);
+	vars->in_fragment = false;
+	return true;
 }
 
 /* ---- the request ---- */
@@ -259,7 +216,7 @@ build_body(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 	if (gateway->body == NULL)
 		return true;
 	initStringInfo(&body);
-	if (!render(&body, vars, strcmp(gateway->content_type, "application/json") == 0 ? PLACE_JSON : PLACE_FORM, gateway->body))
+	if (!render(&body, vars, strstr(gateway->content_type, "json") ? PLACE_JSON : PLACE_FORM, gateway->body))
 		return false;
 	request->body = body.data;
 	request->body_length = (size_t) body.len;
@@ -267,19 +224,41 @@ build_body(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 	return true;
 }
 
-static void
+/* HTTP Basic, or the keys of AWS. */
+static bool
 set_credentials(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 {
 	const char *name;
 	size_t length;
+	StringInfoData sigv4;
 
-	if (!gateway->basic_auth)
-		return;
+	if (!gateway->basic_auth && gateway->sigv4 == NULL)
+		return true;
 	vars->secret_missing |= gateway->secret == NULL;
 	request->username = gateway->name;
 	if (smsflow_jsonb_text(gateway->options, "username", &name, &length))
 		request->username = pnstrdup(name, length);
 	request->password = gateway->secret;
+	if (gateway->sigv4 == NULL)
+		return true;
+	initStringInfo(&sigv4);
+	if (!render(&sigv4, vars, PLACE_HEADER, gateway->sigv4))
+		return false;
+	request->sigv4 = sigv4.data;
+	return true;
+}
+
+/* What the gateway cannot take is not even asked. */
+static const char *
+problem_of_message(const Job *job, const Gateway *gateway)
+{
+	if (job->body == NULL)
+		return "code_missing";
+	if (job->media_count > 0 && gateway->media == NULL)
+		return "media_unsupported";
+	if (gateway->max_length > 0 && pg_mbstrlen(job->body) > gateway->max_length)
+		return "too_long";
+	return NULL;
 }
 
 SmsflowRequest *
@@ -290,16 +269,14 @@ request_build(Job *job, const char **problem)
 	Variables vars = {.job = job};
 	bool built;
 
+	*problem = problem_of_message(job, gateway);
+	if (*problem)
+		return NULL;
 	initStringInfo(&vars.value);
 	request->method = gateway->method;
 	request->timeout_ms = gateway->timeout_ms;
-	if (job->body == NULL)
-	{
-		*problem = "code_missing";
-		return NULL;
-	}
-	built = build_url(request, &vars, gateway) && build_headers(request, &vars, gateway) && build_body(request, &vars, gateway);
-	set_credentials(request, &vars, gateway);
+	built = build_url(request, &vars, gateway) && build_headers(request, &vars, gateway) && build_body(request, &vars, gateway) &&
+			set_credentials(request, &vars, gateway);
 	if (vars.secret_missing)
 	{
 		*problem = "secret_missing";

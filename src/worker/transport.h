@@ -27,8 +27,9 @@ typedef struct SmsflowRequest
 	size_t body_length;
 	const char *username; /* NULL: no HTTP Basic authentication */
 	const char *password;
-	long timeout_ms; /* for the request in all */
-	void *tag;       /* comes back with the answer */
+	const char *sigv4; /* sign by AWS Signature Version 4 instead: provider:provider:region:service */
+	long timeout_ms;   /* for the request in all */
+	void *tag;         /* comes back with the answer */
 
 	/*
 	 * Called when the first byte is about to leave. False stops the request;

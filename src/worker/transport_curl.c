@@ -355,7 +355,10 @@ set_request(Place *place, const SmsflowRequest *request)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, request->timeout_ms < 5000 ? request->timeout_ms : 5000L);
 	if (request->username)
 	{
-		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
+		if (request->sigv4)
+			curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->sigv4);
+		else
+			curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
 		curl_easy_setopt(easy, CURLOPT_USERNAME, request->username);
 		curl_easy_setopt(easy, CURLOPT_PASSWORD, request->password ? request->password : "");
 	}

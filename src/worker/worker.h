@@ -58,6 +58,15 @@ typedef struct Gateway
 	char *error_path;
 	char *callback_query;
 	bool removes_repeats;
+	char *sigv4; /* NULL: not signed as AWS has it */
+	int shortest_validity;
+	int longest_validity;
+	int max_length; /* characters; 0: any */
+	Jsonb *media;   /* NULL: takes none */
+	text *error_pattern;
+	text *wait_pattern;
+	char *report_request; /* what asks for reports; NULL: nothing does */
+	bool found_by_id;     /* reports name messages by the gateway's id alone */
 	ErrorRule *rules;
 	int rule_count;
 	char *secret; /* NULL: none */
@@ -139,6 +148,8 @@ typedef struct Job
 	bool unicode;
 	int64 recipient;
 	char *body; /* NULL: a one-time password whose code is void */
+	char **media; /* URLs */
+	int media_count;
 	TimestampTz expires_at;
 	TimestampTz open_until; /* when the recipient's window closes */
 	char *subject;          /* what caps count by, and the cart */
@@ -284,7 +295,10 @@ extern void job_leave_contact(Job *job);
 	" g.message_id, g.contact_id, g.enrollment_id, g.brand_id, g.campaign_id, g.sequence_id, g.step::integer, g.purpose::text,"  \
 	" g.parts::integer, g.unicode, g.recipient::text,"                                                                           \
 	" CASE WHEN g.purpose = 'otp' THEN smsflow.otp_text(g.message_id, g.body) ELSE g.body END, g.expires_at, g.reason,"          \
-	" g.retry_at, g.open_until, g.subject, g.ref, g.sender_id"
+	" g.retry_at, g.open_until, g.subject, g.ref, g.sender_id, array_to_string(g.media_urls, ' ')"
+
+/* How many these are. */
+#define GATED_COUNT 20
 
 /* Makes a job of a row of the current SPI result; it lives in its own context. */
 extern Job *job_from_row(Queue *queue, uint64 row);

@@ -1,18 +1,5 @@
--- Profiles that smsflow brings: how each kind of gateway is spoken to.
+-- Kannel's sendsms interface, checked against Kannel 1.4.5 (test/gateway/README.md).
 --
--- Variables of a request: {{to}} {{from}} (as +number), {{to_digits}}
--- {{from_digits}} (without +), {{body}}, {{parts}}, {{unicode}} (0 or 1),
--- {{coding}} (0 GSM-7, 2 UCS-2), {{reference}} (<message>.<attempt>),
--- {{idempotency_key}}, {{callback_url}} (empty without smsflow.public_url),
--- {{dlr_mask}} (0 without callback URL, else missing), {{validity_minutes}},
--- {{validity_seconds}}, {{secret}}, {{option.x}}, {{sender_option.x}}.
--- {{name|default}} stands in for what is missing or empty.
---
--- report and inbound name fields by dotted path, wherever the gateway put them
--- (query, form or JSON body). report: status, code, provider_id, cost,
--- currency, at (seconds since 1970), and code_pattern, whose first group is the
--- code within a longer text. inbound: from, to, body, id, charset.
-
 -- Kannel answers 202 also when only its own queue has the message, and 403 for
 -- a wrong password as well as for a number without a route: the text tells. Asked
 -- for reports without a URL, it calls the empty one again and again.
@@ -66,27 +53,3 @@ INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('kannel', 'stat:UNDELIV err:032', 'temporary', 'delivery failure, memory full', true),
 	('kannel', 'stat:UNDELIV err:033', 'temporary', 'waiting list full', true),
 	('kannel', 'stat:UNDELIV err:034', 'temporary', 'system failure', true);
-
--- The plainest gateway a store can put in front of any provider. It promises to
--- take one Idempotency-Key once, so a message in doubt may be sent again.
-INSERT INTO smsflow.gateway_profile (profile, method, headers, content_type, body, id_path, error_path, report, report_status, inbound, in_doubt, builtin)
-VALUES ('generic_json', 'POST',
-	'{"Authorization": "Bearer {{secret}}", "Idempotency-Key": "{{idempotency_key}}", "Accept": "application/json"}',
-	'application/json',
-	'{"to": "{{to}}", "from": "{{from}}", "text": "{{body}}", "reference": "{{reference}}", "callback_url": "{{callback_url|}}"}',
-	'id', 'error.code',
-	'{"status": "status", "code": "code", "provider_id": "id", "cost": "cost", "currency": "currency", "at": "at"}',
-	'{"queued": "accepted", "accepted": "accepted", "sent": "accepted", "delivered": "delivered", "undelivered": "undelivered",
-	  "failed": "undelivered", "expired": "expired", "rejected": "rejected", "unknown": "unknown"}',
-	'{"from": "from", "to": "to", "body": "text", "id": "id"}', 'resend', true);
-
-INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
-	('generic_json', 'invalid_number', 'undeliverable', NULL, true),
-	('generic_json', 'unreachable', 'undeliverable', NULL, true),
-	('generic_json', 'opted_out', 'opted_out', NULL, true),
-	('generic_json', 'blocked', 'filtered', NULL, true),
-	('generic_json', 'temporary', 'temporary', NULL, true),
-	('generic_json', 'throttled', 'throttled', NULL, true),
-	('generic_json', 'expired', 'expired', NULL, true),
-	('generic_json', 'unauthorized', 'configuration', NULL, true),
-	('generic_json', 'invalid_request', 'invalid', NULL, true);

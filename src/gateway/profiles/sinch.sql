@@ -1,0 +1,33 @@
+-- Sinch SMS (XMS), https://developers.sinch.com/docs/sms/api-reference
+-- (sinch/sinch-sdk-python, sinch/sinch-sdk-java).
+--
+-- Options: service_plan; the secret is the API token. Without delivery_report
+-- there are no reports at all. "Deleted" may mean a wrong number as well as an
+-- opt-out, so it says nothing about the person here.
+INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, id_path, error_path,
+	report, report_status, inbound, validity, max_length, callback, signature, builtin)
+VALUES ('sinch', 'POST', '/xms/v1/{{option.service_plan}}/batches', '{"Authorization": "Bearer {{secret}}", "Accept": "application/json"}', 'application/json',
+	'{"from": "{{from_digits}}", "to": ["{{to_digits}}"], "body": "{{body}}", "type": "mt_text", "expire_at": "{{expires_at}}", '
+	'"client_reference": "{{reference}}"{{report_request|}}}', 'id', 'code',
+	'{"status": "status", "code": "code", "provider_id": "batch_id", "at": "operator_status_at at", "carrier": "operator",
+	  "parts": "number_of_message_parts", "reference": "client_reference"}',
+	'{"Queued": "accepted", "Dispatched": "accepted", "Delivered": "delivered", "Failed": "undelivered", "Rejected": "rejected", "Aborted": "rejected",
+	  "Cancelled": "rejected", "Deleted": "undelivered", "Expired": "expired", "Unknown": "unknown"}',
+	'{"from": "from", "to": "to", "body": "body", "id": "id", "when": {"type": "mo_text"}}',
+	'[60,259201)', 1600, '{"ask": ", \"delivery_report\": \"per_recipient\", \"callback_url\": \"{{callback_url}}\""}',
+	'{"kind": "hmac", "hash": "sha256", "header": "x-sinch-webhook-signature", "encoding": "base64", "nonce": "x-sinch-webhook-signature-nonce",
+	  "timestamp": "x-sinch-webhook-signature-timestamp", "payload": "{body}.{nonce}.{timestamp}"}', true);
+
+INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
+	('sinch', 'Deleted', 'filtered', 'deleted by the network', true),
+	('sinch', '402', 'undeliverable', 'unroutable', true),
+	('sinch', '403', 'temporary', 'internal error', true),
+	('sinch', '404', 'temporary', 'temporary failure', true),
+	('sinch', '405', 'invalid', 'template parameter without value', true),
+	('sinch', '406', 'expired', 'expired before the network had it', true),
+	('sinch', '407', 'invalid', 'cancelled', true),
+	('sinch', '408', 'filtered', 'rejected by the network', true),
+	('sinch', '410', 'configuration', 'no originator', true),
+	('sinch', '411', 'invalid', 'too many parts', true),
+	('sinch', '412', 'configuration', 'region is not provisioned', true),
+	('sinch', '413', 'configuration', 'account is blocked', true);
