@@ -200,7 +200,8 @@ claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 
 /*
  * Of the timers of a message only the newest counts: a message that may go earlier than it was told has a new one, and
- * the old one, when its time comes, is passed over.
+ * the old one, when its time comes, is passed over. The view is looked up for each timer: in a plain join it has so many
+ * parts that the planner would read all of it.
  */
 static void
 claim_timers(Queue *queue, int limit)
@@ -216,8 +217,9 @@ claim_timers(Queue *queue, int limit)
 					 " t.reason = 'resend_later' AND EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = t.message_id)"
 					 " FROM (SELECT * FROM smsflow.timer WHERE queue_id = $1 AND due_at <= $4 AND (due_at, timer_id) > ($2, $3)"
 					 "  ORDER BY queue_id, due_at, timer_id LIMIT $5) t"
-					 " LEFT JOIN smsflow.gated g ON g.message_id = t.message_id AND NOT EXISTS (SELECT FROM smsflow.timer n"
-					 "  WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id) ORDER BY t.due_at, t.timer_id",
+					 " LEFT JOIN LATERAL (SELECT * FROM smsflow.gated WHERE message_id = t.message_id AND NOT EXISTS (SELECT"
+					 "  FROM smsflow.timer n WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id) OFFSET 0) g ON true"
+					 " ORDER BY t.due_at, t.timer_id",
 					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)

@@ -52,6 +52,9 @@ dispatch_release(Job *job, const char *reason)
 	job->timer_reason = reason;
 	job->next_attempt = job->attempt;
 	job->finished_at = job->due_at;
+
+	/* It is not sent by this claim, so the next one need not wait for what the caps will say of it. */
+	job_leave_contact(job);
 	result_add(job);
 }
 
