@@ -31,9 +31,12 @@
 /* A capped message whose contact has another one in hand is looked at again after this time. */
 #define BUSY_RETRY (10 * USECS_PER_SEC)
 
-/* Results are written down at this age, or when there are so many. */
-#define RESULT_AGE 2000 /* microseconds */
-#define RESULT_BATCH 256
+/*
+ * Results are written down at this age, or when there are so many; at once when
+ * nothing else is to do. A commit waits for the disk, and meanwhile nothing is sent.
+ */
+#define RESULT_AGE 10000 /* microseconds */
+#define RESULT_BATCH 512
 
 /* A claim that takes effect with the commit. */
 typedef struct StagedClaim

@@ -26,12 +26,28 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SHARD_PLACES 16
 #define MAX_SHARDS 32
 #define EVENTS_AT_ONCE 64
+
+/*
+ * A kept-alive connection is watched from its first request to its last: libcurl
+ * wants its socket removed after every answer and added again for the next
+ * request, which would be two system calls for each message. What libcurl does not
+ * want to know is forgotten when it happens: see drive().
+ */
+typedef struct Watched
+{
+	bool ours;       /* a connection, as opposed to libcurl's own helpers */
+	bool wanted;     /* libcurl waits for it */
+	uint32_t events; /* what epoll waits for; 0 none */
+} Watched;
+
+#define WATCHED_MAX 1024
 
 typedef struct Place
 {
@@ -63,6 +79,7 @@ static int shard_count;
 static int next_shard;
 static int epoll_fd = -1;
 static bool insecure;
+static Watched watched[WATCHED_MAX]; /* by descriptor; those above are not kept */
 
 static int64_t
 monotonic_ms(void)
@@ -94,27 +111,78 @@ restore_signals(const sigset_t *previous)
 
 /* ---- callbacks of libcurl ---- */
 
-/*
- * The shard travels in the upper part of the epoll data, the socket in the
- * lower. A socket may be known to epoll already under another interest.
- */
+static Watched *
+find_watched(curl_socket_t socket)
+{
+	return socket >= 0 && socket < WATCHED_MAX ? &watched[socket] : NULL;
+}
+
+/* The shard travels in the upper part of the epoll data, the socket in the lower. */
+static void
+watch(const Shard *shard, curl_socket_t socket, uint32_t events, bool known)
+{
+	struct epoll_event event = {.events = events};
+
+	event.data.u64 = ((uint64_t) (shard - shards) << 32) | (uint32_t) socket;
+	if (epoll_ctl(epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event) < 0)
+		epoll_ctl(epoll_fd, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket, &event);
+}
+
+static void
+forget(curl_socket_t socket)
+{
+	Watched *entry = find_watched(socket);
+
+	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, socket, NULL);
+	if (entry)
+		entry->events = 0;
+}
+
 static int
 on_socket(CURL *easy, curl_socket_t socket, int what, void *shard, void *known)
 {
-	struct epoll_event event = {0};
+	Watched *entry = find_watched(socket);
+	uint32_t events = ((what & CURL_POLL_IN) ? EPOLLIN : 0) | ((what & CURL_POLL_OUT) ? EPOLLOUT : 0);
 
 	(void) easy;
+	if (entry)
+		entry->wanted = what != CURL_POLL_REMOVE;
 	if (what == CURL_POLL_REMOVE)
 	{
-		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, socket, NULL);
+		if (entry == NULL || !entry->ours)
+			forget(socket);
 		return 0;
 	}
-	event.events = ((what & CURL_POLL_IN) ? EPOLLIN : 0) | ((what & CURL_POLL_OUT) ? EPOLLOUT : 0);
-	event.data.u64 = ((uint64_t) (((Shard *) shard) - shards) << 32) | (uint32_t) socket;
-	if (epoll_ctl(epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event) < 0)
-		epoll_ctl(epoll_fd, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket, &event);
+	if (entry == NULL || entry->events != events)
+		watch(shard, socket, events, entry ? entry->events != 0 : known != NULL);
+	if (entry)
+		entry->events = events;
 	curl_multi_assign(((Shard *) shard)->multi, socket, shard);
 	return 0;
+}
+
+static curl_socket_t
+on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	curl_socket_t opened = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	Watched *entry = find_watched(opened);
+
+	(void) arg;
+	(void) purpose;
+	if (entry)
+		*entry = (Watched){.ours = true};
+	return opened;
+}
+
+static int
+on_close(void *arg, curl_socket_t socket)
+{
+	Watched *entry = find_watched(socket);
+
+	(void) arg;
+	if (entry)
+		*entry = (Watched){0};
+	return close(socket);
 }
 
 static int
@@ -186,6 +254,8 @@ prepare_place(Place *place)
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, place);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, place);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "smsflow");
 }
 
@@ -454,11 +524,17 @@ drive(void)
 		for (int i = 0; i < count; i++)
 		{
 			Shard *shard = &shards[events[i].data.u64 >> 32];
+			curl_socket_t socket = (curl_socket_t) (uint32_t) events[i].data.u64;
+			Watched *entry = find_watched(socket);
 			int flags = ((events[i].events & EPOLLIN) ? CURL_CSELECT_IN : 0) |
 						((events[i].events & EPOLLOUT) ? CURL_CSELECT_OUT : 0) |
 						((events[i].events & (EPOLLERR | EPOLLHUP)) ? CURL_CSELECT_ERR : 0);
 
-			curl_multi_socket_action(shard->multi, (curl_socket_t) (uint32_t) events[i].data.u64, flags, &running);
+			/* A connection at rest that moves is closed by the gateway: libcurl finds out when it takes it. */
+			if (entry && !entry->wanted)
+				forget(socket);
+			else
+				curl_multi_socket_action(shard->multi, socket, flags, &running);
 		}
 	} while (count == EVENTS_AT_ONCE);
 
