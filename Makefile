@@ -134,12 +134,15 @@ static:
 	test/static.sh
 bench:
 	test/bench/bench.sh
+	test/bench/core.sh
+bench-core:
+	test/bench/core.sh
 META.json: META.json.in smsflow.control
 	sed 's/@VERSION@/$(EXTVERSION)/' META.json.in > $@
 dist: META.json
 	git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json -o smsflow-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: check unit faults fuzz deps demo demo-stop static bench dist install-smsflowd
+.PHONY: check unit faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

@@ -4,12 +4,13 @@
 # README among them), static checks. Servers run as an ordinary user, on private ports, in
 # a folder that is removed at the end. Closes with "N passed, N failed".
 #
-#   test/check.sh [unit|regress|isolation|tap|static ...]   default: all
+#   test/check.sh [unit|regress|isolation|tap|static|fuzz ...]   default: all
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
+#   FUZZ_SECONDS=5   for each fuzz target, instead of 60
 set -uo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
-stages=${*:-unit regress isolation tap static}
+stages=${*:-unit regress isolation tap static fuzz}
 passed=0
 failed=0
 failures=()
@@ -133,6 +134,21 @@ run_tap() {
 }
 
 run_static() { test/static.sh; result $? "static checks"; }
+
+run_fuzz() {
+	local seconds=${FUZZ_SECONDS:-60} log=$work/fuzz.log fuzzers ran=0 verdict name words
+	fuzzers=$(make -s print-FUZZERS)
+	if ! make -s -j2 $fuzzers >"$log" 2>&1; then
+		tail -20 "$log"
+		bad "fuzz: the targets do not build"
+		return
+	fi
+	while read -r verdict name words; do
+		ran=$((ran + 1))
+		if [ "$verdict" = ok ]; then good "fuzz $name ($words inputs in $seconds s)"; else bad "fuzz $name: see $words"; fi
+	done < <(test/fuzz/run.sh "$seconds" $fuzzers)
+	[ "$ran" -eq "$(wc -w <<<"$fuzzers")" ] || bad "fuzz: of $(wc -w <<<"$fuzzers") targets $ran ran"
+}
 
 for stage in $stages; do
 	say "$stage"

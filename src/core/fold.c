@@ -26,13 +26,12 @@ typedef struct Range
 	uint32_t last;
 } Range;
 
-/* Apostrophes, combining marks and format characters: they vanish within a word. */
-static const Range dropped[] = {{'\'', '\''},     {'`', '`'},        {0x00AD, 0x00AD}, {0x00B4, 0x00B4}, {0x02B9, 0x02BF},
-								{0x0300, 0x036F}, {0x0483, 0x0489},  {0x0591, 0x05BD}, {0x05BF, 0x05BF}, {0x05C1, 0x05C2},
-								{0x05C4, 0x05C5}, {0x05C7, 0x05C7},  {0x0610, 0x061A}, {0x061C, 0x061C}, {0x0640, 0x0640},
-								{0x064B, 0x065F}, {0x0670, 0x0670},  {0x180B, 0x180E}, {0x200B, 0x200F}, {0x2018, 0x2019},
-								{0x202A, 0x202E}, {0x2060, 0x206F},  {0x20D0, 0x20FF}, {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F},
-								{0xFEFF, 0xFEFF}, {0xE0000, 0xE0FFF}};
+/* Apostrophes, combining marks and format characters beyond ASCII: they vanish within a word. */
+static const Range dropped[] = {{0x00AD, 0x00AD}, {0x00B4, 0x00B4}, {0x02B9, 0x02BF}, {0x0300, 0x036F}, {0x0483, 0x0489},
+								{0x0591, 0x05BD}, {0x05BF, 0x05BF}, {0x05C1, 0x05C2}, {0x05C4, 0x05C5}, {0x05C7, 0x05C7},
+								{0x0610, 0x061A}, {0x061C, 0x061C}, {0x0640, 0x0640}, {0x064B, 0x065F}, {0x0670, 0x0670},
+								{0x180B, 0x180E}, {0x200B, 0x200F}, {0x2018, 0x2019}, {0x202A, 0x202E}, {0x2060, 0x206F},
+								{0x20D0, 0x20FF}, {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F}, {0xFEFF, 0xFEFF}, {0xE0000, 0xE0FFF}};
 
 /* Punctuation, symbols, pictographs and controls beyond ASCII: they separate words. */
 static const Range separators[] = {{0x0080, 0x00A9}, {0x00AB, 0x00B4}, {0x00B6, 0x00B9}, {0x00BB, 0x00BF},   {0x00D7, 0x00D7},
@@ -72,10 +71,12 @@ find_folded(uint32_t c)
 	return NULL;
 }
 
-/* Writes what an ASCII character becomes: itself in lower case, or a space. Returns the bytes written. */
+/* Writes what an ASCII character becomes: itself in lower case, a space, or nothing. Returns the bytes written. */
 static size_t
 fold_ascii(uint32_t c, char *out)
 {
+	if (c == '\'' || c == '`')
+		return 0;
 	if (c >= 'A' && c <= 'Z')
 		c += 'a' - 'A';
 	*out = (char) ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : ' ');
@@ -90,10 +91,10 @@ fold_character(const char *utf8, size_t size, uint32_t c, char *out)
 
 	if (c >= 0xFF01 && c <= 0xFF5E)
 		c -= 0xFF01 - '!';
-	if (in_ranges(c, dropped, sizeof(dropped) / sizeof(dropped[0])))
-		return 0;
 	if (c < 0x80)
 		return fold_ascii(c, out);
+	if (in_ranges(c, dropped, sizeof(dropped) / sizeof(dropped[0])))
+		return 0;
 	if (in_ranges(c, separators, sizeof(separators) / sizeof(separators[0])))
 		return fold_ascii(' ', out);
 	folded = find_folded(c);

@@ -15,12 +15,11 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define UNDECIDED (-1)
 #define MAX_WORDS (SMSFLOW_REPLY_MAX_BYTES / 2 + 1)
-#define MAX_KEYWORD_WORDS 5
 #define HAS(actions, action) (((actions) >> (action) &1) != 0)
 
 typedef struct Keyword
 {
-	const char *text; /* folded */
+	const char *text; /* folded; the table ascends by it */
 	size_t length;
 	SmsflowReplyAction action;
 	bool phrase; /* counts within a longer text, too */
@@ -73,69 +72,74 @@ static const char *const message_fillers[] = {"sending", "getting", "receiving",
 											  "the",     "these",   "those",       "this",     "your", "any",
 											  "more",    "with",    "promotional", "automated"};
 
-static const char *const opt_out_phrases[] = {" opt me out ",      " unsubscribe me ",      " revoke my consent ",
-											  " revoke consent ",  " withdraw my consent ", " no more messages ",
-											  " no more text ",    " no more sms ",         " do not message me ",
-											  " dont message me ", " do not contact me ",   " dont contact me ",
-											  " delete my number "};
+static const char *const opt_out_phrases[] = {"opt me out",          "unsubscribe me",   "revoke my consent", "revoke consent",
+											  "withdraw my consent", "no more messages", "no more text",      "no more sms",
+											  "do not message me",   "dont message me",  "do not contact me", "dont contact me",
+											  "delete my number"};
 
-static const char *const quoted_footers[] = {" reply stop ",          " text stop ",       " txt stop ",
-											 " send stop ",           " stop to opt out ", " stop to end ",
-											 " stop to unsubscribe ", " stop to cancel ",  " stop to quit ",
-											 " stop to stop "};
+static const char *const quoted_footers[] = {"reply stop",          "text stop",       "txt stop",
+											 "send stop",           "stop to opt out", "stop to end",
+											 "stop to unsubscribe", "stop to cancel",  "stop to quit",
+											 "stop to stop"};
 
-static const char *const soft_signs[] = {" want to cancel ",
-										 " want to stop ",
-										 " want to quit ",
-										 " want out ",
-										 " like to cancel ",
-										 " stop sending ",
-										 " cancel my subscription ",
-										 " unsubscribe ",
-										 " unsubscribed ",
-										 " unsubscribing ",
-										 " opt out ",
-										 " optout ",
-										 " how do i stop ",
-										 " fuck ",
-										 " fucking ",
-										 " asshole ",
-										 " bastard ",
-										 " scam ",
-										 " scammer ",
-										 " spam ",
-										 " harassing ",
-										 " harassment ",
-										 " lawyer ",
-										 " attorney ",
-										 " lawsuit ",
-										 " sue you ",
-										 " tcpa ",
-										 " ftc ",
-										 " fcc ",
-										 " report you ",
-										 " not my number ",
-										 " dont know you ",
-										 " who are you "};
+static const char *const soft_signs[] = {"want to cancel",
+										 "want to stop",
+										 "want to quit",
+										 "want out",
+										 "like to cancel",
+										 "stop sending",
+										 "cancel my subscription",
+										 "unsubscribe",
+										 "unsubscribed",
+										 "unsubscribing",
+										 "opt out",
+										 "optout",
+										 "how do i stop",
+										 "fuck",
+										 "fucking",
+										 "asshole",
+										 "bastard",
+										 "scam",
+										 "scammer",
+										 "spam",
+										 "harassing",
+										 "harassment",
+										 "lawyer",
+										 "attorney",
+										 "lawsuit",
+										 "sue you",
+										 "tcpa",
+										 "ftc",
+										 "fcc",
+										 "report you",
+										 "not my number",
+										 "dont know you",
+										 "who are you"};
 
 /* Targets of the typing-error rule, and words one edit away from them that mean something else. */
 static const char *const typo_targets[] = {"stop", "stopall", "unsubscribe", "cancel", "revoke"};
 static const char *const real_words[] = {"shop",  "step",  "top",  "sop",   "atop",   "slop",    "swop",  "strop",
 										 "stomp", "stoop", "stow", "estop", "cancer", "chancel", "evoke", "revote"};
 
+/* Whether text, of one word or more, stands at a word of the reply. */
 static bool
-word_is(const Reply *reply, int index, const char *text)
+stands_at(const Reply *reply, int index, const char *text)
 {
-	const Word *word = &reply->words[index];
+	const char *at = reply->text + reply->words[index].start;
 
-	return strlen(text) == word->length && memcmp(reply->text + word->start, text, word->length) == 0;
+	for (; *text != '\0' && *text == *at; text++)
+		at++;
+	return *text == '\0' && *at == ' ';
 }
 
 static bool
-word_in(const Reply *reply, int index, const char *const *list, size_t count)
+any_stands_at(const Reply *reply, int index, const char *const *list, size_t count)
 {
+	char initial = reply->text[reply->words[index].start];
+
+	/* Nearly every comparison ends with the initial. */
 	for (size_t i = 0; i < count; i++)
-		if (word_is(reply, index, list[i]))
+		if (list[i][0] == initial && stands_at(reply, index, list[i]))
 			return true;
 	return false;
 }
@@ -143,8 +147,8 @@ word_in(const Reply *reply, int index, const char *const *list, size_t count)
 static bool
 contains_any(const Reply *reply, const char *const *list, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		if (strstr(reply->text, list[i]) != NULL)
+	for (int index = 0; index < reply->word_count; index++)
+		if (any_stands_at(reply, index, list, count))
 			return true;
 	return false;
 }
@@ -255,41 +259,62 @@ read_reply(Reply *reply, const char *utf8, size_t len)
 	find_words(reply);
 }
 
-static const Keyword *
-find_keyword(const char *text, size_t length)
+/* As strncmp(), which words are too short for: they differ in their first letters. */
+static int
+compare(const char *text, const char *word, size_t length)
 {
-	for (size_t i = 0; i < COUNT(keywords); i++)
-		if (keywords[i].length == length && memcmp(keywords[i].text, text, length) == 0)
-			return &keywords[i];
-	return NULL;
+	size_t i = 0;
+
+	while (i < length && text[i] == word[i])
+		i++;
+	return i < length ? (unsigned char) text[i] - (unsigned char) word[i] : 0;
 }
 
-/* The longest keyword that starts at a word; *words is how many words it has. */
+/* The first keyword that is not less than the word. */
+static const Keyword *
+first_keyword_from(const char *word, size_t length)
+{
+	size_t low = 0;
+	size_t high = COUNT(keywords);
+
+	while (low < high)
+	{
+		size_t middle = low + (high - low) / 2;
+
+		if (compare(keywords[middle].text, word, length) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return &keywords[low];
+}
+
+/* The longest keyword that starts at a word, or NULL; *words is how many words to go on by. */
 static const Keyword *
 keyword_at(const Reply *reply, int index, int *words)
 {
-	int most = reply->word_count - index;
+	const char *text = reply->text + reply->words[index].start;
+	size_t length = reply->words[index].length;
+	const Keyword *longest = NULL;
 
-	for (*words = most < MAX_KEYWORD_WORDS ? most : MAX_KEYWORD_WORDS; *words > 0; (*words)--)
-	{
-		const Word *first = &reply->words[index];
-		const Word *last = &reply->words[index + *words - 1];
-		const Keyword *keyword = find_keyword(reply->text + first->start, (size_t) (last->start + last->length - first->start));
-
-		if (keyword != NULL)
-			return keyword;
-	}
+	/* Those that begin like the word stand together, a shorter one before the longer ones that it begins. */
+	for (const Keyword *keyword = first_keyword_from(text, length);
+		 keyword < keywords + COUNT(keywords) && compare(keyword->text, text, length) == 0; keyword++)
+		if (stands_at(reply, index, keyword->text))
+			longest = keyword;
 	*words = 1;
-	return NULL;
+	for (size_t i = 0; longest != NULL && i < longest->length; i++)
+		*words += longest->text[i] == ' ';
+	return longest;
 }
 
 /* "No" alone is no keyword; beside an opt-out it confirms it, beside a "yes" it contradicts it. */
 static void
 count_word(Reply *reply, int index)
 {
-	if (word_is(reply, index, "no"))
+	if (stands_at(reply, index, "no"))
 		reply->actions |= 1u << REPLY_NONE;
-	else if (!word_in(reply, index, courtesy_words, COUNT(courtesy_words)))
+	else if (!any_stands_at(reply, index, courtesy_words, COUNT(courtesy_words)))
 	{
 		reply->other_count++;
 		reply->other = reply->words[index];
@@ -328,10 +353,10 @@ decide_empty(Reply *reply)
 static int
 decide_keyword(Reply *reply)
 {
-	const Word *last = &reply->words[reply->word_count - 1];
-	const Keyword *keyword = find_keyword(reply->text + 1, (size_t) (last->start + last->length - 1));
+	int words;
+	const Keyword *keyword = keyword_at(reply, 0, &words);
 
-	return keyword != NULL ? (int) keyword->action : UNDECIDED;
+	return keyword != NULL && words == reply->word_count ? (int) keyword->action : UNDECIDED;
 }
 
 /* How many words at index say "not": "dont", "do not", "cannot"... */
@@ -340,10 +365,10 @@ negator_words(const Reply *reply, int index)
 {
 	static const char *const negators[] = {"dont", "never", "cant", "cannot"};
 
-	if (word_in(reply, index, negators, COUNT(negators)))
+	if (any_stands_at(reply, index, negators, COUNT(negators)))
 		return 1;
-	if (index + 1 < reply->word_count && word_is(reply, index + 1, "not") &&
-		(word_is(reply, index, "do") || word_is(reply, index, "can")))
+	if (index + 1 < reply->word_count && stands_at(reply, index + 1, "not") &&
+		(stands_at(reply, index, "do") || stands_at(reply, index, "can")))
 		return 2;
 	return 0;
 }
@@ -353,7 +378,7 @@ static bool
 is_failed_opt_out(const Reply *reply, int negator, int verb)
 {
 	return reply->text[reply->words[negator].start] == 'c' &&
-		   (word_is(reply, verb, "unsubscribe") || word_is(reply, verb, "opt"));
+		   (stands_at(reply, verb, "unsubscribe") || stands_at(reply, verb, "opt"));
 }
 
 /* Blanks out "don't stop" and the like, so that no later question finds the verb; what is left may still be an opt-out. */
@@ -365,7 +390,7 @@ decide_negation(Reply *reply)
 		int verb = i + negator_words(reply, i);
 
 		if (verb == i || verb >= reply->word_count || is_failed_opt_out(reply, i, verb) ||
-			!word_in(reply, verb, negatable_verbs, COUNT(negatable_verbs)))
+			!any_stands_at(reply, verb, negatable_verbs, COUNT(negatable_verbs)))
 			continue;
 		for (int word = i; word <= verb; word++)
 			memset(reply->text + reply->words[word].start, '_', reply->words[word].length);
@@ -391,13 +416,13 @@ decide_quoted_footer(Reply *reply)
 static bool
 stops_messages(const Reply *reply, int index)
 {
-	if (!word_in(reply, index, stop_verbs, COUNT(stop_verbs)))
+	if (!any_stands_at(reply, index, stop_verbs, COUNT(stop_verbs)))
 		return false;
 	for (int i = index + 1; i < reply->word_count && i <= index + 6; i++)
 	{
-		if (word_in(reply, i, message_words, COUNT(message_words)))
+		if (any_stands_at(reply, i, message_words, COUNT(message_words)))
 			return true;
-		if (!word_in(reply, i, message_fillers, COUNT(message_fillers)))
+		if (!any_stands_at(reply, i, message_fillers, COUNT(message_fillers)))
 			return false;
 	}
 	return false;
@@ -477,13 +502,25 @@ decide_typing_error(Reply *reply)
 	return UNDECIDED;
 }
 
-/* Chinese, Japanese and Korean are written without spaces: their opt-out keywords are looked for inside the words. */
+/* Chinese, Japanese and Korean, from U+3000 on, are written without spaces. */
+static bool
+is_unspaced(const char *text)
+{
+	return (unsigned char) *text >= 0xE3;
+}
+
+/* Whether an opt-out keyword of such a script stands within the words. */
 static bool
 contains_unspaced_keyword(const Reply *reply)
 {
+	const char *text = reply->text;
+
+	while (*text != '\0' && !is_unspaced(text))
+		text++;
+	if (*text == '\0')
+		return false;
 	for (size_t i = 0; i < COUNT(keywords); i++)
-		if (keywords[i].action == REPLY_OPT_OUT && (unsigned char) keywords[i].text[0] >= 0xE3 &&
-			strstr(reply->text, keywords[i].text) != NULL)
+		if (keywords[i].action == REPLY_OPT_OUT && is_unspaced(keywords[i].text) && strstr(text, keywords[i].text) != NULL)
 			return true;
 	return false;
 }

@@ -262,8 +262,11 @@ finish_national(const PhonePlan *plan, const Written *national, int64_t *phone)
 			return PHONE_TOO_LONG;
 	}
 
-	/* Some plans have service numbers so short that smsflow_phone_parse() would not take them. */
-	if (value < 1000000)
+	/*
+	 * Some plans have service numbers so short that smsflow_phone_parse() would not take them, and Canada has some that only
+	 * Canada reaches: seven digits there are a number whose area code was left out.
+	 */
+	if (value < 1000000 || !smsflow_phone_possible(value))
 		return PHONE_TOO_SHORT;
 	*phone = value;
 	return PHONE_OK;

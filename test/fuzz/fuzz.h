@@ -11,22 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define REQUIRE(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
-			fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition); \
-			abort(); \
-		} \
+#define REQUIRE(condition)                                                                                                       \
+	do                                                                                                                           \
+	{                                                                                                                            \
+		if (!(condition))                                                                                                        \
+		{                                                                                                                        \
+			fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                                       \
+			abort();                                                                                                             \
+		}                                                                                                                        \
 	} while (0)
 
 /* fuzz_buffer returns size bytes, to be freed. */
 static inline char *
 fuzz_buffer(size_t size)
 {
-	char	   *buffer = malloc(size > 0 ? size : 1);
+	char *buffer = malloc(size > 0 ? size : 1);
 
 	REQUIRE(buffer != NULL);
 	return buffer;
@@ -35,7 +36,7 @@ fuzz_buffer(size_t size)
 static inline char *
 fuzz_copy(const void *data, size_t size)
 {
-	char	   *copy = fuzz_buffer(size);
+	char *copy = fuzz_buffer(size);
 
 	if (size > 0)
 		memcpy(copy, data, size);

@@ -1,6 +1,6 @@
 /*
  * fuzz_consent.c - the text forms of consent and opt_out, which dumps and replicas depend on: what was read is written, and
- * reads back as the same value. Input: the text.
+ * reads back as the same value; two values merge to the same whichever comes first. Input: the text, or two, one a line.
  */
 #include "consent.h"
 #include "fuzz.h"
@@ -11,9 +11,9 @@ check_consent(const char *text, size_t size)
 {
 	SmsflowConsent consent;
 	SmsflowConsent again;
-	char		out[SMSFLOW_CONSENT_TEXT_SIZE];
-	size_t		offset = 0;
-	size_t		len;
+	char out[SMSFLOW_CONSENT_TEXT_SIZE];
+	size_t offset = 0;
+	size_t len;
 	SmsflowConsentError error = smsflow_consent_parse(text, size, &consent, &offset);
 
 	if (error != SMSFLOW_CONSENT_OK)
@@ -29,6 +29,35 @@ check_consent(const char *text, size_t size)
 	REQUIRE(memcmp(&consent, &again, sizeof(consent)) == 0);
 }
 
+/* Merging forgets no revocation and makes no consent that neither side had. */
+static void
+check_merge(const char *text, size_t size)
+{
+	const char *end = size > 0 ? memchr(text, '\n', size) : NULL;
+	SmsflowConsent a;
+	SmsflowConsent b;
+	SmsflowConsent ab;
+	SmsflowConsent ba;
+	size_t offset;
+
+	if (end == NULL || smsflow_consent_parse(text, (size_t) (end - text), &a, &offset) != SMSFLOW_CONSENT_OK ||
+		smsflow_consent_parse(end + 1, size - (size_t) (end - text) - 1, &b, &offset) != SMSFLOW_CONSENT_OK)
+		return;
+	ab = a;
+	smsflow_consent_merge(&ab, &b);
+	ba = b;
+	smsflow_consent_merge(&ba, &a);
+	REQUIRE(memcmp(&ab, &ba, sizeof(ab)) == 0);
+	for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
+	{
+		SmsflowLevel level = smsflow_consent_level(&ab, purpose);
+
+		REQUIRE(ab.revoked[purpose] >= a.revoked[purpose] && ab.revoked[purpose] >= b.revoked[purpose]);
+		REQUIRE(level <= smsflow_consent_level(&a, purpose) || level <= smsflow_consent_level(&b, purpose));
+		REQUIRE(level == SMSFLOW_LEVEL_NONE || ab.granted[purpose][level - 1] > ab.revoked[purpose]);
+	}
+}
+
 /* Whoever opts out of what was granted up to then has no level left. */
 static void
 check_applied(const SmsflowOptOut *opt_out)
@@ -41,7 +70,7 @@ check_applied(const SmsflowOptOut *opt_out)
 	smsflow_consent_apply(&consent, opt_out);
 	for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
 	{
-		bool		ended = (opt_out->purposes >> purpose & 1) != 0;
+		bool ended = (opt_out->purposes >> purpose & 1) != 0;
 
 		REQUIRE(smsflow_consent_level(&consent, purpose) == (ended ? SMSFLOW_LEVEL_NONE : SMSFLOW_LEVEL_CONFIRMED));
 	}
@@ -50,12 +79,12 @@ check_applied(const SmsflowOptOut *opt_out)
 static void
 check_written(const SmsflowOptOut *opt_out)
 {
-	size_t		room = smsflow_opt_out_text_size(opt_out);
-	char	   *out = fuzz_buffer(room);
-	size_t		len = smsflow_opt_out_format(opt_out, out);
-	char	   *words = fuzz_buffer(len);
+	size_t room = smsflow_opt_out_text_size(opt_out);
+	char *out = fuzz_buffer(room);
+	size_t len = smsflow_opt_out_format(opt_out, out);
+	char *words = fuzz_buffer(len);
 	SmsflowOptOut again;
-	size_t		offset;
+	size_t offset;
 
 	REQUIRE(len < room && out[len] == '\0');
 	REQUIRE(smsflow_opt_out_parse(out, len, words, &again, &offset) == SMSFLOW_OPT_OUT_OK);
@@ -69,9 +98,9 @@ check_written(const SmsflowOptOut *opt_out)
 static void
 check_opt_out(const char *text, size_t size)
 {
-	char	   *words = fuzz_buffer(size);
+	char *words = fuzz_buffer(size);
 	SmsflowOptOut opt_out;
-	size_t		offset = 0;
+	size_t offset = 0;
 	SmsflowOptOutError error = smsflow_opt_out_parse(text, size, words, &opt_out, &offset);
 
 	if (error == SMSFLOW_OPT_OUT_OK)
@@ -88,10 +117,11 @@ check_opt_out(const char *text, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char	   *text = fuzz_copy(data, size);
+	char *text = fuzz_copy(data, size);
 
 	check_consent(text, size);
 	check_opt_out(text, size);
+	check_merge(text, size);
 	free(text);
 	return 0;
 }

@@ -8,9 +8,9 @@
 static void
 check_url(const char *text, size_t size)
 {
-	size_t		needed = smsflow_escape_url(text, size, NULL, 0);
-	char	   *escaped = fuzz_buffer(needed);
-	size_t		len;
+	size_t needed = smsflow_escape_url(text, size, NULL, 0);
+	char *escaped = fuzz_buffer(needed);
+	size_t len;
 
 	REQUIRE(smsflow_escape_url(text, size, escaped, needed) == needed);
 	for (size_t i = 0; i < needed; i++)
@@ -23,12 +23,35 @@ check_url(const char *text, size_t size)
 	free(escaped);
 }
 
-/* A backslash takes the next character with it; no quote and no control character stands alone. */
+/* Reads one character of a JSON string as RFC 8259 says, and moves *at behind it. */
+static char
+json_character(const char **at)
+{
+	static const char letters[] = "\"\\/bfnrt";
+	static const char values[] = "\"\\/\b\f\n\r\t";
+	const char *letter;
+	char hex[5] = {0};
+
+	if (**at != '\\')
+		return *(*at)++;
+	(*at)++;
+	if (**at != 'u')
+	{
+		letter = strchr(letters, *(*at)++);
+		return values[letter - letters];
+	}
+	memcpy(hex, *at + 1, 4);
+	*at += 5;
+	return (char) strtol(hex, NULL, 16);
+}
+
+/* A backslash takes the next character with it; no quote and no control character stands alone; it reads back. */
 static void
 check_json(const char *text, size_t size)
 {
-	size_t		needed = smsflow_escape_json(text, size, NULL, 0);
-	char	   *escaped = fuzz_buffer(needed);
+	size_t needed = smsflow_escape_json(text, size, NULL, 0);
+	char *escaped = fuzz_buffer(needed);
+	const char *at = escaped;
 
 	REQUIRE(smsflow_escape_json(text, size, escaped, needed) == needed);
 	for (size_t i = 0; i < needed; i++)
@@ -41,14 +64,17 @@ check_json(const char *text, size_t size)
 			REQUIRE(escaped[i] != 'u' || needed - i > 4);
 		}
 	}
+	for (size_t i = 0; i < size; i++)
+		REQUIRE(at < escaped + needed && json_character(&at) == text[i]);
+	REQUIRE(at == escaped + needed);
 	free(escaped);
 }
 
 static void
 check_reading(const char *text, size_t size)
 {
-	char	   *out = fuzz_buffer(size);
-	size_t		len = smsflow_unescape_url(text, size, out);
+	char *out = fuzz_buffer(size);
+	size_t len = smsflow_unescape_url(text, size, out);
 
 	REQUIRE(len == SIZE_MAX || len <= size);
 	REQUIRE(len == SIZE_MAX || len == 0 || memchr(out, '\0', len) == NULL);
@@ -58,7 +84,7 @@ check_reading(const char *text, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char	   *text = fuzz_copy(data, size);
+	char *text = fuzz_copy(data, size);
 
 	check_url(text, size);
 	check_json(text, size);

@@ -26,13 +26,12 @@ random_bits(void)
 static int64_t
 random_instant(void)
 {
-	uint64_t	bits = random_bits();
+	uint64_t bits = random_bits();
 
 	switch (bits >> 62)
 	{
 		case 0:
-			return SMSFLOW_INSTANT_MIN +
-				(int64_t) (random_bits() % (uint64_t) (SMSFLOW_INSTANT_MAX - SMSFLOW_INSTANT_MIN + 1));
+			return SMSFLOW_INSTANT_MIN + (int64_t) (random_bits() % (uint64_t) (SMSFLOW_INSTANT_MAX - SMSFLOW_INSTANT_MIN + 1));
 		case 1:
 			return (int64_t) (bits % 3) * 500000;
 		default:
@@ -71,7 +70,7 @@ static void
 test_algebra(void)
 {
 	SmsflowConsent none;
-	int			failures = 0;
+	int failures = 0;
 
 	smsflow_consent_clear(&none);
 	for (int i = 0; i < TRIPLES; i++)
@@ -93,7 +92,7 @@ test_algebra(void)
 static void
 test_merge_level(void)
 {
-	int			failures = 0;
+	int failures = 0;
 
 	for (int i = 0; i < TRIPLES; i++)
 	{
@@ -120,7 +119,7 @@ without(SmsflowConsent a, SmsflowOptOut o)
 static void
 test_opt_out_algebra(void)
 {
-	int			failures = 0;
+	int failures = 0;
 
 	for (int i = 0; i < TRIPLES; i++)
 	{
@@ -142,7 +141,7 @@ test_opt_out_algebra(void)
 		for (int p = 0; p < SMSFLOW_PURPOSES; p++)
 		{
 			SmsflowLevel level = smsflow_consent_level(&after, (SmsflowPurpose) p);
-			bool		named = (o.purposes & (1u << p)) != 0;
+			bool named = (o.purposes & (1u << p)) != 0;
 
 			failures += !named && level != smsflow_consent_level(&a, (SmsflowPurpose) p);
 			failures += named && level != SMSFLOW_LEVEL_NONE && after.granted[p][level - 1] <= o.at;
@@ -155,13 +154,13 @@ test_opt_out_algebra(void)
 static void
 test_ties_revoke(void)
 {
-	int			failures = 0;
+	int failures = 0;
 
 	for (int i = 0; i < TRIPLES; i++)
 	{
 		SmsflowPurpose p = (SmsflowPurpose) (random_bits() % SMSFLOW_PURPOSES);
 		SmsflowLevel level = (SmsflowLevel) (1 + random_bits() % (SMSFLOW_LEVELS - 1));
-		int64_t		at = (int64_t) (random_bits() >> 14);
+		int64_t at = (int64_t) (random_bits() >> 14);
 		SmsflowConsent yes;
 		SmsflowConsent no;
 		SmsflowConsent both;
@@ -183,7 +182,7 @@ static void
 test_contains(void)
 {
 	SmsflowConsent none;
-	int			failures = 0;
+	int failures = 0;
 
 	smsflow_consent_clear(&none);
 	for (int i = 0; i < TRIPLES; i++)
@@ -206,15 +205,15 @@ test_contains(void)
 static void
 test_text_loses_nothing(void)
 {
-	int			failures = 0;
+	int failures = 0;
 
 	for (int i = 0; i < TRIPLES; i++)
 	{
 		SmsflowConsent a = random_consent();
 		SmsflowConsent b;
-		char		text[SMSFLOW_CONSENT_TEXT_SIZE];
-		size_t		len = smsflow_consent_format(&a, text);
-		size_t		offset;
+		char text[SMSFLOW_CONSENT_TEXT_SIZE];
+		size_t len = smsflow_consent_format(&a, text);
+		size_t offset;
 
 		failures += len != strlen(text);
 		failures += smsflow_consent_parse(text, len, &b, &offset) != SMSFLOW_CONSENT_OK;
@@ -227,7 +226,7 @@ static void
 test_longest_text(void)
 {
 	SmsflowConsent c;
-	char		text[SMSFLOW_CONSENT_TEXT_SIZE];
+	char text[SMSFLOW_CONSENT_TEXT_SIZE];
 
 	for (int p = 0; p < SMSFLOW_PURPOSES; p++)
 	{
@@ -266,8 +265,8 @@ static void
 check_reads(const char *text, const char *canonical)
 {
 	SmsflowConsent c;
-	char		out[SMSFLOW_CONSENT_TEXT_SIZE];
-	size_t		offset;
+	char out[SMSFLOW_CONSENT_TEXT_SIZE];
+	size_t offset;
 
 	CHECK_EQ(smsflow_consent_parse(text, strlen(text), &c, &offset), SMSFLOW_CONSENT_OK);
 	smsflow_consent_format(&c, out);
@@ -280,7 +279,7 @@ static void
 check_consent_refused(const char *text, SmsflowConsentError error, size_t offset)
 {
 	SmsflowConsent c;
-	size_t		at;
+	size_t at;
 
 	CHECK_EQ(smsflow_consent_parse(text, strlen(text), &c, &at), error);
 	CHECK_EQ(at, offset);
@@ -325,8 +324,8 @@ test_consent_text(void)
 static void
 check_instant(const char *text, int64_t expected)
 {
-	char		out[SMSFLOW_INSTANT_TEXT_SIZE];
-	int64_t		instant = 0;
+	char out[SMSFLOW_INSTANT_TEXT_SIZE];
+	int64_t instant = 0;
 
 	CHECK_EQ(smsflow_instant_parse(text, strlen(text), &instant), strlen(text));
 	CHECK_EQ(instant, expected);
@@ -337,7 +336,7 @@ check_instant(const char *text, int64_t expected)
 static void
 check_no_instant(const char *text)
 {
-	int64_t		instant;
+	int64_t instant;
 
 	CHECK_EQ(smsflow_instant_parse(text, strlen(text), &instant), 0);
 }
@@ -378,14 +377,14 @@ static void
 test_every_day(void)
 {
 	const int64_t day = INT64_C(86400000000);
-	char		before[SMSFLOW_INSTANT_TEXT_SIZE] = "";
-	int			failures = 0;
+	char before[SMSFLOW_INSTANT_TEXT_SIZE] = "";
+	int failures = 0;
 
 	for (int64_t at = SMSFLOW_INSTANT_MIN; at <= SMSFLOW_INSTANT_MAX; at += day)
 	{
-		char		text[SMSFLOW_INSTANT_TEXT_SIZE];
-		size_t		len = smsflow_instant_format(at, text);
-		int64_t		back = 0;
+		char text[SMSFLOW_INSTANT_TEXT_SIZE];
+		size_t len = smsflow_instant_format(at, text);
+		int64_t back = 0;
 
 		failures += smsflow_instant_parse(text, len, &back) != len || back != at || strcmp(before, text) >= 0;
 		memcpy(before, text, sizeof(before));
@@ -397,10 +396,10 @@ static void
 check_opt_out(const char *text, const char *canonical, const char *said)
 {
 	SmsflowOptOut o;
-	char		words[256];
-	char		out[512];
-	size_t		offset;
-	size_t		len;
+	char words[256];
+	char out[512];
+	size_t offset;
+	size_t len;
 
 	CHECK_EQ(smsflow_opt_out_parse(text, strlen(text), words, &o, &offset), SMSFLOW_OPT_OUT_OK);
 	CHECK_EQ(o.words_len, strlen(said));
@@ -416,8 +415,8 @@ static void
 check_opt_out_refused(const char *text, SmsflowOptOutError error, size_t offset)
 {
 	SmsflowOptOut o;
-	char		words[256];
-	size_t		at;
+	char words[256];
+	size_t at;
 
 	CHECK_EQ(smsflow_opt_out_parse(text, strlen(text), words, &o, &at), error);
 	CHECK_EQ(at, offset);
@@ -431,8 +430,7 @@ test_opt_out_text(void)
 	check_opt_out("cart by erasure at " T1, "cart by erasure at " T1, "");
 	check_opt_out("cart by web at " T1 " saying \"\"", "cart by web at " T1, "");
 	check_opt_out("cart by support at " T1 " saying \" say \\\"no\\\" \\\\o/ \xc3\xa9\"",
-				  "cart by support at " T1 " saying \" say \\\"no\\\" \\\\o/ \xc3\xa9\"",
-				  " say \"no\" \\o/ \xc3\xa9");
+				  "cart by support at " T1 " saying \" say \\\"no\\\" \\\\o/ \xc3\xa9\"", " say \"no\" \\o/ \xc3\xa9");
 
 	check_opt_out_refused("", SMSFLOW_OPT_OUT_BAD_PURPOSE, 0);
 	check_opt_out_refused("all by web at " T1, SMSFLOW_OPT_OUT_BAD_PURPOSE, 0);

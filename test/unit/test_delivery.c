@@ -59,18 +59,17 @@ test_final_states(void)
 
 	for (int i = 0; i < LENGTH(changeable); i++)
 		for (int seen = 0; seen < SMSFLOW_OBSERVATIONS; seen++)
-			CHECK_EQ(smsflow_status_after(changeable[i], seen),
-					 seen == SEEN_REPORT_DELIVERED ? STATUS_DELIVERED : changeable[i]);
+			CHECK_EQ(smsflow_status_after(changeable[i], seen), seen == SEEN_REPORT_DELIVERED ? STATUS_DELIVERED : changeable[i]);
 }
 
-static const SmsflowStatus reported[] = {
-	STATUS_ACCEPTED, STATUS_DELIVERED, STATUS_UNDELIVERED, STATUS_EXPIRED, STATUS_REJECTED, STATUS_UNKNOWN};
+static const SmsflowStatus reported[] = {STATUS_ACCEPTED, STATUS_DELIVERED, STATUS_UNDELIVERED,
+										 STATUS_EXPIRED,  STATUS_REJECTED,  STATUS_UNKNOWN};
 
 static void
 test_reports(void)
 {
-	static const SmsflowStatus open[] = {
-		STATUS_SCHEDULED, STATUS_QUEUED, STATUS_HELD, STATUS_SENDING, STATUS_IN_DOUBT, STATUS_ACCEPTED};
+	static const SmsflowStatus open[] = {STATUS_SCHEDULED, STATUS_QUEUED,   STATUS_HELD,
+										 STATUS_SENDING,   STATUS_IN_DOUBT, STATUS_ACCEPTED};
 
 	CHECK_EQ(FIRST_REPORT + LENGTH(reported), SMSFLOW_OBSERVATIONS);
 	for (int i = 0; i < LENGTH(open); i++)
@@ -106,10 +105,10 @@ test_waiting(void)
 	{
 		SmsflowObservation seen;
 		SmsflowStatus after;
-	}			moves[] = {
-		{SEEN_SCHEDULE, STATUS_SCHEDULED}, {SEEN_HOLD, STATUS_HELD}, {SEEN_RETRY, STATUS_QUEUED},
-		{SEEN_CLAIM, STATUS_SENDING}, {SEEN_ACCEPT, STATUS_ACCEPTED}, {SEEN_REJECT, STATUS_REJECTED},
-		{SEEN_DOUBT, STATUS_IN_DOUBT}, {SEEN_SUPPRESS, STATUS_SUPPRESSED}, {SEEN_CANCEL, STATUS_CANCELLED},
+	} moves[] = {
+		{SEEN_SCHEDULE, STATUS_SCHEDULED}, {SEEN_HOLD, STATUS_HELD},           {SEEN_RETRY, STATUS_QUEUED},
+		{SEEN_CLAIM, STATUS_SENDING},      {SEEN_ACCEPT, STATUS_ACCEPTED},     {SEEN_REJECT, STATUS_REJECTED},
+		{SEEN_DOUBT, STATUS_IN_DOUBT},     {SEEN_SUPPRESS, STATUS_SUPPRESSED}, {SEEN_CANCEL, STATUS_CANCELLED},
 		{SEEN_EXPIRE, STATUS_EXPIRED},
 	};
 
@@ -123,8 +122,7 @@ test_waiting(void)
 static void
 test_in_doubt(void)
 {
-	static const SmsflowObservation nothing[] = {
-		SEEN_SCHEDULE, SEEN_HOLD, SEEN_DOUBT, SEEN_SUPPRESS, SEEN_CANCEL, SEEN_EXPIRE};
+	static const SmsflowObservation nothing[] = {SEEN_SCHEDULE, SEEN_HOLD, SEEN_DOUBT, SEEN_SUPPRESS, SEEN_CANCEL, SEEN_EXPIRE};
 
 	for (int i = 0; i < LENGTH(nothing); i++)
 		CHECK_EQ(smsflow_status_after(STATUS_IN_DOUBT, nothing[i]), STATUS_IN_DOUBT);
@@ -148,7 +146,7 @@ test_knowledge_grows(void)
 	for (int status = 0; status < SMSFLOW_STATUSES; status++)
 		for (int seen = 0; seen < SMSFLOW_OBSERVATIONS; seen++)
 		{
-			bool		again = status == STATUS_IN_DOUBT && (seen == SEEN_RETRY || seen == SEEN_CLAIM);
+			bool again = status == STATUS_IN_DOUBT && (seen == SEEN_RETRY || seen == SEEN_CLAIM);
 
 			CHECK(again || rank(smsflow_status_after(status, seen)) >= rank(status));
 		}
@@ -158,7 +156,7 @@ static void
 test_every_status_is_reached(void)
 {
 	SmsflowStatus reached[SMSFLOW_STATUSES] = {STATUS_QUEUED};
-	int			count = 1;
+	int count = 1;
 
 	for (int i = 0; i < count; i++)
 		for (int seen = 0; seen < SMSFLOW_OBSERVATIONS; seen++)
@@ -246,8 +244,7 @@ test_decisions(void)
 static void
 test_marketing_in_doubt(void)
 {
-	static const SmsflowPurpose marketing[] = {
-		SMSFLOW_PURPOSE_PROMOTIONAL, SMSFLOW_PURPOSE_CART, SMSFLOW_PURPOSE_CONVERSATIONAL};
+	static const SmsflowPurpose marketing[] = {SMSFLOW_PURPOSE_PROMOTIONAL, SMSFLOW_PURPOSE_CART, SMSFLOW_PURPOSE_CONVERSATIONAL};
 
 	for (int i = 0; i < LENGTH(marketing); i++)
 		for (int attempt = 0; attempt < 100; attempt++)
@@ -269,8 +266,7 @@ test_service_in_doubt(void)
 		for (int i = 0; i < LENGTH(service); i++)
 		{
 			CHECK_EQ(smsflow_doubt_policy(service[i], attempt, false), attempt == 1 ? DOUBT_RESEND_LATER : DOUBT_KEEP);
-			CHECK_EQ(smsflow_doubt_policy(service[i], attempt, true),
-					 attempt < SMSFLOW_MAX_RESENDS ? DOUBT_RESEND : DOUBT_KEEP);
+			CHECK_EQ(smsflow_doubt_policy(service[i], attempt, true), attempt < SMSFLOW_MAX_RESENDS ? DOUBT_RESEND : DOUBT_KEEP);
 		}
 	}
 }
@@ -292,7 +288,7 @@ test_backoff_bounds(void)
 	for (int attempt = 1; attempt <= 40; attempt++)
 		for (uint64_t seed = 0; seed < 2000; seed++)
 		{
-			int64_t		wait = smsflow_backoff(attempt, seed);
+			int64_t wait = smsflow_backoff(attempt, seed);
 
 			CHECK(wait >= middle(attempt) * 3 / 4);
 			CHECK(wait <= middle(attempt) * 5 / 4);
@@ -307,13 +303,13 @@ test_backoff_spread(void)
 {
 	for (int attempt = 1; attempt <= 12; attempt++)
 	{
-		int			bins[10] = {0};
-		int64_t		low = middle(attempt) * 3 / 4;
-		int64_t		width = middle(attempt) / 2;
+		int bins[10] = {0};
+		int64_t low = middle(attempt) * 3 / 4;
+		int64_t width = middle(attempt) / 2;
 
 		for (uint64_t seed = 1000000; seed < 1001000; seed++)
 		{
-			int64_t		bin = (smsflow_backoff(attempt, seed) - low) * 10 / (width + 1);
+			int64_t bin = (smsflow_backoff(attempt, seed) - low) * 10 / (width + 1);
 
 			if (bin >= 0 && bin < 10)
 				bins[bin]++;
@@ -326,7 +322,7 @@ test_backoff_spread(void)
 static int64_t
 mean_backoff(int attempt)
 {
-	int64_t		sum = 0;
+	int64_t sum = 0;
 
 	for (uint64_t seed = 0; seed < 1000; seed++)
 		sum += smsflow_backoff(attempt, seed);
@@ -338,8 +334,8 @@ test_backoff_growth(void)
 {
 	for (int attempt = 1; attempt <= 8; attempt++)
 	{
-		int64_t		mean = mean_backoff(attempt);
-		int64_t		next = mean_backoff(attempt + 1);
+		int64_t mean = mean_backoff(attempt);
+		int64_t next = mean_backoff(attempt + 1);
 
 		CHECK(next > mean * 19 / 10 && next < mean * 21 / 10);
 	}

@@ -13,7 +13,7 @@
 #define MAX_ESCAPED (6 * MAX_TEXT)
 #define MALFORMED ((size_t) -1)
 
-typedef size_t (*Escape) (const char *text, size_t len, char *out, size_t outsize);
+typedef size_t (*Escape)(const char *text, size_t len, char *out, size_t outsize);
 
 static uint64_t random_state = 7;
 
@@ -27,7 +27,7 @@ random_below(unsigned bound)
 static size_t
 random_bytes(char *out)
 {
-	size_t		len = random_below(MAX_TEXT + 1);
+	size_t len = random_below(MAX_TEXT + 1);
 
 	for (size_t i = 0; i < len; i++)
 		out[i] = (char) random_below(256);
@@ -39,11 +39,11 @@ static size_t
 random_utf8(char *out)
 {
 	static const unsigned limits[] = {0x80, 0x800, 0xD800, 0x110000};
-	size_t		len = 0;
+	size_t len = 0;
 
 	while (len + 4 <= MAX_TEXT && random_below(20) != 0)
 	{
-		unsigned	code = random_below(limits[random_below(4)]);
+		unsigned code = random_below(limits[random_below(4)]);
 
 		if (code >= 0xD800 && code < 0xE000)
 			code = '"';
@@ -93,12 +93,12 @@ test_url_round_trip(void)
 {
 	for (int i = 0; i < ROUNDS; i++)
 	{
-		char		text[MAX_TEXT];
-		char		escaped[MAX_ESCAPED];
-		char		back[MAX_ESCAPED];
-		size_t		len = random_bytes(text);
-		size_t		used = smsflow_escape_url(text, len, escaped, sizeof(escaped));
-		size_t		back_len;
+		char text[MAX_TEXT];
+		char escaped[MAX_ESCAPED];
+		char back[MAX_ESCAPED];
+		size_t len = random_bytes(text);
+		size_t used = smsflow_escape_url(text, len, escaped, sizeof(escaped));
+		size_t back_len;
 
 		CHECK(used >= len && used <= 3 * len);
 		CHECK(url_alphabet(escaped, used));
@@ -113,8 +113,8 @@ test_url_round_trip(void)
 static void
 check_text(Escape escape, const char *text, const char *expected)
 {
-	char		escaped[MAX_ESCAPED];
-	size_t		used = escape(text, strlen(text), escaped, sizeof(escaped));
+	char escaped[MAX_ESCAPED];
+	size_t used = escape(text, strlen(text), escaped, sizeof(escaped));
 
 	if (!same(escaped, used, expected, strlen(expected)))
 		printf("\t\"%s\" became \"%.*s\"\n", text, (int) used, escaped);
@@ -136,14 +136,14 @@ test_url_known(void)
 static size_t
 read_json(const char *text, size_t len, char *out)
 {
-	size_t		used = 0;
+	size_t used = 0;
 
 	for (size_t i = 0; i < len; i++)
 	{
 		static const char letters[] = "\"\\/bfnrt";
 		static const char meaning[] = "\"\\/\b\f\n\r\t";
 		const char *letter;
-		unsigned	code;
+		unsigned code;
 
 		if ((unsigned char) text[i] < 0x20 || text[i] == '"')
 			return MALFORMED;
@@ -159,7 +159,7 @@ read_json(const char *text, size_t len, char *out)
 			out[used++] = meaning[letter - letters];
 		else
 		{
-			char		hex[5] = {0};
+			char hex[5] = {0};
 
 			if (text[i] != 'u' || len - i < 5)
 				return MALFORMED;
@@ -178,13 +178,13 @@ test_json_round_trip(void)
 {
 	for (int i = 0; i < ROUNDS; i++)
 	{
-		char		text[MAX_TEXT];
-		char		escaped[MAX_ESCAPED];
-		char		back[MAX_ESCAPED];
-		size_t		len = i % 2 ? random_utf8(text) : random_bytes(text);
-		size_t		used = smsflow_escape_json(text, len, escaped, sizeof(escaped));
+		char text[MAX_TEXT];
+		char escaped[MAX_ESCAPED];
+		char back[MAX_ESCAPED];
+		size_t len = i % 2 ? random_utf8(text) : random_bytes(text);
+		size_t used = smsflow_escape_json(text, len, escaped, sizeof(escaped));
 
-		size_t		back_len = read_json(escaped, used, back);
+		size_t back_len = read_json(escaped, used, back);
 
 		CHECK(used >= len && used <= 6 * len);
 		CHECK(same(back, back_len, text, len));
@@ -206,14 +206,14 @@ test_json_known(void)
 static void
 check_limits(Escape escape, const char *text, size_t len)
 {
-	char		whole[MAX_ESCAPED];
-	size_t		needed = escape(text, len, whole, sizeof(whole));
+	char whole[MAX_ESCAPED];
+	size_t needed = escape(text, len, whole, sizeof(whole));
 
 	CHECK_EQ(escape(text, len, NULL, 0), needed);
 	for (size_t size = 0; size <= needed; size++)
 	{
-		char		out[MAX_ESCAPED];
-		bool		untouched = true;
+		char out[MAX_ESCAPED];
+		bool untouched = true;
 
 		memset(out, '#', sizeof(out));
 		CHECK_EQ(escape(text, len, out, size), needed);
@@ -230,8 +230,8 @@ test_limits(void)
 {
 	for (int i = 0; i < 300; i++)
 	{
-		char		text[MAX_TEXT];
-		size_t		len = random_bytes(text);
+		char text[MAX_TEXT];
+		size_t len = random_bytes(text);
 
 		check_limits(smsflow_escape_url, text, len);
 		check_limits(smsflow_escape_json, text, len);
@@ -243,8 +243,8 @@ test_limits(void)
 static void
 check_unescape(const char *text, size_t len, const char *expected)
 {
-	char		out[MAX_TEXT];
-	size_t		used;
+	char out[MAX_TEXT];
+	size_t used;
 
 	memcpy(out, text, len);
 	used = smsflow_unescape_url(out, len, out);
@@ -296,7 +296,7 @@ test_header(void)
 	CHECK(smsflow_header_safe("", 0));
 	for (int c = 0; c < 256; c++)
 	{
-		char		text[] = {'a', (char) c, 'b'};
+		char text[] = {'a', (char) c, 'b'};
 
 		CHECK_EQ(smsflow_header_safe(text, 3), c != '\r' && c != '\n' && c != '\0');
 		CHECK_EQ(smsflow_header_safe(text + 1, 1), c != '\r' && c != '\n' && c != '\0');

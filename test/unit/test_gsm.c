@@ -24,17 +24,17 @@ random_bits(void)
 static void
 test_vectors(const char *root)
 {
-	Vectors		vectors = vectors_open(root, "test/unit/data/vectors_gsm.csv");
+	Vectors vectors = vectors_open(root, "test/unit/data/vectors_gsm.csv");
 
 	while (vectors_row(&vectors))
 	{
 		const char *name = vectors_field(&vectors, "name");
-		char	   *text = vectors_field(&vectors, "text_json");
-		size_t		len = vectors_decode_json(text);
-		bool		is_gsm = strcmp(vectors_field(&vectors, "encoding"), "GSM-7") == 0;
+		char *text = vectors_field(&vectors, "text_json");
+		size_t len = vectors_decode_json(text);
+		bool is_gsm = strcmp(vectors_field(&vectors, "encoding"), "GSM-7") == 0;
 		SmsflowParts parts;
-		size_t		offset;
-		uint32_t	c;
+		size_t offset;
+		uint32_t c;
 
 		if (!CHECK_ROW(smsflow_message_parts(text, len, &parts), name))
 			continue;
@@ -51,21 +51,19 @@ test_vectors(const char *root)
 typedef struct Sample
 {
 	const char *utf8;
-	int			septets;
-	int			utf16;
+	int septets;
+	int utf16;
 } Sample;
 
-static const Sample samples[] = {
-	{"a", 1, 1}, {"@", 1, 1}, {"\n", 1, 1}, {"é", 1, 1}, {"Ω", 1, 1}, {"Ç", 1, 1}, {"[", 2, 1}, {"€", 2, 1},
-	{"ç", 0, 1}, {"я", 0, 1}, {"’", 0, 1}, {"😀", 0, 2}, {"退", 0, 1}
-};
+static const Sample samples[] = {{"a", 1, 1}, {"@", 1, 1}, {"\n", 1, 1}, {"é", 1, 1}, {"Ω", 1, 1}, {"Ç", 1, 1}, {"[", 2, 1},
+								 {"€", 2, 1}, {"ç", 0, 1}, {"я", 0, 1},  {"’", 0, 1}, {"😀", 0, 2}, {"退", 0, 1}};
 
 /* Cuts a text part by part as a person would: take characters while they fit. */
 static int
 count_parts_slowly(const int *units, int count, int single, int multi)
 {
-	int			total = 0;
-	int			parts = 0;
+	int total = 0;
+	int parts = 0;
 
 	for (int i = 0; i < count; i++)
 		total += units[i];
@@ -73,7 +71,7 @@ count_parts_slowly(const int *units, int count, int single, int multi)
 		return total > 0;
 	for (int i = 0; i < count; parts++)
 	{
-		int			room = multi;
+		int room = multi;
 
 		while (i < count && units[i] <= room)
 			room -= units[i++];
@@ -84,13 +82,13 @@ count_parts_slowly(const int *units, int count, int single, int multi)
 static void
 test_random_text(int kinds)
 {
-	char		text[MAX_CHARACTERS * 4];
-	size_t		len = 0;
-	int			units[2][MAX_CHARACTERS];
-	int			total[2] = {0, 0};
-	int			count = (int) (random_bits() % MAX_CHARACTERS);
-	bool		is_gsm = true;
-	int			encoding;
+	char text[MAX_CHARACTERS * 4];
+	size_t len = 0;
+	int units[2][MAX_CHARACTERS];
+	int total[2] = {0, 0};
+	int count = (int) (random_bits() % MAX_CHARACTERS);
+	bool is_gsm = true;
+	int encoding;
 	SmsflowParts parts;
 
 	for (int i = 0; i < count; i++)
@@ -113,10 +111,9 @@ test_random_text(int kinds)
 static void
 test_invalid_utf8(void)
 {
-	static const char *const invalid[] = {
-		"\xC3", "\xE2\x82", "\x80", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF",
-		"a\xC3(", "я\xE2\x82"
-	};
+	static const char *const invalid[] =
+		{"\xC3", "\xE2\x82", "\x80",     "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
+		 "\xFF", "a\xC3(",   "я\xE2\x82"};
 	SmsflowParts parts;
 
 	for (size_t i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++)
@@ -126,8 +123,8 @@ test_invalid_utf8(void)
 static void
 test_first_non_gsm(void)
 {
-	size_t		offset = 99;
-	uint32_t	c = 0;
+	size_t offset = 99;
+	uint32_t c = 0;
 
 	CHECK(smsflow_first_non_gsm("10 € for ça", 14, &offset, &c));
 	CHECK_EQ(offset, 11);
@@ -143,8 +140,8 @@ test_first_non_gsm(void)
 static void
 check_smart(const char *text, const char *expected)
 {
-	char		out[200];
-	size_t		len = smsflow_smart_encode(text, strlen(text), out, sizeof(out));
+	char out[200];
+	size_t len = smsflow_smart_encode(text, strlen(text), out, sizeof(out));
 
 	if (CHECK_ROW(len == strlen(expected), text))
 		CHECK_ROW(memcmp(out, expected, len) == 0, text);
@@ -153,7 +150,7 @@ check_smart(const char *text, const char *expected)
 static void
 test_smart_encoding(void)
 {
-	char		out[4] = "---";
+	char out[4] = "---";
 
 	check_smart("It’s “new” – 50 % off…", "It's \"new\" - 50 % off...");
 	check_smart("plain [text] €", "plain [text] €");
@@ -174,16 +171,16 @@ test_smart_encoding(void)
 static void
 test_smart_map(const char *root)
 {
-	Vectors		vectors = vectors_open(root, "src/core/data/smart_map.csv");
+	Vectors vectors = vectors_open(root, "src/core/data/smart_map.csv");
 
 	while (vectors_row(&vectors))
 	{
 		const char *name = vectors_field(&vectors, "unicode");
 		const char *expected = vectors_field(&vectors, "replacement");
-		char		text[4];
-		char		out[8];
-		size_t		len = vectors_put_utf8(strtoul(name + 2, NULL, 16), text);
-		size_t		written = smsflow_smart_encode(text, len, out, sizeof(out));
+		char text[4];
+		char out[8];
+		size_t len = vectors_put_utf8(strtoul(name + 2, NULL, 16), text);
+		size_t written = smsflow_smart_encode(text, len, out, sizeof(out));
 		SmsflowParts parts;
 
 		CHECK_ROW(written <= len * 3 / 2, name);

@@ -33,7 +33,7 @@ action_of_vector(const char *expected)
 static void
 test_vectors(const char *root)
 {
-	Vectors		vectors = vectors_open(root, "test/unit/data/vectors_keywords.csv");
+	Vectors vectors = vectors_open(root, "test/unit/data/vectors_keywords.csv");
 
 	while (vectors_row(&vectors))
 	{
@@ -50,8 +50,8 @@ test_vectors(const char *root)
 static void
 test_keywords(const char *root)
 {
-	Vectors		vectors = vectors_open(root, "src/core/data/keywords.csv");
-	char		decorated[200];
+	Vectors vectors = vectors_open(root, "src/core/data/keywords.csv");
+	char decorated[200];
 
 	while (vectors_row(&vectors))
 	{
@@ -74,34 +74,32 @@ typedef struct Case
 } Case;
 
 /* What the vectors leave open. */
-static const Case cases[] = {
-	{"", REPLY_NONE, "empty"},
-	{"Stop!", REPLY_OPT_OUT, "keyword"},
-	{"S.T.O.P", REPLY_OPT_OUT, "keyword"},
-	{"Yes, stop please", REPLY_OPT_OUT, "courtesy"},
-	{"No, stop", REPLY_OPT_OUT, "courtesy"},
-	{"no thanks", REPLY_NONE, "no_match"},
-	{"yes please", REPLY_CONFIRM, "courtesy"},
-	{"yes no", REPLY_NONE, "no_match"},
-	{"help please", REPLY_HELP, "courtesy"},
-	{"STOP HELP", REPLY_REVIEW, "courtesy"},
-	{"sotp pls", REPLY_OPT_OUT, "typing_error"},
-	{"cancer", REPLY_NONE, "no_match"},
-	{"don't stop", REPLY_NONE, "negation"},
-	{"Don’t stop, I can not stop laughing", REPLY_NONE, "negation"},
-	{"please do not unsubscribe me", REPLY_NONE, "negation"},
-	{"you never listen, stop texting me", REPLY_OPT_OUT, "phrase"},
-	{"I can't unsubscribe", REPLY_REVIEW, "soft_sign"},
-	{"how do I unsubscribe?", REPLY_REVIEW, "soft_sign"},
-	{"stop sending me these messages", REPLY_OPT_OUT, "phrase"},
-	{"I'd like you to stop all your marketing texts", REPLY_OPT_OUT, "phrase"},
-	{"STOP\n-- \nAnna, please join us", REPLY_OPT_OUT, "keyword"},
-	{"START or STOP?", REPLY_REVIEW, "contradiction"},
-	{"Text STOP to quit", REPLY_REVIEW, "quoted_footer"},
-	{"请退订", REPLY_REVIEW, "soft_sign"},
-	{"STOP\xFF", REPLY_OPT_OUT, "keyword"},
-	{"\xFF\xFE", REPLY_NONE, "empty"}
-};
+static const Case cases[] = {{"", REPLY_NONE, "empty"},
+							 {"Stop!", REPLY_OPT_OUT, "keyword"},
+							 {"S.T.O.P", REPLY_OPT_OUT, "keyword"},
+							 {"Yes, stop please", REPLY_OPT_OUT, "courtesy"},
+							 {"No, stop", REPLY_OPT_OUT, "courtesy"},
+							 {"no thanks", REPLY_NONE, "no_match"},
+							 {"yes please", REPLY_CONFIRM, "courtesy"},
+							 {"yes no", REPLY_NONE, "no_match"},
+							 {"help please", REPLY_HELP, "courtesy"},
+							 {"STOP HELP", REPLY_REVIEW, "courtesy"},
+							 {"sotp pls", REPLY_OPT_OUT, "typing_error"},
+							 {"cancer", REPLY_NONE, "no_match"},
+							 {"don't stop", REPLY_NONE, "negation"},
+							 {"Don’t stop, I can not stop laughing", REPLY_NONE, "negation"},
+							 {"please do not unsubscribe me", REPLY_NONE, "negation"},
+							 {"you never listen, stop texting me", REPLY_OPT_OUT, "phrase"},
+							 {"I can't unsubscribe", REPLY_REVIEW, "soft_sign"},
+							 {"how do I unsubscribe?", REPLY_REVIEW, "soft_sign"},
+							 {"stop sending me these messages", REPLY_OPT_OUT, "phrase"},
+							 {"I'd like you to stop all your marketing texts", REPLY_OPT_OUT, "phrase"},
+							 {"STOP\n-- \nAnna, please join us", REPLY_OPT_OUT, "keyword"},
+							 {"START or STOP?", REPLY_REVIEW, "contradiction"},
+							 {"Text STOP to quit", REPLY_REVIEW, "quoted_footer"},
+							 {"请退订", REPLY_REVIEW, "soft_sign"},
+							 {"STOP\xFF", REPLY_OPT_OUT, "keyword"},
+							 {"\xFF\xFE", REPLY_NONE, "empty"}};
 
 static void
 test_cases(void)
@@ -119,22 +117,20 @@ test_cases(void)
 static void
 test_fold(void)
 {
-	static const char *const texts[][2] = {
-		{"  Hello,   World! ", "hello world"},
-		{"ÅNGSTRÖM Straße œuvre", "angstrom strasse oeuvre"},
-		{"Ｆｕｌｌ　Ｗｉｄｔｈ", "full width"},
-		{"ОТПИСАТЬСЯ ΣΤΟΠ στός", "отписаться στοπ στοσ"},
-		{"e\u0301te\u0301", "ete"},
-		{"don’t can't", "dont cant"},
-		{"a\u200Bb\u00ADc", "abc"},
-		{"HỦY", "huy"},
-		{"🛑", ""}
-	};
-	char		out[100];
+	static const char *const texts[][2] = {{"  Hello,   World! ", "hello world"},
+										   {"ÅNGSTRÖM Straße œuvre", "angstrom strasse oeuvre"},
+										   {"Ｆｕｌｌ　Ｗｉｄｔｈ", "full width"},
+										   {"ОТПИСАТЬСЯ ΣΤΟΠ στός", "отписаться στοπ στοσ"},
+										   {"e\u0301te\u0301", "ete"},
+										   {"don’t can't", "dont cant"},
+										   {"a\u200Bb\u00ADc", "abc"},
+										   {"HỦY", "huy"},
+										   {"🛑", ""}};
+	char out[100];
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 	{
-		size_t		len = smsflow_fold(texts[i][0], strlen(texts[i][0]), out);
+		size_t len = smsflow_fold(texts[i][0], strlen(texts[i][0]), out);
 
 		CHECK_ROW(strcmp(out, texts[i][1]) == 0 && len == strlen(out), texts[i][0]);
 	}
@@ -161,7 +157,7 @@ test_hostile(void)
 	CHECK_EQ(smsflow_classify_reply(body, sizeof(body), &rule), REPLY_NONE);
 	for (int byte = 0; byte < 256; byte++)
 	{
-		char		text[] = "stop ?";
+		char text[] = "stop ?";
 
 		text[5] = (char) byte;
 		CHECK(smsflow_classify_reply(text, 6, &rule) <= REPLY_HELP);

@@ -22,24 +22,24 @@ random_below(int bound)
 
 typedef struct Trace
 {
-	double		rate;
-	int64_t		start;
-	int64_t		now;
-	double		passed;				/* parts in all */
-	double		lowest;				/* least parts passed before an instant, less rate * instant */
-	double		fullest;			/* burst of the fullest window */
+	double rate;
+	int64_t start;
+	int64_t now;
+	double passed;  /* parts in all */
+	double lowest;  /* least parts passed before an instant, less rate * instant */
+	double fullest; /* burst of the fullest window */
 } Trace;
 
 static Trace
 trace_from(double rate, int64_t start)
 {
-	return (Trace) {.rate = rate, .start = start, .now = start, .lowest = 0};
+	return (Trace){.rate = rate, .start = start, .now = start, .lowest = 0};
 }
 
 static void
 trace_pass(Trace *trace, int parts)
 {
-	double		allowed = trace->rate * (double) (trace->now - trace->start) / 1e6;
+	double allowed = trace->rate * (double) (trace->now - trace->start) / 1e6;
 
 	if (trace->passed - allowed < trace->lowest)
 		trace->lowest = trace->passed - allowed;
@@ -68,14 +68,14 @@ static void
 check_windows(double rate, int burst, int64_t start)
 {
 	SmsflowLimiter limiter;
-	Trace		trace = trace_from(rate, start);
-	int64_t		interval = (int64_t) (1e6 / rate);
+	Trace trace = trace_from(rate, start);
+	int64_t interval = (int64_t) (1e6 / rate);
 
 	smsflow_limiter_init(&limiter, rate, burst, start);
 	for (int i = 0; i < 20000; i++)
 	{
-		int			parts = 1 + random_below(burst < 4 ? burst : 4);
-		bool		idle = random_below(1000) == 0;
+		int parts = 1 + random_below(burst < 4 ? burst : 4);
+		bool idle = random_below(1000) == 0;
 
 		if (smsflow_limiter_wait(&limiter, parts, trace.now) == 0)
 			pass(&limiter, &trace, parts);
@@ -92,8 +92,8 @@ static void
 check_use(double rate, int burst, int parts, int64_t start)
 {
 	SmsflowLimiter limiter;
-	Trace		trace = trace_from(rate, start);
-	double		allowed;
+	Trace trace = trace_from(rate, start);
+	double allowed;
 
 	smsflow_limiter_init(&limiter, rate, burst, start);
 	for (int i = 0; i < 5000; i++)
@@ -111,8 +111,8 @@ static void
 check_use_by_tick(double rate)
 {
 	SmsflowLimiter limiter;
-	Trace		trace = trace_from(rate, 0);
-	int			burst = (int) (rate / 500) + 2;
+	Trace trace = trace_from(rate, 0);
+	int burst = (int) (rate / 500) + 2;
 
 	smsflow_limiter_init(&limiter, rate, burst, 0);
 	for (; trace.now < 100 * SECOND; trace.now += 1000)
@@ -127,13 +127,13 @@ static void
 check_wait(double rate, int burst, int64_t start)
 {
 	SmsflowLimiter limiter;
-	int64_t		now = start;
+	int64_t now = start;
 
 	smsflow_limiter_init(&limiter, rate, burst, start);
 	for (int i = 0; i < 20000; i++)
 	{
-		int			parts = 1 + random_below(12);
-		int64_t		wait = smsflow_limiter_wait(&limiter, parts, now);
+		int parts = 1 + random_below(12);
+		int64_t wait = smsflow_limiter_wait(&limiter, parts, now);
 
 		CHECK(wait >= 0);
 		CHECK_EQ(smsflow_limiter_wait(&limiter, parts, now + wait), 0);
@@ -151,7 +151,7 @@ static void
 check_starts_empty(double rate, int burst, int64_t start)
 {
 	SmsflowLimiter limiter;
-	int64_t		first;
+	int64_t first;
 
 	smsflow_limiter_init(&limiter, rate, burst, start);
 	first = smsflow_limiter_wait(&limiter, 1, start);
@@ -164,7 +164,7 @@ static void
 test_restarts(void)
 {
 	SmsflowLimiter limiter;
-	int			passed = 0;
+	int passed = 0;
 
 	for (int64_t now = 0; now < 10 * SECOND; now += 1000)
 	{
@@ -184,8 +184,8 @@ static void
 check_large_message(double rate, int burst, int parts, int64_t start)
 {
 	SmsflowLimiter limiter;
-	int64_t		now = start;
-	int64_t		wait;
+	int64_t now = start;
+	int64_t wait;
 
 	smsflow_limiter_init(&limiter, rate, burst, now);
 	wait = smsflow_limiter_wait(&limiter, parts, now);
@@ -203,7 +203,7 @@ static int
 room_after_change(int taken, double rate, int burst)
 {
 	SmsflowLimiter limiter;
-	int64_t		now = 100 * SECOND;
+	int64_t now = 100 * SECOND;
 
 	smsflow_limiter_init(&limiter, 10, 20, 0);
 	smsflow_limiter_take(&limiter, taken, now);
@@ -228,7 +228,7 @@ static void
 test_same_limit_again(void)
 {
 	SmsflowLimiter limiter;
-	Trace		trace = trace_from(50, 0);
+	Trace trace = trace_from(50, 0);
 
 	smsflow_limiter_init(&limiter, 50, 5, 0);
 	for (; trace.now < 100 * SECOND; trace.now += 1000)
@@ -246,17 +246,17 @@ static void
 check_room(double rate, int burst)
 {
 	SmsflowLimiter limiter;
-	int64_t		now = 0;
+	int64_t now = 0;
 
 	smsflow_limiter_init(&limiter, rate, burst, now);
 	for (int i = 0; i < 500; i++)
 	{
-		int64_t		horizon = random_below(3) * SECOND;
-		int			room = smsflow_limiter_room(&limiter, now, horizon);
-		int64_t		end = now + horizon;
+		int64_t horizon = random_below(3) * SECOND;
+		int room = smsflow_limiter_room(&limiter, now, horizon);
+		int64_t end = now + horizon;
 		SmsflowLimiter ahead = limiter;
-		int64_t		at = now;
-		int			passed = 0;
+		int64_t at = now;
+		int passed = 0;
 
 		for (;; passed++)
 		{

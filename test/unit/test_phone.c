@@ -28,15 +28,12 @@ typedef struct Exception
 	const char *why;
 } Exception;
 
-static const Exception kind_exceptions[] = {
-	{"\"+7 710 009 9998\"", "fixed ranges are not in the data: unassigned numbers outside the mobile ranges count as fixed"},
-	{"\"+52 222 123 4567\"", "the data mark shared ranges only where both patterns are equal: Mexican numbers count as mobile"},
-	{"\"\\u0660\\u0661\\u0662\\u0663\\u0664\\u0665\\u0666\\u0667\\u0668\\u0669\"", "unassigned, counts as fixed, as above"}
-};
+static const Exception kind_exceptions[] =
+	{{"\"+7 710 009 9998\"", "fixed ranges are not in the data: unassigned numbers outside the mobile ranges count as fixed"},
+	 {"\"+52 222 123 4567\"", "the data mark shared ranges only where both patterns are equal: Mexican numbers count as mobile"},
+	 {"\"\\u0660\\u0661\\u0662\\u0663\\u0664\\u0665\\u0666\\u0667\\u0668\\u0669\"", "unassigned, counts as fixed, as above"}};
 
-static const Exception refused_by_design[] = {
-	{"\"1-800-FLOWERS\"", "letters are refused rather than guessed"}
-};
+static const Exception refused_by_design[] = {{"\"1-800-FLOWERS\"", "letters are refused rather than guessed"}};
 
 static bool
 is_exception(const Exception *list, size_t count, const char *input_json)
@@ -52,7 +49,7 @@ is_exception(const Exception *list, size_t count, const char *input_json)
 static bool
 formats_as(int64_t phone, const char *expected)
 {
-	char		text[SMSFLOW_PHONE_BUFSIZE];
+	char text[SMSFLOW_PHONE_BUFSIZE];
 
 	return smsflow_phone_format(phone, text) == strlen(expected) && strcmp(text, expected) == 0;
 }
@@ -84,7 +81,7 @@ has_kind(int64_t phone, const char *type)
 static void
 check_impossible(SmsflowPhoneError error, const char *possible, const char *e164, const char *row)
 {
-	int64_t		phone;
+	int64_t phone;
 
 	CHECK_ROW(error == (strcmp(possible, "TOO_LONG") == 0 ? PHONE_TOO_LONG : PHONE_TOO_SHORT), row);
 	if (smsflow_phone_parse(e164, strlen(e164), &phone) == PHONE_OK)
@@ -98,7 +95,7 @@ static void
 check_possible(int64_t phone, const Vectors *vectors, const char *row)
 {
 	const char *e164 = vectors_field(vectors, "e164");
-	int64_t		same = 0;
+	int64_t same = 0;
 
 	CHECK_ROW(formats_as(phone, e164), row);
 	CHECK_ROW(smsflow_phone_parse(e164, strlen(e164), &same) == PHONE_OK && same == phone, row);
@@ -111,13 +108,13 @@ check_possible(int64_t phone, const Vectors *vectors, const char *row)
 static void
 check_vector(const Vectors *vectors)
 {
-	char	   *input = vectors_field(vectors, "input_json");
+	char *input = vectors_field(vectors, "input_json");
 	const char *region = vectors_field(vectors, "default_region");
 	const char *e164 = vectors_field(vectors, "e164");
 	const char *possible = vectors_field(vectors, "possible");
-	char		row[200];
-	size_t		len;
-	int64_t		phone = 0;
+	char row[200];
+	size_t len;
+	int64_t phone = 0;
 	SmsflowPhoneError error;
 
 	snprintf(row, sizeof(row), "%s", input);
@@ -134,7 +131,7 @@ check_vector(const Vectors *vectors)
 static void
 test_vectors(const char *root)
 {
-	Vectors		vectors = vectors_open(root, "test/unit/data/vectors_e164.csv");
+	Vectors vectors = vectors_open(root, "test/unit/data/vectors_e164.csv");
 
 	while (vectors_row(&vectors))
 		check_vector(&vectors);
@@ -148,8 +145,8 @@ check_plan(const Vectors *vectors)
 {
 	const char *region = vectors_field(vectors, "region");
 	const char *example = vectors_field(vectors, "mobile_example");
-	char		international[40];
-	int64_t		phone = 0;
+	char international[40];
+	int64_t phone = 0;
 	SmsflowPhoneKind kind;
 
 	snprintf(international, sizeof(international), "+%s%s", vectors_field(vectors, "calling_code"), example);
@@ -168,7 +165,7 @@ check_plan(const Vectors *vectors)
 static void
 test_plans(const char *root)
 {
-	Vectors		vectors = vectors_open(root, "src/core/data/regions.csv");
+	Vectors vectors = vectors_open(root, "src/core/data/regions.csv");
 
 	while (vectors_row(&vectors))
 		if (vectors_field(&vectors, "mobile_example")[0] != '\0')
@@ -181,8 +178,8 @@ test_plans(const char *root)
 static bool
 has_zones(int64_t phone, const char *expected)
 {
-	char		joined[200] = "";
-	int			count;
+	char joined[200] = "";
+	int count;
 	const char *const *zones = smsflow_phone_time_zones(phone, &count);
 
 	for (int i = 0; i < count; i++)
@@ -196,15 +193,15 @@ has_zones(int64_t phone, const char *expected)
 static void
 test_areas(const char *root)
 {
-	Vectors		vectors = vectors_open(root, "src/core/data/nanp_tz.csv");
+	Vectors vectors = vectors_open(root, "src/core/data/nanp_tz.csv");
 
 	while (vectors_row(&vectors))
 	{
 		const char *area = vectors_field(&vectors, "npa");
 		const char *region = vectors_field(&vectors, "region");
-		int64_t		phone = 10000000000 + atoll(area) * 10000000 + 2345678;
+		int64_t phone = 10000000000 + atoll(area) * 10000000 + 2345678;
 		const char *state = smsflow_phone_state(phone);
-		char		country[3] = {region[0], region[1], '\0'};
+		char country[3] = {region[0], region[1], '\0'};
 
 		CHECK_ROW(has_region(phone, country), area);
 		CHECK_ROW(has_zones(phone, vectors_field(&vectors, "zones")), area);
@@ -227,12 +224,12 @@ test_round_trips(void)
 	for (int i = 0; i < ROUND_TRIPS; i++)
 	{
 		const char *code = codes[random_bits() % (sizeof(codes) / sizeof(codes[0]))];
-		int			count = 7 + (int) (random_bits() % 9);
-		char		plain[SMSFLOW_PHONE_BUFSIZE] = "+";
-		char		dressed[100];
-		int64_t		phone = 0;
-		int64_t		again = 0;
-		size_t		len;
+		int count = 7 + (int) (random_bits() % 9);
+		char plain[SMSFLOW_PHONE_BUFSIZE] = "+";
+		char dressed[100];
+		int64_t phone = 0;
+		int64_t again = 0;
+		size_t len;
 
 		strcat(plain, code);
 		for (int at = (int) strlen(code) + 1; at <= count; at++)
@@ -258,52 +255,52 @@ typedef struct Case
 } Case;
 
 /* The type's input: region "-" marks smsflow_phone_parse(). */
-static const Case cases[] = {
-	{"+14155552671", "-", PHONE_OK, "+14155552671"},
-	{"  +1 (415) 555-2671 ", "-", PHONE_OK, "+14155552671"},
-	{"+44 (0)7400 123456", "-", PHONE_OK, "+447400123456"},
-	{"+39 (0)6 6981 2345", "-", PHONE_OK, "+390669812345"},
-	{"+521", "-", PHONE_TOO_SHORT, ""},
-	{"", "-", PHONE_EMPTY, ""},
-	{" - ", "-", PHONE_EMPTY, ""},
-	{"+", "-", PHONE_EMPTY, ""},
-	{"14155552671", "-", PHONE_NO_COUNTRY, ""},
-	{"+04155552671", "-", PHONE_UNKNOWN_COUNTRY, ""},
-	{"+0", "-", PHONE_UNKNOWN_COUNTRY, ""},
-	{"+999123456789", "-", PHONE_UNKNOWN_COUNTRY, ""},
-	{"+1234567890123456", "-", PHONE_TOO_LONG, ""},
-	{"+11111111111111111111111111111111111111111", "-", PHONE_TOO_LONG, ""},
-	{"+1415555CALL", "-", PHONE_HAS_LETTERS, ""},
-	{"+1415+5552671", "-", PHONE_BAD_CHARACTER, ""},
-	{"++14155552671", "-", PHONE_BAD_CHARACTER, ""},
-	{"+1415555_2671", "-", PHONE_BAD_CHARACTER, ""},
-	{"+1415555\xC3", "-", PHONE_BAD_CHARACTER, ""},
-	{"+1415555\xE9", "-", PHONE_BAD_CHARACTER, ""},
-	{"+14155552671 ext. 89", "-", PHONE_HAS_LETTERS, ""},
-	{"4155552671", NULL, PHONE_NO_COUNTRY, ""},
-	{"4155552671", "XX", PHONE_UNKNOWN_REGION, ""},
-	{"4155552671", "", PHONE_UNKNOWN_REGION, ""},
-	{"4155552671", "USA", PHONE_UNKNOWN_REGION, ""},
-	{"4155552671", "us", PHONE_OK, "+14155552671"},
-	{"447400123456", "GB", PHONE_OK, "+447400123456"},
-	{"0044 (0)7400 123456", "FR", PHONE_OK, "+447400123456"},
-	{"00 0612345678", "FR", PHONE_TOO_LONG, ""},
-	{"00 999 123456", "FR", PHONE_UNKNOWN_COUNTRY, ""},
-	{"0015 1 415 555 2671", "BR", PHONE_OK, "+14155552671"},
-	{"(415) 555-2671 x89", "US", PHONE_OK, "+14155552671"},
-	{"415-555-2671 #5", "US", PHONE_OK, "+14155552671"},
-	{"415-555-2671 extra", "US", PHONE_HAS_LETTERS, ""},
-	{"tel:4155552671;ext=5", "US", PHONE_OK, "+14155552671"},
-	{"tel:", "US", PHONE_EMPTY, ""},
-	{"4641234", "AG", PHONE_OK, "+12684641234"},
-	{"8 029 491 1911", "BY", PHONE_OK, "+375294911911"},
-	{"06 20 123 4567", "HU", PHONE_OK, "+36201234567"},
-	{"0 15 11 96123-4567", "BR", PHONE_OK, "+5511961234567"},
-	{"02 9491 1911 234", "AU", PHONE_OK, "+61294911911234"},
-	{"+49 1101", NULL, PHONE_TOO_SHORT, ""},
-	{"123456789012345678", "ID", PHONE_TOO_LONG, ""},
-	{"12345678901234567", "ID", PHONE_TOO_LONG, ""}
-};
+static const Case cases[] = {{"+14155552671", "-", PHONE_OK, "+14155552671"},
+							 {"  +1 (415) 555-2671 ", "-", PHONE_OK, "+14155552671"},
+							 {"+44 (0)7400 123456", "-", PHONE_OK, "+447400123456"},
+							 {"+39 (0)6 6981 2345", "-", PHONE_OK, "+390669812345"},
+							 {"+521", "-", PHONE_TOO_SHORT, ""},
+							 {"", "-", PHONE_EMPTY, ""},
+							 {" - ", "-", PHONE_EMPTY, ""},
+							 {"+", "-", PHONE_EMPTY, ""},
+							 {"14155552671", "-", PHONE_NO_COUNTRY, ""},
+							 {"+04155552671", "-", PHONE_UNKNOWN_COUNTRY, ""},
+							 {"+0", "-", PHONE_UNKNOWN_COUNTRY, ""},
+							 {"+999123456789", "-", PHONE_UNKNOWN_COUNTRY, ""},
+							 {"+1234567890123456", "-", PHONE_TOO_LONG, ""},
+							 {"+11111111111111111111111111111111111111111", "-", PHONE_TOO_LONG, ""},
+							 {"+1415555CALL", "-", PHONE_HAS_LETTERS, ""},
+							 {"+1415+5552671", "-", PHONE_BAD_CHARACTER, ""},
+							 {"++14155552671", "-", PHONE_BAD_CHARACTER, ""},
+							 {"+1415555_2671", "-", PHONE_BAD_CHARACTER, ""},
+							 {"+1415555\xC3", "-", PHONE_BAD_CHARACTER, ""},
+							 {"+1415555\xE9", "-", PHONE_BAD_CHARACTER, ""},
+							 {"+14155552671 ext. 89", "-", PHONE_HAS_LETTERS, ""},
+							 {"4155552671", NULL, PHONE_NO_COUNTRY, ""},
+							 {"4155552671", "XX", PHONE_UNKNOWN_REGION, ""},
+							 {"4155552671", "", PHONE_UNKNOWN_REGION, ""},
+							 {"4155552671", "USA", PHONE_UNKNOWN_REGION, ""},
+							 {"4155552671", "us", PHONE_OK, "+14155552671"},
+							 {"447400123456", "GB", PHONE_OK, "+447400123456"},
+							 {"0044 (0)7400 123456", "FR", PHONE_OK, "+447400123456"},
+							 {"00 0612345678", "FR", PHONE_TOO_LONG, ""},
+							 {"00 999 123456", "FR", PHONE_UNKNOWN_COUNTRY, ""},
+							 {"0015 1 415 555 2671", "BR", PHONE_OK, "+14155552671"},
+							 {"(415) 555-2671 x89", "US", PHONE_OK, "+14155552671"},
+							 {"415-555-2671 #5", "US", PHONE_OK, "+14155552671"},
+							 {"415-555-2671 extra", "US", PHONE_HAS_LETTERS, ""},
+							 {"tel:4155552671;ext=5", "US", PHONE_OK, "+14155552671"},
+							 {"tel:", "US", PHONE_EMPTY, ""},
+							 {"4641234", "AG", PHONE_OK, "+12684641234"},
+							 {"8 029 491 1911", "BY", PHONE_OK, "+375294911911"},
+							 {"06 20 123 4567", "HU", PHONE_OK, "+36201234567"},
+							 {"0 15 11 96123-4567", "BR", PHONE_OK, "+5511961234567"},
+							 {"02 9491 1911 234", "AU", PHONE_OK, "+61294911911234"},
+							 {"+49 1101", NULL, PHONE_TOO_SHORT, ""},
+							 {"604 555 0199", "CA", PHONE_OK, "+16045550199"},
+							 {"555 0199", "CA", PHONE_TOO_SHORT, ""},
+							 {"123456789012345678", "ID", PHONE_TOO_LONG, ""},
+							 {"12345678901234567", "ID", PHONE_TOO_LONG, ""}};
 
 static void
 test_cases(void)
@@ -311,7 +308,7 @@ test_cases(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		const Case *c = &cases[i];
-		int64_t		phone = 0;
+		int64_t phone = 0;
 		SmsflowPhoneError error;
 
 		if (c->region != NULL && strcmp(c->region, "-") == 0)
@@ -326,7 +323,7 @@ test_cases(void)
 static void
 test_whole_text_is_read(void)
 {
-	int64_t		phone;
+	int64_t phone;
 
 	CHECK_EQ(smsflow_phone_parse("+14155552671\0", 13, &phone), PHONE_BAD_CHARACTER);
 	CHECK_EQ(smsflow_phone_parse_national("4155552671\0", 11, "US", &phone), PHONE_BAD_CHARACTER);
@@ -337,7 +334,7 @@ test_whole_text_is_read(void)
 static void
 check_mask(int64_t phone, const char *expected)
 {
-	char		text[SMSFLOW_PHONE_BUFSIZE];
+	char text[SMSFLOW_PHONE_BUFSIZE];
 
 	CHECK_ROW(smsflow_phone_mask(phone, text) == strlen(expected) && strcmp(text, expected) == 0, expected);
 }
@@ -345,11 +342,9 @@ check_mask(int64_t phone, const char *expected)
 static void
 test_values(void)
 {
-	static const int64_t invalid[] = {
-		0, -1, INT64_MIN, INT64_MAX, 999, 123456, INT64_C(1000000000000000), INT64_C(999123456789)
-	};
-	char		text[SMSFLOW_PHONE_BUFSIZE];
-	int			count;
+	static const int64_t invalid[] = {0, -1, INT64_MIN, INT64_MAX, 999, 123456, INT64_C(1000000000000000), INT64_C(999123456789)};
+	char text[SMSFLOW_PHONE_BUFSIZE];
+	int count;
 
 	check_mask(INT64_C(14155552671), "+1415*****71");
 	check_mask(INT64_C(1234567), "+1****67");
@@ -388,7 +383,7 @@ static int
 prefix_of(const char *pattern, const char *digits, int *start, int *end)
 {
 	SmsflowCapture capture = {-2, -2};
-	int			length = smsflow_pattern_prefix(pattern, digits, (int) strlen(digits), &capture);
+	int length = smsflow_pattern_prefix(pattern, digits, (int) strlen(digits), &capture);
 
 	*start = capture.start;
 	*end = capture.end;
@@ -398,8 +393,8 @@ prefix_of(const char *pattern, const char *digits, int *start, int *end)
 static void
 test_patterns(void)
 {
-	int			start;
-	int			end;
+	int start;
+	int end;
 
 	CHECK(smsflow_pattern_matches("1[2-4]\\d{2,3}|(?:5|66)7?", "1234", 4));
 	CHECK(smsflow_pattern_matches("1[2-4]\\d{2,3}|(?:5|66)7?", "12345", 5));

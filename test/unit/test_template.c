@@ -9,8 +9,8 @@
 
 typedef struct Output
 {
-	char		text[256];
-	size_t		len;
+	char text[256];
+	size_t len;
 } Output;
 
 static const struct
@@ -25,7 +25,9 @@ static const struct
 	{"blank", " \t\x01"},
 	{"null", NULL},
 	{"evil", "{{name}} }} {{"},
-	{"controls", "a\x01\tb\r\nc\x7f\xc2\x85" "d\xc2\xa0" "e"},
+	{"controls", "a\x01\tb\r\nc\x7f\xc2\x85"
+				 "d\xc2\xa0"
+				 "e"},
 	{"cut", "x\xc2"},
 	{"9-_a", "odd"},
 };
@@ -50,7 +52,7 @@ lookup(void *ctx, const char *path, size_t pathlen, const char **value, size_t *
 static void
 append(void *ctx, const char *text, size_t len)
 {
-	Output	   *out = ctx;
+	Output *out = ctx;
 
 	CHECK(len > 0);
 	CHECK(out->len + len < sizeof(out->text));
@@ -62,10 +64,10 @@ append(void *ctx, const char *text, size_t len)
 static void
 check_renders(const char *template, const char *expected)
 {
-	Output		out = {{0}, 0};
+	Output out = {{0}, 0};
 	SmsflowTemplateError err;
-	bool		checked = smsflow_template_check(template, strlen(template), &err);
-	bool		rendered = smsflow_template_render(template, strlen(template), lookup, NULL, append, &out, &err);
+	bool checked = smsflow_template_check(template, strlen(template), &err);
+	bool rendered = smsflow_template_render(template, strlen(template), lookup, NULL, append, &out, &err);
 
 	if (!checked || !rendered || strcmp(out.text, expected) != 0)
 		printf("template \"%s\" gave \"%s\", code %d\n", template, out.text, (int) err.code);
@@ -78,7 +80,7 @@ check_renders(const char *template, const char *expected)
 static void
 check_refused(const char *template, SmsflowTemplateCode code, size_t offset, size_t length)
 {
-	Output		out = {{0}, 0};
+	Output out = {{0}, 0};
 	SmsflowTemplateError err;
 
 	CHECK(!smsflow_template_check(template, strlen(template), &err));
@@ -94,7 +96,7 @@ check_refused(const char *template, SmsflowTemplateCode code, size_t offset, siz
 static void
 check_missing(const char *template, size_t offset, size_t length)
 {
-	Output		out = {{0}, 0};
+	Output out = {{0}, 0};
 	SmsflowTemplateError err;
 
 	CHECK(smsflow_template_check(template, strlen(template), &err));
@@ -137,7 +139,9 @@ static void
 test_values_are_text(void)
 {
 	check_renders("{{evil}}", "{{name}} }} {{");
-	check_renders("{{controls}}", "ab\nc" "d\xc2\xa0" "e");
+	check_renders("{{controls}}", "ab\nc"
+								  "d\xc2\xa0"
+								  "e");
 	check_renders("{{cut}}", "x\xc2");
 }
 

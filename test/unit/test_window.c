@@ -8,12 +8,21 @@
 
 #include <string.h>
 
-enum { SUN, MON, TUE, WED, THU, FRI, SAT };
+enum
+{
+	SUN,
+	MON,
+	TUE,
+	WED,
+	THU,
+	FRI,
+	SAT
+};
 
 static SmsflowWindowError
 add(SmsflowWindow *window, const char *text)
 {
-	bool		except;
+	bool except;
 
 	return smsflow_window_add(window, text, strlen(text), &except);
 }
@@ -98,12 +107,18 @@ test_refused(void)
 	{
 		const char *text;
 		SmsflowWindowError error;
-	}			cases[] = {
-		{"", SMSFLOW_WINDOW_BAD_DAYS}, {"mon 08:00-20:00", SMSFLOW_WINDOW_BAD_DAYS}, {"Mon- 08:00-20:00", SMSFLOW_WINDOW_BAD_DAYS},
-		{"Mon08:00-20:00", SMSFLOW_WINDOW_BAD_SYNTAX}, {"Mon 8:00-20:00", SMSFLOW_WINDOW_BAD_TIME},
-		{"Mon 08:00-24:01", SMSFLOW_WINDOW_BAD_TIME}, {"Mon 08:60-20:00", SMSFLOW_WINDOW_BAD_TIME},
-		{"Mon 20:00-08:00", SMSFLOW_WINDOW_ENDS_BEFORE}, {"Mon 08:00-08:00", SMSFLOW_WINDOW_ENDS_BEFORE},
-		{"Mon 08:00-20:00 ", SMSFLOW_WINDOW_BAD_SYNTAX}, {"Mon 08:00-20:00 except", SMSFLOW_WINDOW_BAD_SYNTAX},
+	} cases[] = {
+		{"", SMSFLOW_WINDOW_BAD_DAYS},
+		{"mon 08:00-20:00", SMSFLOW_WINDOW_BAD_DAYS},
+		{"Mon- 08:00-20:00", SMSFLOW_WINDOW_BAD_DAYS},
+		{"Mon08:00-20:00", SMSFLOW_WINDOW_BAD_SYNTAX},
+		{"Mon 8:00-20:00", SMSFLOW_WINDOW_BAD_TIME},
+		{"Mon 08:00-24:01", SMSFLOW_WINDOW_BAD_TIME},
+		{"Mon 08:60-20:00", SMSFLOW_WINDOW_BAD_TIME},
+		{"Mon 20:00-08:00", SMSFLOW_WINDOW_ENDS_BEFORE},
+		{"Mon 08:00-08:00", SMSFLOW_WINDOW_ENDS_BEFORE},
+		{"Mon 08:00-20:00 ", SMSFLOW_WINDOW_BAD_SYNTAX},
+		{"Mon 08:00-20:00 except", SMSFLOW_WINDOW_BAD_SYNTAX},
 	};
 	SmsflowWindow window;
 	SmsflowWindow before;
@@ -119,7 +134,7 @@ static void
 test_except_holidays(void)
 {
 	SmsflowWindow window;
-	bool		except = false;
+	bool except = false;
 
 	smsflow_window_close(&window);
 	CHECK_EQ(smsflow_window_add(&window, "Mon 08:00-20:00 except holidays", 31, &except), SMSFLOW_WINDOW_OK);
@@ -133,8 +148,8 @@ test_except_holidays(void)
 static bool
 is_open(const SmsflowWindow *window, int weekday, int minute, uint32_t closed_days)
 {
-	int			day = minute / SMSFLOW_DAY_MINUTES;
-	int			of_day = minute % SMSFLOW_DAY_MINUTES;
+	int day = minute / SMSFLOW_DAY_MINUTES;
+	int of_day = minute % SMSFLOW_DAY_MINUTES;
 
 	return !(closed_days >> day & 1) && (window->open[(weekday + day) % 7][of_day / 64] >> (of_day % 64) & 1);
 }
@@ -152,14 +167,15 @@ static void
 test_slow_search(void)
 {
 	SmsflowWindow window = window_of("Mon-Thu 07:03-12:59", "Sat 23:58-24:00");
-	uint32_t	masks[] = {0, 1, 6, 0x55555555, UINT32_MAX};
+	uint32_t masks[] = {0, 1, 6, 0x55555555, UINT32_MAX};
 
 	for (int weekday = 0; weekday < 7; weekday++)
 		for (int minute = 0; minute < SMSFLOW_DAY_MINUTES; minute += 61)
 			for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++)
 			{
 				CHECK_EQ(smsflow_window_wait(&window, weekday, minute, masks[i]), slow(&window, weekday, minute, masks[i], true));
-				CHECK_EQ(smsflow_window_left(&window, weekday, minute, masks[i]), slow(&window, weekday, minute, masks[i], false));
+				CHECK_EQ(smsflow_window_left(&window, weekday, minute, masks[i]),
+						 slow(&window, weekday, minute, masks[i], false));
 			}
 }
 
@@ -183,9 +199,9 @@ test_holidays(void)
 	CHECK(!on("2026-07-14", 2027, 7, 14));
 	CHECK(on("07-04", 2026, 7, 4));
 	CHECK(!on("07-04", 2026, 7, 3));
-	CHECK(on("07-04 observed", 2026, 7, 3));	/* a Saturday */
-	CHECK(on("07-04 observed", 2027, 7, 5));	/* a Sunday */
-	CHECK(on("01-01 observed", 2027, 12, 31));	/* New Year 2028 is a Saturday */
+	CHECK(on("07-04 observed", 2026, 7, 3));   /* a Saturday */
+	CHECK(on("07-04 observed", 2027, 7, 5));   /* a Sunday */
+	CHECK(on("01-01 observed", 2027, 12, 31)); /* New Year 2028 is a Saturday */
 	CHECK(on("Nov Thu 4", 2026, 11, 26));
 	CHECK(!on("Nov Thu 4", 2026, 11, 19));
 	CHECK(on("Nov Thu 4 +1", 2026, 11, 27));
@@ -200,9 +216,8 @@ test_holidays(void)
 static void
 test_bad_holidays(void)
 {
-	static const char *const bad[] = {
-		"", "13-01", "02-30", "7-4", "2026-7-4", "07-04 obs", "Nov Thu", "Nov Thu 0", "Nov Thu 6", "Nov Thu 4 ", "thu", "easter2", "easter-", "easter-2 "
-	};
+	static const char *const bad[] = {"",          "13-01",     "02-30",      "7-4", "2026-7-4", "07-04 obs", "Nov Thu",
+									  "Nov Thu 0", "Nov Thu 6", "Nov Thu 4 ", "thu", "easter2",  "easter-",   "easter-2 "};
 	SmsflowHoliday holiday;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-static int	unit_passed;
-static int	unit_failed;
+static int unit_passed;
+static int unit_failed;
 
 static inline bool
 unit_check(bool ok, const char *file, int line, const char *text)
@@ -45,7 +45,7 @@ unit_report(void)
 #define CHECK(condition) ((void) unit_check((condition), __FILE__, __LINE__, #condition))
 
 /* CHECK_EQ compares two integers, the actual one first. */
-#define CHECK_EQ(actual, expected) \
+#define CHECK_EQ(actual, expected)                                                                                               \
 	unit_check_eq((int64_t) (actual), (int64_t) (expected), __FILE__, __LINE__, #actual " == " #expected)
 
 #endif /* SMSFLOW_UNIT_H */

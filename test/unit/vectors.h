@@ -19,22 +19,22 @@
 
 typedef struct Vectors
 {
-	char	   *data;
-	char	   *next;
-	char	   *names[VECTORS_MAX_COLUMNS];
-	char	   *fields[VECTORS_MAX_COLUMNS];
-	int			column_count;
-	int			row_count;
+	char *data;
+	char *next;
+	char *names[VECTORS_MAX_COLUMNS];
+	char *fields[VECTORS_MAX_COLUMNS];
+	int column_count;
+	int row_count;
 } Vectors;
 
 /* Splits the field at *from, ends it with NUL, and moves *from behind it.  Returns whether another field follows in the row. */
 static inline bool
 vectors_split_field(char **from, char **field)
 {
-	char	   *p = *from;
-	char	   *out = p;
-	bool		quoted = false;
-	bool		more;
+	char *p = *from;
+	char *out = p;
+	bool quoted = false;
+	bool more;
 
 	*field = p;
 	for (; *p != '\0' && (quoted || (*p != ',' && *p != '\n')); p++)
@@ -58,7 +58,7 @@ vectors_split_field(char **from, char **field)
 static inline bool
 vectors_next(Vectors *vectors, char **fields)
 {
-	int			count = 0;
+	int count = 0;
 
 	if (*vectors->next == '\0')
 		return false;
@@ -73,10 +73,10 @@ vectors_next(Vectors *vectors, char **fields)
 static inline Vectors
 vectors_open(const char *root, const char *path)
 {
-	Vectors		vectors = {.row_count = -1};
-	char		name[1024];
-	FILE	   *file;
-	size_t		size;
+	Vectors vectors = {.row_count = -1};
+	char name[1024];
+	FILE *file;
+	size_t size;
 
 	snprintf(name, sizeof(name), "%s/%s", root, path);
 	file = fopen(name, "rb");
@@ -154,7 +154,7 @@ vectors_put_utf8(unsigned long c, char *out)
 static inline unsigned long
 vectors_read_hex(const char **from)
 {
-	char		hex[5] = {0};
+	char hex[5] = {0};
 
 	memcpy(hex, *from, 4);
 	*from += 4;
@@ -168,7 +168,7 @@ vectors_decode_json(char *json)
 	static const char letters[] = "bfnrt";
 	static const char values[] = "\b\f\n\r\t";
 	const char *p = json + 1;
-	size_t		length = 0;
+	size_t length = 0;
 
 	while (*p != '"' && *p != '\0')
 	{

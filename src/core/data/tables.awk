@@ -10,7 +10,7 @@
 #	gsm_septets        gsm7.csv                 septets, indexed by code point
 #	gsm_lookalikes     smart_map.csv            Lookalike, ascending
 #	fold_letters       fold.csv                 FoldedLetter, ascending
-#	keywords           fold.csv keywords.csv    Keyword, folded
+#	keywords           fold.csv keywords.csv    Keyword, folded, ascending
 
 function fail(message)
 {
@@ -171,10 +171,17 @@ function keyword(	text)
 		fail("unknown action " f[3])
 	text = fold(f[2])
 	if (!(text in keyword_action))
-		printf "{%s, %d, %s},\n", quote(text), length(text), action[f[3]]
+		insert_keyword(text)
 	else if (keyword_action[text] != f[3])
 		fail("keyword " f[2] " has two actions")
 	keyword_action[text] = f[3]
+}
+
+function insert_keyword(text,	i)
+{
+	for (i = keyword_count++; i > 0 && keyword_text[i] > text; i--)
+		keyword_text[i + 1] = keyword_text[i]
+	keyword_text[i + 1] = text
 }
 
 BEGIN {
@@ -218,4 +225,8 @@ END {
 		for (code = 0; code < 65536; code++)
 			if (code in row)
 				printf "{0x%04X, %s},\n", code, row[code]
+	for (i = 1; i <= keyword_count; i++) {
+		text = keyword_text[i]
+		printf "{%s, %d, %s},\n", quote(text), length(text), action[keyword_action[text]]
+	}
 }
