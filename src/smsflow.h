@@ -49,6 +49,7 @@ extern void smsflow_note_enqueued(int32 queue_id);
 extern void smsflow_note_event(void);
 extern void smsflow_note_callback(void);
 extern void smsflow_note_config(void);
+extern void smsflow_note_rules(void);
 extern void smsflow_note_revocation(SmsflowRevocationKind kind, int64 id);
 
 /* True when the library was preloaded, so that shared memory exists. */

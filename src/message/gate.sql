@@ -108,6 +108,7 @@ CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamp
 		WHEN 'cart_limit' THEN 'this cart has had its one reminder'
 		WHEN 'zone_unknown' THEN 'nobody knows the recipient''s time zone'
 		WHEN 'no_common_hours' THEN 'the places where the recipient may be have no hour in common'
+		WHEN 'rules_changed' THEN 'other rules hold now: the gate is asked again'
 		WHEN 'budget_exhausted' THEN 'the budget of the campaign is used up'
 		WHEN 'no_consent' THEN 'the recipient never agreed'
 		WHEN 'opted_out' THEN 'the recipient opted out'
@@ -131,7 +132,7 @@ REVOKE ALL ON FUNCTION smsflow.quiet_at(smsflow.phone, smsflow.consent, smsflow.
 
 CREATE OR REPLACE FUNCTION smsflow.policy_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_policy_changed';
-COMMENT ON FUNCTION smsflow.policy_changed() IS 'Makes every session forget the rules it has in memory';
+COMMENT ON FUNCTION smsflow.policy_changed() IS 'Makes every session forget the rules it has in memory, and the worker ask again for what is held';
 REVOKE ALL ON FUNCTION smsflow.policy_changed() FROM PUBLIC;
 CREATE TRIGGER policy_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON smsflow.policy_rule
 	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.policy_changed();

@@ -32,6 +32,13 @@ CREATE OR REPLACE FUNCTION smsflow.config_changed() RETURNS trigger
 COMMENT ON FUNCTION smsflow.config_changed() IS 'Statement trigger of the tables the worker keeps in memory';
 REVOKE ALL ON FUNCTION smsflow.config_changed() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.rules_changed() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_rules_changed';
+COMMENT ON FUNCTION smsflow.rules_changed() IS 'Statement trigger of tables by which the gate decides: the worker asks again for what is held';
+REVOKE ALL ON FUNCTION smsflow.rules_changed() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER rules_changed AFTER INSERT OR UPDATE ON smsflow.sender
+	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.rules_changed();
+
 -- Policy. --------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION smsflow.lane_of(purpose smsflow.purpose) RETURNS smallint
@@ -125,6 +132,29 @@ COMMENT ON COLUMN smsflow.gated.subject IS 'What caps on the same subject count 
 COMMENT ON COLUMN smsflow.gated.ref IS 'Cart it is about';
 COMMENT ON COLUMN smsflow.gated.sender_id IS 'Sender it would leave from; NULL: there is none';
 COMMENT ON COLUMN smsflow.gated.open_until IS 'Until when it may leave; NULL: no window closes';
+
+-- A new timer, and not an earlier old one: of the timers of a message the newest counts.
+CREATE OR REPLACE FUNCTION smsflow.wake_held(queue_id integer, after_due timestamptz, after_timer bigint, not_before timestamptz, slice integer,
+		OUT seen integer, OUT woken integer, OUT last_due timestamptz, OUT last_timer bigint)
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	WITH seen AS MATERIALIZED (
+		SELECT t.message_id, t.due_at, t.timer_id, t.attempt, t.reason FROM smsflow.timer t
+		WHERE t.queue_id = wake_held.queue_id AND t.due_at >= wake_held.after_due AND (t.due_at, t.timer_id) > (wake_held.after_due, wake_held.after_timer)
+		ORDER BY t.queue_id, t.due_at, t.timer_id LIMIT wake_held.slice),
+	sooner AS MATERIALIZED (
+		SELECT s.message_id, s.attempt, greatest(wake_held.not_before, g.retry_at) AS due_at FROM seen s JOIN smsflow.gated g USING (message_id)
+		WHERE s.reason IN ('quiet_hours', 'frequency_cap', 'subject_cap', 'sender_unregistered', 'suppression_key_missing')
+			AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = s.message_id AND n.timer_id > s.timer_id)
+			AND (g.reason IS NULL OR g.retry_at < s.due_at)
+		ORDER BY s.due_at, s.timer_id),
+	woken AS (
+		INSERT INTO smsflow.timer (message_id, due_at, queue_id, attempt, reason)
+		SELECT w.message_id, w.due_at, wake_held.queue_id, w.attempt, 'rules_changed' FROM sooner w RETURNING 1)
+	SELECT (SELECT count(*) FROM seen)::integer, (SELECT count(*) FROM woken)::integer, s.due_at, s.timer_id
+	FROM (SELECT 1) one LEFT JOIN LATERAL (SELECT x.due_at, x.timer_id FROM seen x ORDER BY x.due_at DESC, x.timer_id DESC LIMIT 1) s ON true
+$$;
+COMMENT ON FUNCTION smsflow.wake_held(integer, timestamptz, bigint, timestamptz, integer) IS 'Worker: reads at most slice timers of a queue past (after_due, after_timer) and appends one that is due at not_before, or when the gate says, for each held message that may go earlier than it was told. Returns timers read and appended, and the last one read';
+REVOKE ALL ON FUNCTION smsflow.wake_held(integer, timestamptz, bigint, timestamptz, integer) FROM PUBLIC;
 
 -- Status. --------------------------------------------------------------------
 

@@ -420,5 +420,6 @@ smsflow_policy_changed(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	CacheInvalidateRelcache(trigger->tg_relation);
+	smsflow_note_rules();
 	return PointerGetDatum(NULL);
 }

@@ -65,6 +65,7 @@ static TimestampTz enrollments_due = DT_NOBEGIN;
 static TimestampTz campaigns_due = DT_NOBEGIN;
 static TimestampTz fold_due = DT_NOEND;
 static TimestampTz retry_at = DT_NOEND;
+static bool rechecking = true;
 
 /* ---- reading a log ---- */
 
@@ -361,6 +362,18 @@ chores_forget(void)
 {
 	events.loaded = callbacks.loaded = false;
 	enrollments_due = campaigns_due = DT_NOBEGIN;
+	recheck_begin();
+	rechecking = true;
+}
+
+/* What fails is tried again after a pause, and not in between. */
+static void
+recheck(TimestampTz now)
+{
+	rechecking = recheck_run();
+	if (!rechecking)
+		retry_at = Min(retry_at, now + CHORE_PAUSE);
+	rechecking &= recheck_unfinished();
 }
 
 void
@@ -395,6 +408,10 @@ chores_run(uint32 news, bool sweep)
 		campaigns_due = DT_NOEND;
 		attempt(advance_step, &campaigns, now);
 	}
+	if (news & SMSFLOW_NEWS_RULES)
+		recheck_begin();
+	if ((rechecking || retry || (news & SMSFLOW_NEWS_RULES)) && recheck_unfinished())
+		recheck(now);
 	if (fold_due <= now || sweep)
 	{
 		fold_due = DT_NOEND;
@@ -416,5 +433,5 @@ chores_due(void)
 {
 	TimestampTz due = Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at));
 
-	return events.pending || callbacks.pending ? DT_NOBEGIN : due;
+	return events.pending || callbacks.pending || rechecking ? DT_NOBEGIN : due;
 }

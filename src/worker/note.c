@@ -137,6 +137,13 @@ smsflow_note_config(void)
 }
 
 void
+smsflow_note_rules(void)
+{
+	pending.news |= SMSFLOW_NEWS_RULES;
+	note();
+}
+
+void
 smsflow_note_revocation(SmsflowRevocationKind kind, int64 id)
 {
 	if (pending.revocations == lengthof(pending.revocation))
@@ -192,6 +199,15 @@ Datum
 smsflow_config_changed(PG_FUNCTION_ARGS)
 {
 	smsflow_note_config();
+	return PointerGetDatum(NULL);
+}
+
+/* Statement trigger of tables by which the gate decides. */
+PG_FUNCTION_INFO_V1(smsflow_rules_changed);
+Datum
+smsflow_rules_changed(PG_FUNCTION_ARGS)
+{
+	smsflow_note_rules();
 	return PointerGetDatum(NULL);
 }
 

@@ -28,6 +28,7 @@
 #define SMSFLOW_NEWS_EVENTS 1u
 #define SMSFLOW_NEWS_CALLBACKS 2u
 #define SMSFLOW_NEWS_CONFIG 4u
+#define SMSFLOW_NEWS_RULES 8u
 
 typedef struct SmsflowDirty
 {

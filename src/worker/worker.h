@@ -354,6 +354,13 @@ extern void chores_run(uint32 news, bool sweep);
 /* The tables are other ones now: what chores remember of them is void. */
 extern void chores_forget(void);
 
+/* Held messages are asked for again, from the first on (recheck.c). */
+extern void recheck_begin(void);
+extern bool recheck_unfinished(void);
+
+/* A slice of them in a transaction of its own; false when it failed. */
+extern bool recheck_run(void);
+
 /* Counters have changed: fold them within a second. */
 extern void chores_fold_soon(void);
 

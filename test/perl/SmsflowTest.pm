@@ -128,7 +128,7 @@ sub write_secret
 }
 
 # A gateway of this name with one sender, which is the only one of a pool of the same name. The gateway is called under
-# the path /<name>. Options: profile, url, gateway (its options, JSON), secret, rate, burst.
+# the path /<name>. Options: profile, url, gateway and sender (their options, JSON), secret, rate, burst.
 sub add_route
 {
 	my ($name, $server, %option) = @_;
@@ -137,9 +137,9 @@ sub add_route
 
 	write_secret($name, $option{secret} // "secret of $name");
 	sql(sprintf(q{SELECT smsflow.add_gateway('%s', '%s', '%s/%s', '%s');
-			SELECT smsflow.add_sender('%s', '%s', rate => %s, burst => %d, pool => '%s')},
+			SELECT smsflow.add_sender('%s', '%s', rate => %s, burst => %d, pool => '%s', options => '%s')},
 		$name, $option{profile} // 'generic_json', $url, $name, $option{gateway} // '{}',
-		$address, $name, $option{rate} // 500, $option{burst} // 100, $name));
+		$address, $name, $option{rate} // 500, $option{burst} // 100, $name, $option{sender} // '{}'));
 	return $address;
 }
 

@@ -12,7 +12,6 @@ my $gateway = SmsflowGateway->start;
 
 start_server('gate', {});
 create_shop(5);
-add_route('main', $gateway);
 
 sub reason_of { my ($id) = @_; return sql("SELECT reason FROM smsflow.message WHERE message_id = $id"); }
 
@@ -43,13 +42,50 @@ sub test_quiet_hours
 	is(reason_of($late), 'quiet_hours', '... for the same reason');
 	is(wire_of('an offer at night') + wire_of('an offer of today'), 0, 'neither was on the wire');
 
-	# The timer stands at the opening. One that is due now, which a new worker finds, asks the gate again.
-	sql("SELECT smsflow.suspend_rule('window');
-		INSERT INTO smsflow.timer (message_id, due_at, queue_id, attempt, reason)
-		SELECT message_id, now(), queue_id, 1, 'quiet_hours' FROM smsflow.outbox WHERE message_id = $waits");
+	# The timer stands at the opening, but the rule is gone before.
+	sql("SELECT smsflow.suspend_rule('window')");
+	wait_status($waits, 'accepted', 'it leaves when the rules allow it earlier');
+	like(sql("SELECT string_agg(detail, ' ') FROM smsflow.explain($waits)"), qr/rules_changed: other rules/, '... and says why');
+
+	# When its first timer comes, the message is not taken once more.
+	sql("UPDATE smsflow.timer SET due_at = now() WHERE message_id = $waits AND reason = 'quiet_hours'");
 	$SmsflowTest::node->restart;
-	wait_status($waits, 'accepted', 'it leaves when the gate says so');
+	ok(wait_sql('the old timer is passed over', "SELECT max(c.to_timer_id) >= t.timer_id FROM smsflow.timer t JOIN smsflow.claim c USING (queue_id)
+		WHERE t.message_id = $waits AND t.reason = 'quiet_hours' AND c.to_due >= t.due_at GROUP BY t.timer_id"), 'an older timer is passed over');
+	wait_status(send_sms('main', 'after the old timer', 'promotional'), 'accepted', '... and the queue goes on');
 	is(wire_of('an offer at night'), 1, '... once');
+}
+
+# Messages from before there was a sender are decided for the sender they get.
+sub test_no_sender
+{
+	my $here = sql("SELECT smsflow.send('" . phone(4) . "', 'before any sender', 'transactional')");
+	my $abroad = sql("SELECT smsflow.subscribe('+447400123450', '{transactional}') > 0;
+		SELECT smsflow.send('+447400123450', 'before any sender, abroad', 'transactional')");
+
+	$abroad =~ s/.*\n//s;
+	is(status_of($here), 'queued', 'without a sender a message waits');
+	add_route('main', $gateway, sender => '{"countries": ["US"]}');
+	wait_status($here, 'accepted', 'it leaves from the first sender there is');
+	wait_sql('the other is decided', "SELECT status IN ('accepted', 'suppressed') FROM smsflow.message WHERE message_id = $abroad");
+	is(reason_of($abroad), 'country_not_allowed', 'not to a country that this sender may not write to');
+	is(wire_of('before any sender, abroad'), 0, '... and not on the wire');
+	sql("UPDATE smsflow.sender SET options = '{}'");
+}
+
+# Held, not failed, until the registration is there.
+sub test_registration
+{
+	my $id;
+
+	sql("INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('US', 'registration', 'true')");
+	$id = send_sms('main', 'from an unregistered number', 'transactional');
+	wait_status($id, 'held', 'a message from an unregistered number is held');
+	is(reason_of($id), 'sender_unregistered', '... and says why');
+	sql("SELECT smsflow.set_sender(address, 'main', registration => 'C1ABCDE') FROM smsflow.sender WHERE pool = 'main'");
+	wait_status($id, 'accepted', 'it leaves when the number is registered');
+	is(wire_of('from an unregistered number'), 1, '... once');
+	sql("DELETE FROM smsflow.policy_rule WHERE kind = 'registration'");
 }
 
 sub test_rule_removed
@@ -64,13 +100,17 @@ sub test_caps
 	my $text = 'an offer of five';
 
 	sql("UPDATE smsflow.policy_rule SET value = '2 per 7 days' WHERE kind = 'cap'; SELECT smsflow.resume_rule('cap')");
-	sql("SELECT smsflow.send('" . phone(2) . "', '$text', 'promotional', pool => 'main') FROM generate_series(1, 5)");
+	sql("SELECT smsflow.send('" . phone(2) . "', '$text', 'promotional', pool => 'main', expires_in => '9 days') FROM generate_series(1, 5)");
 	ok(wait_sql('two are accepted and three wait for days', "SELECT count(*) FILTER (WHERE status = 'accepted') || ' ' ||
 		count(*) FILTER (WHERE reason = 'frequency_cap') FROM smsflow.message WHERE body = '$text'", '2 3', 60), 'a cap of two lets two of five leave');
 	is(wire_of($text), 2, '... on the wire, too');
 	is(sql("SELECT count(*) FROM smsflow.touch WHERE contact_id = (SELECT contact_id FROM smsflow.contact WHERE phone::text = '" . phone(2) . "')"), 2,
 		'what left is counted');
 	is(sql("SELECT allowed || ' ' || reason FROM smsflow.can_send('" . phone(2) . "', 'promotional')"), 'false frequency_cap', 'can_send() says the same');
+	sql("UPDATE smsflow.policy_rule SET value = '4 per 7 days' WHERE kind = 'cap'");
+	ok(wait_sql('two more are accepted', "SELECT count(*) FILTER (WHERE status = 'accepted') || ' ' ||
+		count(*) FILTER (WHERE reason = 'frequency_cap') FROM smsflow.message WHERE body = '$text'", '4 1', 60), 'a cap of four lets two more leave, and no more');
+	is(wire_of($text), 4, '... on the wire, too');
 	sql("SELECT smsflow.suspend_rule('cap')");
 }
 
@@ -89,7 +129,9 @@ sub test_cart
 		't', 'and none after 48 hours');
 }
 
+test_no_sender();
 test_quiet_hours();
+test_registration();
 test_rule_removed();
 test_caps();
 test_cart();
