@@ -9,7 +9,9 @@
 
 #include "compat.h"
 #include "fault.h"
+#include "worker/transport.h"
 
+char *smsflow_ca_file;
 char *smsflow_databases;
 bool smsflow_enabled;
 char *smsflow_secrets_dir;
@@ -70,6 +72,9 @@ smsflow_define_settings(void)
 	DefineCustomEnumVariable("smsflow.arm_policy", "What makes a database a copy that must be armed again.",
 							 "system: another system identifier or database; timeline: also a promotion or recovery.",
 							 &smsflow_arm_policy, SMSFLOW_ARM_SYSTEM, arm_policies, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("smsflow.ca_file", "File of certificates that gateways with https are verified by.",
+							   "Empty: those of the system.", &smsflow_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL,
+							   NULL);
 	define_databases();
 	DefineCustomStringVariable("smsflow.default_region", "Region of phone numbers written without a country code.",
 							   "Two capital letters, or empty: such numbers are refused.", &smsflow_default_region, "",
@@ -78,7 +83,7 @@ smsflow_define_settings(void)
 							 "Off: the worker waits without a connection to its database and sends nothing.", &smsflow_enabled,
 							 true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("smsflow.max_in_flight", "Requests on the wire at one time, over all gateways.", NULL,
-							&smsflow_max_in_flight, 64, 1, 512, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							&smsflow_max_in_flight, 64, 1, SMSFLOW_MAX_PLACES, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("smsflow.public_url", "Base of callback URLs, as gateways reach smsflowd.",
 							   "Empty: gateways are not asked for delivery reports.", &smsflow_public_url, "", PGC_SIGHUP, 0,
 							   check_public_url, NULL, NULL);

@@ -12,6 +12,7 @@
 #define SMSFLOW_SCHEMA "smsflow"
 
 /* Settings, defined in guc.c. */
+extern char *smsflow_ca_file;
 extern char *smsflow_databases;
 extern bool smsflow_enabled;
 extern char *smsflow_secrets_dir;

@@ -17,6 +17,8 @@
 #define SMSFLOW_ANSWER_SIZE 16384
 #define SMSFLOW_MAX_HEADERS 16
 
+#define SMSFLOW_MAX_PLACES 512
+
 typedef struct SmsflowRequest
 {
 	const char *method;
@@ -52,10 +54,20 @@ typedef struct SmsflowAnswer
 	bool truncated;
 } SmsflowAnswer;
 
+typedef struct SmsflowTransportSettings
+{
+	int places;          /* requests at one time, at most SMSFLOW_MAX_PLACES */
+	bool allow_insecure; /* plain http, too */
+	const char *ca_file; /* certificates that gateways are verified by; "": the system's */
+} SmsflowTransportSettings;
+
 typedef struct SmsflowTransport
 {
-	/* Starts for at most so many requests at one time; false on failure. */
-	bool (*start)(int places, bool allow_insecure);
+	/*
+	 * Starts, or goes on with other settings from the next request on; places
+	 * once made are kept. False when memory or descriptors are missing.
+	 */
+	bool (*configure)(const SmsflowTransportSettings *settings);
 
 	/* A descriptor that is readable when poll has something to do. */
 	int (*wait_descriptor)(void);

@@ -31,8 +31,17 @@
 #include <unistd.h>
 
 #define SHARD_PLACES 16
-#define MAX_SHARDS 32
+#define MAX_SHARDS (SMSFLOW_MAX_PLACES / SHARD_PLACES)
 #define EVENTS_AT_ONCE 64
+
+#define CONNECT_TIMEOUT_MS 5000L
+
+/* An answer that has begun and then comes slower than this, for so long, is given up. */
+#define SLOW_BYTES_PER_SECOND 50L
+#define SLOW_SECONDS 5L
+
+/* libcurl keeps the headers of an answer. */
+#define MAX_HEADER_BYTES 65536
 
 /*
  * A kept-alive connection is watched from its first request to its last: libcurl
@@ -54,19 +63,21 @@ typedef struct Place
 	struct Shard *shard;
 	struct Place *next_free;
 	CURL *easy;
+	unsigned int settings; /* those that easy was prepared for */
 	struct curl_slist *headers;
 	char *body;
 	void *tag;
 	bool (*on_wire)(void *tag);
 	int times_on_wire;
+	size_t header_length;
 	size_t answer_length;
 	bool truncated;
-	char error[CURL_ERROR_SIZE];
 	char answer[SMSFLOW_ANSWER_SIZE];
 } Place;
 
 typedef struct Shard
 {
+	uint32_t number;
 	CURLM *multi;
 	Place *free;
 	int free_count;
@@ -74,12 +85,19 @@ typedef struct Shard
 	Place places[SHARD_PLACES];
 } Shard;
 
-static Shard *shards;
+static Shard *shards[MAX_SHARDS];
 static int shard_count;
 static int next_shard;
 static int epoll_fd = -1;
-static bool insecure;
 static Watched watched[WATCHED_MAX]; /* by descriptor; those above are not kept */
+
+/* What easy handles are prepared with; each change has another number. */
+static struct
+{
+	unsigned int number;
+	bool allow_insecure;
+	char ca_file[1024];
+} settings;
 
 static int64_t
 monotonic_ms(void)
@@ -123,7 +141,7 @@ watch(const Shard *shard, curl_socket_t socket, uint32_t events, bool known)
 {
 	struct epoll_event event = {.events = events};
 
-	event.data.u64 = ((uint64_t) (shard - shards) << 32) | (uint32_t) socket;
+	event.data.u64 = ((uint64_t) shard->number << 32) | (uint32_t) socket;
 	if (epoll_ctl(epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event) < 0)
 		epoll_ctl(epoll_fd, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket, &event);
 }
@@ -208,6 +226,22 @@ on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int loca
 	return CURL_PREREQFUNC_OK;
 }
 
+/* From the first byte of an answer on it has to come; before that, the gateway may take its time. */
+static size_t
+on_header(char *data, size_t size, size_t count, void *arg)
+{
+	Place *place = arg;
+
+	(void) data;
+	if (place->header_length == 0)
+	{
+		curl_easy_setopt(place->easy, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES_PER_SECOND);
+		curl_easy_setopt(place->easy, CURLOPT_LOW_SPEED_TIME, SLOW_SECONDS);
+	}
+	place->header_length += size * count;
+	return place->header_length > MAX_HEADER_BYTES ? 0 : size * count;
+}
+
 static size_t
 on_answer(char *data, size_t size, size_t count, void *arg)
 {
@@ -229,29 +263,44 @@ on_answer(char *data, size_t size, size_t count, void *arg)
 
 /* ---- places ---- */
 
+/*
+ * What is the same for all requests. A compressed answer is never asked for,
+ * and never unpacked.
+ */
 static void
 prepare_place(Place *place)
 {
 	CURL *easy = place->easy;
 
+	if (place->settings == settings.number)
+		return;
+	place->settings = settings.number;
 	curl_easy_reset(easy);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, place);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, insecure ? "http,https" : "https");
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, settings.allow_insecure ? "http,https" : "https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 60L);
+	if (settings.ca_file[0] != '\0')
+	{
+		curl_easy_setopt(easy, CURLOPT_CAINFO, settings.ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
 	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 60L);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 50L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, place->error);
+	curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, place);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, place);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, place);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
@@ -271,13 +320,13 @@ release_place(Place *place)
 	place->shard->free_count++;
 }
 
-/* The emptiest shard takes the request, so that no multi gets crowded. */
+/* Shards take turns, so that no multi gets crowded. */
 static Place *
 take_place(void)
 {
 	for (int i = 0; i < shard_count; i++)
 	{
-		Shard *shard = &shards[next_shard];
+		Shard *shard = shards[next_shard];
 		Place *place = shard->free;
 
 		next_shard = (next_shard + 1) % shard_count;
@@ -290,8 +339,27 @@ take_place(void)
 	return NULL;
 }
 
+static void
+stop_shard(Shard *shard)
+{
+	for (int i = 0; i < SHARD_PLACES; i++)
+	{
+		Place *place = &shard->places[i];
+
+		if (place->easy == NULL)
+			continue;
+		curl_multi_remove_handle(shard->multi, place->easy);
+		curl_easy_cleanup(place->easy);
+		curl_slist_free_all(place->headers);
+		free(place->body);
+	}
+	if (shard->multi)
+		curl_multi_cleanup(shard->multi);
+	free(shard);
+}
+
 static bool
-start_shard(Shard *shard, int places)
+start_shard(Shard *shard)
 {
 	shard->timer_at = -1;
 	shard->multi = curl_multi_init();
@@ -302,7 +370,7 @@ start_shard(Shard *shard, int places)
 	curl_multi_setopt(shard->multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(shard->multi, CURLMOPT_TIMERDATA, shard);
 	curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long) SHARD_PLACES);
-	for (int i = 0; i < places; i++)
+	for (int i = 0; i < SHARD_PLACES; i++)
 	{
 		Place *place = &shard->places[i];
 
@@ -320,47 +388,55 @@ start_shard(Shard *shard, int places)
 static void
 stop(void)
 {
-	for (int i = 0; i < shard_count; i++)
-	{
-		for (int j = 0; j < SHARD_PLACES; j++)
-		{
-			Place *place = &shards[i].places[j];
-
-			if (place->easy == NULL)
-				continue;
-			curl_multi_remove_handle(shards[i].multi, place->easy);
-			curl_easy_cleanup(place->easy);
-			curl_slist_free_all(place->headers);
-			free(place->body);
-		}
-		if (shards[i].multi)
-			curl_multi_cleanup(shards[i].multi);
-	}
-	free(shards);
-	shards = NULL;
-	shard_count = 0;
+	while (shard_count > 0)
+		stop_shard(shards[--shard_count]);
 	if (epoll_fd >= 0)
 		close(epoll_fd);
 	epoll_fd = -1;
 }
 
 static bool
-start(int places, bool allow_insecure)
+add_shard(void)
 {
-	sigset_t previous;
-	bool fine = true;
+	Shard *shard = calloc(1, sizeof(Shard));
 
-	insecure = allow_insecure;
+	if (shard == NULL)
+		return false;
+	shard->number = (uint32_t) shard_count;
+	if (!start_shard(shard))
+	{
+		stop_shard(shard);
+		return false;
+	}
+	shards[shard_count++] = shard;
+	return true;
+}
+
+static bool
+start(void)
+{
+	if (epoll_fd >= 0)
+		return true;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return false;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	shard_count = (places + SHARD_PLACES - 1) / SHARD_PLACES;
-	shards = calloc((size_t) shard_count, sizeof(Shard));
-	if (epoll_fd < 0 || shards == NULL)
-		return false;
+	return epoll_fd >= 0;
+}
+
+static bool
+configure(const SmsflowTransportSettings *wanted)
+{
+	int needed = (wanted->places + SHARD_PLACES - 1) / SHARD_PLACES;
+	sigset_t previous;
+	bool fine;
+
+	settings.number++;
+	settings.allow_insecure = wanted->allow_insecure;
+	snprintf(settings.ca_file, sizeof(settings.ca_file), "%s", wanted->ca_file);
 	block_signals(&previous);
-	for (int i = 0; i < shard_count && fine; i++)
-		fine = start_shard(&shards[i], places - i * SHARD_PLACES < SHARD_PLACES ? places - i * SHARD_PLACES : SHARD_PLACES);
+	fine = start();
+	while (fine && shard_count < needed && shard_count < MAX_SHARDS)
+		fine = add_shard();
 	restore_signals(&previous);
 	return fine;
 }
@@ -378,8 +454,8 @@ wait_timeout(void)
 	int64_t now;
 
 	for (int i = 0; i < shard_count; i++)
-		if (shards[i].timer_at >= 0 && (soonest < 0 || shards[i].timer_at < soonest))
-			soonest = shards[i].timer_at;
+		if (shards[i]->timer_at >= 0 && (soonest < 0 || shards[i]->timer_at < soonest))
+			soonest = shards[i]->timer_at;
 	if (soonest < 0)
 		return -1;
 	now = monotonic_ms();
@@ -392,7 +468,7 @@ free_places(void)
 	int count = 0;
 
 	for (int i = 0; i < shard_count; i++)
-		count += shards[i].free_count;
+		count += shards[i]->free_count;
 	return count;
 }
 
@@ -412,6 +488,34 @@ set_headers(Place *place, const SmsflowRequest *request)
 	return place->headers != NULL;
 }
 
+static void
+set_login(CURL *easy, const SmsflowRequest *request)
+{
+	curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->sigv4);
+	if (request->sigv4 == NULL)
+		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
+	curl_easy_setopt(easy, CURLOPT_USERNAME, request->username);
+	curl_easy_setopt(easy, CURLOPT_PASSWORD, request->username ? (request->password ? request->password : "") : NULL);
+}
+
+static bool
+set_body(Place *place, const SmsflowRequest *request)
+{
+	CURL *easy = place->easy;
+
+	place->body = malloc(request->body_length + 1);
+	if (place->body == NULL)
+		return false;
+	if (request->body_length > 0)
+		memcpy(place->body, request->body, request->body_length);
+	curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, place->body);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, strcmp(request->method, "POST") == 0 ? NULL : request->method);
+	return true;
+}
+
+/* What an earlier request of this place had set is set again, or unset. */
 static bool
 set_request(Place *place, const SmsflowRequest *request)
 {
@@ -422,29 +526,18 @@ set_request(Place *place, const SmsflowRequest *request)
 		return false;
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, place->headers);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, request->timeout_ms < 5000 ? request->timeout_ms : 5000L);
-	if (request->username)
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+					 request->timeout_ms < CONNECT_TIMEOUT_MS ? request->timeout_ms : CONNECT_TIMEOUT_MS);
+	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 0L);
+	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, 0L);
+	set_login(easy, request);
+	if (strcmp(request->method, "GET") == 0)
 	{
-		if (request->sigv4)
-			curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->sigv4);
-		else
-			curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
-		curl_easy_setopt(easy, CURLOPT_USERNAME, request->username);
-		curl_easy_setopt(easy, CURLOPT_PASSWORD, request->password ? request->password : "");
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
+		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
 	}
-	if (strcmp(request->method, "GET") != 0)
-	{
-		place->body = malloc(request->body_length + 1);
-		if (place->body == NULL)
-			return false;
-		if (request->body_length > 0)
-			memcpy(place->body, request->body, request->body_length);
-		curl_easy_setopt(easy, CURLOPT_POST, 1L);
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, place->body);
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
-		if (strcmp(request->method, "POST") != 0)
-			curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-	}
+	else if (!set_body(place, request))
+		return false;
 	return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
 }
 
@@ -463,9 +556,9 @@ submit(const SmsflowRequest *request, char *error, size_t error_size)
 	place->tag = request->tag;
 	place->on_wire = request->on_wire;
 	place->times_on_wire = 0;
+	place->header_length = 0;
 	place->answer_length = 0;
 	place->truncated = false;
-	place->error[0] = '\0';
 	if (!set_request(place, request))
 	{
 		snprintf(error, error_size, "request could not be made");
@@ -485,9 +578,20 @@ submit(const SmsflowRequest *request, char *error, size_t error_size)
 }
 
 /*
- * libcurl's own words name hosts and reasons only; URLs, which may carry a
- * secret, are not in the static texts used here.
+ * Static texts only: a URL, which may carry a secret, is in none of them.
  */
+static const char *
+words_of(const Place *place, CURLcode result)
+{
+	if (result == CURLE_UNSUPPORTED_PROTOCOL && !settings.allow_insecure)
+		return "plain http is not allowed";
+	if (place->header_length > MAX_HEADER_BYTES)
+		return "the answer has too many headers";
+	if (result == CURLE_ABORTED_BY_CALLBACK && place->times_on_wire > 0)
+		return "the connection was closed without an answer";
+	return curl_easy_strerror(result);
+}
+
 static void
 fill_answer(SmsflowAnswer *answer, Place *place, CURLcode result)
 {
@@ -508,7 +612,7 @@ fill_answer(SmsflowAnswer *answer, Place *place, CURLcode result)
 	answer->body_length = place->answer_length;
 	answer->truncated = place->truncated;
 	if (!complete)
-		snprintf(answer->error, sizeof(answer->error), "%s", curl_easy_strerror(result));
+		snprintf(answer->error, sizeof(answer->error), "%s", words_of(place, result));
 }
 
 static void
@@ -523,7 +627,7 @@ drive(void)
 		count = epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, 0);
 		for (int i = 0; i < count; i++)
 		{
-			Shard *shard = &shards[events[i].data.u64 >> 32];
+			Shard *shard = shards[events[i].data.u64 >> 32];
 			curl_socket_t socket = (curl_socket_t) (uint32_t) events[i].data.u64;
 			Watched *entry = find_watched(socket);
 			int flags = ((events[i].events & EPOLLIN) ? CURL_CSELECT_IN : 0) |
@@ -539,10 +643,10 @@ drive(void)
 	} while (count == EVENTS_AT_ONCE);
 
 	for (int i = 0; i < shard_count; i++)
-		if (shards[i].timer_at >= 0 && shards[i].timer_at <= monotonic_ms())
+		if (shards[i]->timer_at >= 0 && shards[i]->timer_at <= monotonic_ms())
 		{
-			shards[i].timer_at = -1;
-			curl_multi_socket_action(shards[i].multi, CURL_SOCKET_TIMEOUT, 0, &running);
+			shards[i]->timer_at = -1;
+			curl_multi_socket_action(shards[i]->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 		}
 }
 
@@ -577,11 +681,11 @@ transport_poll(void (*answered)(const SmsflowAnswer *answer))
 	drive();
 	restore_signals(&previous);
 	for (int i = 0; i < shard_count; i++)
-		harvest(&shards[i], answered);
+		harvest(shards[i], answered);
 }
 
 const SmsflowTransport smsflow_curl_transport = {
-	.start = start,
+	.configure = configure,
 	.wait_descriptor = wait_descriptor,
 	.wait_timeout = wait_timeout,
 	.free_places = free_places,

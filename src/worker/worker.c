@@ -22,6 +22,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "replication/syncrep.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
@@ -256,6 +257,30 @@ connect_database(void)
 	smsflow_journal_open(MyDatabaseId);
 }
 
+/* Sockets that libcurl may open are taken off what the server counts on for files. */
+static int
+reserve_sockets(int wanted)
+{
+	static int reserved = 0;
+
+	while (reserved < wanted && AcquireExternalFD())
+		reserved++;
+	if (reserved < wanted)
+		ereport(LOG, (errmsg("smsflow.max_in_flight is %d, but only %d files may be open for it", wanted, reserved),
+					  errhint("Raise max_files_per_process.")));
+	return Min(reserved, wanted);
+}
+
+static bool
+configure_transport(void)
+{
+	SmsflowTransportSettings settings = {.places = reserve_sockets(smsflow_max_in_flight),
+										 .allow_insecure = smsflow_allow_insecure_gateway,
+										 .ca_file = smsflow_ca_file};
+
+	return worker.transport->configure(&settings);
+}
+
 static void
 setup(int slot)
 {
@@ -268,7 +293,7 @@ setup(int slot)
 	make_memory();
 	wait_until_enabled();
 	connect_database();
-	if (!worker.transport->start(smsflow_max_in_flight, smsflow_allow_insecure_gateway))
+	if (!configure_transport())
 		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not start the HTTP transport")));
 	wait_set = smsflow_create_wait_event_set(3);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
@@ -357,6 +382,8 @@ reload_settings(void)
 	ProcessConfigFile(PGC_SIGHUP);
 	if (!smsflow_enabled)
 		ShutdownRequestPending = true;
+	if (!configure_transport())
+		ereport(LOG, (errmsg("not every place for requests could be made")));
 	pg_atomic_fetch_or_u32(&worker.slot->news, SMSFLOW_NEWS_CONFIG);
 }
 

@@ -41,6 +41,7 @@ my %ACTION = (
 	hang              => \&act_hang,
 	close             => \&act_close,
 	close_mid_body    => \&act_close_mid_body,
+	half_close        => \&act_half_close,
 	reset             => \&act_reset,
 	garbage           => \&act_garbage,
 	drip              => \&act_drip,
@@ -205,6 +206,7 @@ sub end_answer
 	$client->{request} = undef;
 	if ($end eq 'reset')    { drop_with_reset($client) }
 	elsif ($end eq 'close') { drop($client) }
+	elsif ($end eq 'half')  { shutdown $client->{socket}, 1 }
 }
 
 # ---------------------------------------------------------------------------
@@ -334,6 +336,7 @@ sub answer_of
 	my $status = $rule->{status} // 200;
 	my $body = $rule->{body} // '{"id":"gw-{n}","status":"accepted"}';
 
+	$headers{"X-Filler-$_"} = 'x' x 1000 for 1 .. $rule->{fillers} // 0;
 	return ($status, \%headers, pack 'H*', $rule->{body_hex}) if defined $rule->{body_hex};
 	return ($status, \%headers, '') if $rule->{body_size};
 	if (ref $body) { $body = $json->encode($body) }
@@ -376,6 +379,18 @@ sub act_close_mid_body
 	log_answer($request, 'close_mid_body', $status);
 	$client->{at_end} = $rule->{reset} ? 'reset' : 'close';
 	$client->{out} = http_head($status, { 'Content-Type' => 'application/json' }, CUT_BODY_LENGTH, 0) . $half;
+	send_out($client);
+}
+
+# Promises a body, sends none, and says that nothing more will come; but goes on listening.
+sub act_half_close
+{
+	my ($client, $request, $rule) = @_;
+	my $status = $rule->{status} // 200;
+
+	log_answer($request, 'half_close', $status);
+	$client->{at_end} = 'half';
+	$client->{out} = http_head($status, { 'Content-Type' => 'application/json' }, CUT_BODY_LENGTH, 0);
 	send_out($client);
 }
 
