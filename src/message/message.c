@@ -27,12 +27,12 @@
 #include "types/types.h"
 
 static int64
-next_id(char *sequence)
+next_id(const char *sequence)
 {
-	RangeVar *name = makeRangeVar(SMSFLOW_SCHEMA, sequence, -1);
+	Oid relation = get_relname_relid(sequence, get_namespace_oid(SMSFLOW_SCHEMA, false));
 
 	(void) GetTopTransactionId();
-	return nextval_internal(RangeVarGetRelid(name, NoLock, false), false);
+	return nextval_internal(relation, false);
 }
 
 int64
@@ -54,11 +54,17 @@ smsflow_next_message_id(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(smsflow_take_message_id());
 }
 
+int64
+smsflow_take_event_id(void)
+{
+	return next_id("event_id_seq") * SMSFLOW_EVENT_BLOCK;
+}
+
 PG_FUNCTION_INFO_V1(smsflow_next_event_id);
 Datum
 smsflow_next_event_id(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(next_id("event_id_seq"));
+	PG_RETURN_INT64(smsflow_take_event_id());
 }
 
 PG_FUNCTION_INFO_V1(smsflow_next_callback_id);

@@ -19,4 +19,11 @@ extern int32 *smsflow_queues(int16 lane, const char *source, const char *pool, i
 extern int64 smsflow_take_message_id(void);
 extern int64 smsflow_take_timer_id(void);
 
+/*
+ * The next event id, likewise. It ends a block of SMSFLOW_EVENT_BLOCK ids; those before it are for the events that the
+ * worker makes of it, so that they take its place in the order.
+ */
+#define SMSFLOW_EVENT_BLOCK 1024
+extern int64 smsflow_take_event_id(void);
+
 #endif

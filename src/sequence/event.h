@@ -47,4 +47,20 @@ extern void smsflow_become_again(const SmsflowSavedUser *saved);
  */
 extern int64 smsflow_append_event(const SmsflowEvent *event);
 
+/*
+ * Keys that one event can hold: the worker gives each an id of the event's block, and a row of so many is not too long
+ * to be kept in one piece.
+ */
+#define SMSFLOW_MAX_KEYS 40
+
+struct SmsflowWatch;
+
+/*
+ * Appends an event of kind rows with these keys (text), at most
+ * SMSFLOW_MAX_KEYS, and wakes the worker. Needs no rights: it writes the table
+ * below the executor's checks. Does nothing for no keys, or when the table does
+ * not exist.
+ */
+extern void smsflow_append_keys(const struct SmsflowWatch *watch, Datum *keys, int count);
+
 #endif

@@ -130,7 +130,8 @@ add_rule(SmsflowWatch *watch, HeapTuple rule, TupleDesc rules, TupleDesc columns
 
 	watch->watch_id = DatumGetInt32(SPI_getbinval(rule, rules, RULE_WATCH, &(bool){false}));
 	watch->brand_id = DatumGetInt32(SPI_getbinval(rule, rules, RULE_BRAND, &(bool){false}));
-	watch->is_order = strcmp(SPI_getvalue(rule, rules, RULE_KIND), "order") == 0;
+	watch->kind = pstrdup(SPI_getvalue(rule, rules, RULE_KIND));
+	watch->is_cart = strcmp(watch->kind, "cart") == 0;
 
 	if (strcmp(meaning, "active") == 0)
 		watch->active = lappend(watch->active, pstrdup(value));

@@ -198,7 +198,7 @@ REVOKE ALL ON FUNCTION smsflow.drop_sequence(text, text) FROM PUBLIC;
 
 -- The worker's calls. ---------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION smsflow.apply_events(event_ids bigint[]) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 	-- A person may have become a contact after the event, in the same checkout.
 	UPDATE smsflow.event e SET contact_id = found.contact_id
@@ -208,7 +208,7 @@ CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS vo
 			(SELECT c.contact_id FROM smsflow.contact c WHERE c.brand_id = o.brand_id
 				AND c.phone OPERATOR(smsflow.=) smsflow.phone_or_null(o.phone))) AS contact_id
 		FROM smsflow.event o
-		WHERE o.event_id = ANY (process_events.event_ids) AND o.contact_id IS NULL AND coalesce(o.phone, o.external_id) IS NOT NULL) found
+		WHERE o.event_id = ANY (apply_events.event_ids) AND o.contact_id IS NULL AND coalesce(o.phone, o.external_id) IS NOT NULL) found
 	WHERE e.event_id = found.event_id AND found.contact_id IS NOT NULL;
 
 	-- Exits, before anything is started: an exit event ends what began before it.
@@ -219,7 +219,7 @@ CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS vo
 			JOIN smsflow.enrollment o ON o.contact_id = e.contact_id AND o.ended_at IS NULL AND o.event_id < e.event_id
 			JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id AND s.brand_id = e.brand_id AND e.kind = ANY (s.exit_on)
 				AND (e.kind <> 'cart_emptied' OR coalesce(e.ref, '') = o.ref)
-			WHERE e.event_id = ANY (process_events.event_ids)
+			WHERE e.event_id = ANY (apply_events.event_ids)
 			ORDER BY o.enrollment_id, e.event_id) x
 		WHERE n.enrollment_id = x.enrollment_id
 		RETURNING n.enrollment_id)
@@ -236,7 +236,7 @@ CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS vo
 				min(o.event_id) AS first_id, max(o.event_id) AS last_id
 			FROM smsflow.event o
 			JOIN smsflow.sequence s ON s.enabled AND s.on_event = o.kind AND s.brand_id = o.brand_id
-			WHERE o.event_id = ANY (process_events.event_ids) AND o.contact_id IS NOT NULL
+			WHERE o.event_id = ANY (apply_events.event_ids) AND o.contact_id IS NOT NULL
 			GROUP BY s.sequence_id, o.contact_id, coalesce(o.ref, '')) w
 	JOIN smsflow.event e ON e.event_id = w.last_id
 	CROSS JOIN LATERAL (SELECT p.step, p.after FROM smsflow.sequence_step p WHERE p.sequence_id = w.sequence_id
@@ -250,7 +250,14 @@ CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS vo
 		step = EXCLUDED.step, next_at = EXCLUDED.next_at, ended_at = EXCLUDED.ended_at, end_reason = EXCLUDED.end_reason
 	WHERE n.ended_at IS NULL AND n.step <= EXCLUDED.step AND n.event_id < EXCLUDED.event_id;
 $$;
-COMMENT ON FUNCTION smsflow.process_events(bigint[]) IS 'Worker: applies store events to sequences, in the order of their ids; applying one again changes nothing';
+COMMENT ON FUNCTION smsflow.apply_events(bigint[]) IS 'Applies store events to sequences, in the order of their ids; applying one again changes nothing';
+REVOKE ALL ON FUNCTION smsflow.apply_events(bigint[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.apply_events(process_events.event_ids || smsflow.expand_events(process_events.event_ids))
+$$;
+COMMENT ON FUNCTION smsflow.process_events(bigint[]) IS 'Worker: makes events of changed carts, and applies all to sequences';
 REVOKE ALL ON FUNCTION smsflow.process_events(bigint[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.sequence_queues(s smsflow.sequence) RETURNS integer[]

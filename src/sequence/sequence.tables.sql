@@ -3,7 +3,7 @@
 CREATE TABLE smsflow.watch (
 	watch_id	integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	relation	regclass NOT NULL UNIQUE,
-	kind		text NOT NULL CHECK (kind IN ('cart', 'order', 'inventory')),
+	kind		text NOT NULL CHECK (kind ~ '^[a-z][a-z0-9_]{0,30}$' AND kind <> 'rows'),
 	brand_id	integer NOT NULL DEFAULT 1 REFERENCES smsflow.brand,
 	mapping		jsonb NOT NULL,
 	created_at	timestamptz NOT NULL DEFAULT now()
@@ -13,7 +13,7 @@ COMMENT ON TABLE smsflow.watch IS 'Watched table of the store and which of its c
 CREATE SEQUENCE smsflow.event_id_seq;
 CREATE FUNCTION smsflow.next_event_id() RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_next_event_id';
-COMMENT ON FUNCTION smsflow.next_event_id() IS 'Next event id; forces a transaction id first, as next_message_id() does';
+COMMENT ON FUNCTION smsflow.next_event_id() IS 'Next event id, the last of a block of 1024; forces a transaction id first, as next_message_id() does';
 REVOKE ALL ON FUNCTION smsflow.next_event_id() FROM PUBLIC;
 
 CREATE TABLE smsflow.event (
@@ -29,11 +29,13 @@ CREATE TABLE smsflow.event (
 	external_id	text,
 	amount		numeric,
 	currency	text,
-	data		jsonb NOT NULL DEFAULT '{}'
+	data		jsonb NOT NULL DEFAULT '{}',
+	keys		text[]
 );
 CREATE INDEX event_contact ON smsflow.event (contact_id, event_id) WHERE contact_id IS NOT NULL;
 COMMENT ON TABLE smsflow.event IS 'Something a person did in the store, appended in the store''s own transaction';
 COMMENT ON COLUMN smsflow.event.kind IS 'cart, cart_emptied, order, order_<status>, or any name given to record_event()';
+COMMENT ON COLUMN smsflow.event.keys IS 'Of an event of kind rows: keys of the rows of a watched table that changed; the worker makes events of them, with the ids just below this one';
 COMMENT ON COLUMN smsflow.event.ref IS 'The store''s key of the cart or order';
 
 CREATE TABLE smsflow.event_problem (

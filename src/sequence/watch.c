@@ -1,8 +1,12 @@
 /*
- * watch.c - the trigger on cart and order tables of the store.
+ * watch.c - the trigger on tables of the store.
  *
  * It turns a change into one row of smsflow.event, in the store's own
  * transaction, so that a purchase and the end of its reminders commit together.
+ *
+ * New and changed carts are the most frequent change, and they end nothing. Of
+ * them only the keys are kept, many in one row (append.c), and the worker reads
+ * the carts themselves. That is as little as can be done in a checkout.
  *
  * Nothing that goes wrong here may fail a checkout. Whatever can raise an error
  * runs inside an internal subtransaction; the error is counted in
@@ -23,6 +27,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -144,9 +149,9 @@ any_column_changed(const SmsflowWatch *watch, const Change *change, bool exact)
 	return false;
 }
 
-/* An order makes an event when it appears, when it only later names a person, and when its status changes. */
+/* What is no cart makes an event when it appears, when it only later names a person, and when its status changes. */
 static bool
-order_matters(SmsflowWatch *watch, const Change *change, bool exact)
+status_matters(SmsflowWatch *watch, const Change *change, bool exact)
 {
 	if (column_changed(&watch->columns[WATCH_STATUS], change, exact))
 		return true;
@@ -166,7 +171,7 @@ matters(SmsflowWatch *watch, const Change *change, bool exact)
 		return false;
 	if (change->old == NULL || change->new == NULL)
 		return true;
-	return watch->is_order ? order_matters(watch, change, exact) : any_column_changed(watch, change, exact);
+	return watch->is_cart ? any_column_changed(watch, change, exact) : status_matters(watch, change, exact);
 }
 
 /* Naming the event. --------------------------------------------------------- */
@@ -220,18 +225,18 @@ mapped_status(const SmsflowWatch *watch, const char *status)
 }
 
 static const char *
-order_event_kind(SmsflowWatch *watch, const Change *change)
+status_event_kind(SmsflowWatch *watch, const Change *change)
 {
 	char *status = column_text(&watch->columns[WATCH_STATUS], change->new, change->columns);
 	const char *suffix;
 	char *kind;
 
 	if (change->old == NULL || !names_person(watch, change->old, change->columns, true))
-		return "order";
+		return watch->kind;
 	suffix = status == NULL ? "" : mapped_status(watch, status);
 	if (suffix[0] == '\0')
 		return NULL;
-	kind = psprintf("order_%s", suffix);
+	kind = psprintf("%s_%s", watch->kind, suffix);
 	for (char *c = kind; *c != '\0'; c++)
 		*c = IS_HIGHBIT_SET(*c) || !isalnum((unsigned char) *c) ? '_' : pg_ascii_tolower((unsigned char) *c);
 	return kind;
@@ -274,7 +279,7 @@ event_data(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
 	ListCell *cell;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_key(&state, watch->is_order ? "order" : "cart");
+	push_key(&state, watch->kind);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (size_t i = 0; i < lengthof(members); i++)
 		push_column(&state, &watch->columns[members[i]], row, columns);
@@ -327,26 +332,86 @@ watch_of(const Change *change)
 	return watch;
 }
 
-/* Does nothing when smsflow is gone or the table is not watched any more. */
+/* The key as its type prints it, by which the worker finds the row again. */
+static Datum
+key_of(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
+{
+	SmsflowColumn *id = &watch->columns[WATCH_ID];
+
+	return CStringGetTextDatum(OutputFunctionCall(&id->output, heap_getattr(row, id->number, columns, &(bool){false})));
+}
+
+static void
+append_change(SmsflowWatch *watch, const Change *change, const char *kind)
+{
+	SmsflowEvent event = {.kind = kind};
+	SmsflowSavedUser saved;
+
+	fill_event(&event, watch, change->new != NULL ? change->new : change->old, change->columns);
+	if (!smsflow_become_owner(&saved))
+		return;
+	smsflow_append_event(&event);
+	smsflow_become_again(&saved);
+}
+
+/*
+ * Does nothing when smsflow is gone or the table is not watched any more. An
+ * open cart ends nothing, so its key is enough, and the worker reads the rest.
+ */
 static void
 record_change(void *argument)
 {
 	const Change *change = argument;
 	SmsflowWatch *watch = watch_of(change);
-	HeapTuple row = change->new != NULL ? change->new : change->old;
-	SmsflowEvent event = {0};
-	SmsflowSavedUser saved;
+	const char *kind;
 
 	if (watch == NULL || !matters(watch, change, true))
 		return;
-	event.kind = watch->is_order ? order_event_kind(watch, change) : cart_event_kind(watch, change);
-	if (event.kind == NULL)
+	kind = watch->is_cart ? cart_event_kind(watch, change) : status_event_kind(watch, change);
+	if (kind == NULL)
 		return;
-	fill_event(&event, watch, row, change->columns);
-	if (!smsflow_become_owner(&saved))
-		return;
-	smsflow_append_event(&event);
-	smsflow_become_again(&saved);
+	if (watch->is_cart && strcmp(kind, "cart") == 0)
+	{
+		Datum key = key_of(watch, change->new, change->columns);
+
+		smsflow_append_keys(watch, &key, 1);
+	}
+	else
+		append_change(watch, change, kind);
+}
+
+/* ---- all rows of an INSERT at once ---- */
+
+static bool
+slot_has_value(const SmsflowColumn *column, TupleTableSlot *row)
+{
+	return column->number != 0 && !slot_attisnull(row, column->number);
+}
+
+static void
+record_rows(void *argument)
+{
+	TriggerData *trigger = argument;
+	Change change = {.relation = trigger->tg_relation, .columns = RelationGetDescr(trigger->tg_relation)};
+	SmsflowWatch *watch = watch_of(&change);
+	TupleTableSlot *row = MakeSingleTupleTableSlot(change.columns, &TTSOpsMinimalTuple);
+	Datum keys[SMSFLOW_MAX_KEYS];
+	int count = 0;
+
+	while (watch != NULL && watch->watch_id != 0 && tuplestore_gettupleslot(trigger->tg_newtable, true, false, row))
+	{
+		SmsflowColumn *id = &watch->columns[WATCH_ID];
+
+		if (slot_has_value(&watch->columns[WATCH_PHONE], row) || slot_has_value(&watch->columns[WATCH_CUSTOMER_ID], row))
+			keys[count++] = CStringGetTextDatum(OutputFunctionCall(&id->output, slot_getattr(row, id->number, &(bool){false})));
+		if (count == SMSFLOW_MAX_KEYS)
+		{
+			smsflow_append_keys(watch, keys, count);
+			count = 0;
+		}
+	}
+	smsflow_append_keys(watch, keys, count);
+	ExecDropSingleTupleTableSlot(row);
 }
 
 typedef struct Problem
@@ -428,27 +493,42 @@ run_guarded(void (*work)(void *), void *argument)
 	return error;
 }
 
+/* An INSERT without rows needs no subtransaction. */
+static bool
+is_empty(TriggerData *trigger)
+{
+	return trigger->tg_newtable == NULL || tuplestore_tuple_count(trigger->tg_newtable) == 0;
+}
+
+static void
+guard(Oid relation, void (*work)(void *), void *argument)
+{
+	Problem problem = {.relation = relation, .error = run_guarded(work, argument)};
+
+	if (problem.error != NULL)
+		(void) run_guarded(record_problem, &problem);
+}
+
 Datum
 smsflow_watch_trigger(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	SmsflowWatch *watch;
-	Problem problem;
 	Change change;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("smsflow.watch_trigger() must be called as an AFTER ROW trigger"),
+						errmsg("smsflow.watch_trigger() must be called as an AFTER trigger"),
 						errhint("Use smsflow.watch_carts() or smsflow.watch_orders().")));
-
+	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+	{
+		if (!is_empty(trigger))
+			guard(RelationGetRelid(trigger->tg_relation), record_rows, trigger);
+		return PointerGetDatum(NULL);
+	}
 	change = change_of(trigger);
 	watch = smsflow_cached_watch(RelationGetRelid(change.relation));
-	if (watch != NULL && !matters(watch, &change, false))
-		return PointerGetDatum(NULL);
-
-	problem.relation = RelationGetRelid(change.relation);
-	problem.error = run_guarded(record_change, &change);
-	if (problem.error != NULL)
-		(void) run_guarded(record_problem, &problem);
+	if (watch == NULL || matters(watch, &change, false))
+		guard(RelationGetRelid(change.relation), record_change, &change);
 	return PointerGetDatum(NULL);
 }

@@ -48,7 +48,8 @@ typedef struct SmsflowWatch
 	MemoryContext context; /* of everything below */
 	int32 watch_id;        /* 0: the table is not watched any more */
 	int32 brand_id;
-	bool is_order;
+	bool is_cart;
+	char *kind; /* of the table, and of the event of a new row */
 	SmsflowColumn columns[WATCH_MEANINGS];
 	List *copied;       /* of SmsflowColumn: the mapping's "data" */
 	List *active;       /* of char *: status values of an open cart; NIL: every one */

@@ -6,6 +6,67 @@ CREATE OR REPLACE FUNCTION smsflow.watch_trigger() RETURNS trigger
 COMMENT ON FUNCTION smsflow.watch_trigger() IS 'Row trigger of watched tables: turns a change into a row of smsflow.event, and never fails the store''s statement';
 REVOKE ALL ON FUNCTION smsflow.watch_trigger() FROM PUBLIC;
 
+-- Reading changed carts, as the owner of their table: what the store put into its
+-- columns, types of its own among it, is never evaluated with the worker's rights.
+CREATE OR REPLACE FUNCTION smsflow.column_text(name text) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN name IS NULL THEN 'NULL::text' ELSE format($q$nullif(btrim(concat(t.%I), E' \t\n\r'), '')$q$, name) END;
+$$;
+COMMENT ON FUNCTION smsflow.column_text(text) IS 'SQL of the trimmed text of a column, NULL where it is blank or not mapped';
+REVOKE ALL ON FUNCTION smsflow.column_text(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.open_cart(mapping jsonb) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT concat_ws(' AND ', 'true',
+		CASE WHEN mapping ? 'active' THEN format('coalesce(%s = ANY (%L::text[]), false)', smsflow.column_text(mapping ->> 'status'),
+			ARRAY(SELECT jsonb_array_elements_text(mapping -> 'active'))) END,
+		CASE WHEN mapping ? 'items' THEN format($q$coalesce(to_jsonb(t.%1$I) NOT IN ('{}', '[]') AND jsonb_typeof(to_jsonb(t.%1$I)) IN ('array', 'object'), false)$q$,
+			mapping ->> 'items') END);
+$$;
+COMMENT ON FUNCTION smsflow.open_cart(jsonb) IS 'SQL condition by which a cart is open';
+REVOKE ALL ON FUNCTION smsflow.open_cart(jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.read_query(watch_id integer) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format($q$SELECT jsonb_agg(jsonb_build_object('key', concat(t.%1$I), 'ref', %2$s, 'phone', %3$s, 'external_id', %4$s, 'total', %5$s,
+			'currency', %6$s, 'open', %7$s, 'data', jsonb_build_object('cart', jsonb_strip_nulls(jsonb_build_object(%8$s))) || %9$s))
+			FROM %10$s t WHERE t.%1$I = ANY ($1::%11$s[])$q$,
+		m ->> 'id', smsflow.column_text(m ->> 'id'), smsflow.column_text(m ->> 'phone'), smsflow.column_text(m ->> 'customer_id'),
+		smsflow.column_text(m ->> 'total'), smsflow.column_text(m ->> 'currency'), smsflow.open_cart(m),
+		(SELECT string_agg(format('%L, t.%I', c.key, c.value), ', ') FROM jsonb_each_text(m - '{active,data,status_map}'::text[]) c
+			WHERE c.key IN ('id', 'cart_id', 'status', 'items', 'total', 'currency')),
+		coalesce((SELECT 'jsonb_strip_nulls(jsonb_build_object(' || string_agg(format('%L, t.%I', d.key, d.value), ', ') || '))'
+			FROM jsonb_each_text(m -> 'data') d), $q$'{}'$q$),
+		w.relation, (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a WHERE a.attrelid = w.relation AND a.attname = m ->> 'id'))
+	FROM smsflow.watch w CROSS JOIN LATERAL (SELECT w.mapping AS m) x WHERE w.watch_id = read_query.watch_id;
+$$;
+COMMENT ON FUNCTION smsflow.read_query(integer) IS 'Query that reads the carts with the keys $1 of a watched table as one JSON array';
+REVOKE ALL ON FUNCTION smsflow.read_query(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.read_watched(watch_id integer, keys text[]) RETURNS jsonb
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_read_watched';
+COMMENT ON FUNCTION smsflow.read_watched(integer, text[]) IS 'Rows of a watched table by their keys, read as the owner of the table; NULL when there are none or the table is not watched any more';
+REVOKE ALL ON FUNCTION smsflow.read_watched(integer, text[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.expand_events(event_ids bigint[]) RETURNS bigint[]
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	WITH made AS (
+		INSERT INTO smsflow.event (event_id, occurred_at, brand_id, watch_id, kind, ref, phone, external_id, amount, currency, data)
+		SELECT e.event_id - 1024 + k.place, e.occurred_at, e.brand_id, e.watch_id, 'cart', r.ref,
+			coalesce(smsflow.phone_or_null(r.phone)::text, r.phone), r.external_id,
+			CASE WHEN r.total ~ '^[-+]?[0-9]*[.]?[0-9]+([eE][-+]?[0-9]{1,3})?$' THEN r.total::numeric END, r.currency, r.data
+		FROM smsflow.event e
+		CROSS JOIN LATERAL jsonb_to_recordset(smsflow.read_watched(e.watch_id, e.keys))
+			AS r (key text, ref text, phone text, external_id text, total text, currency text, open boolean, data jsonb)
+		JOIN LATERAL unnest(e.keys) WITH ORDINALITY AS k (key, place) ON k.key = r.key
+		WHERE e.event_id = ANY (expand_events.event_ids) AND e.kind = 'rows' AND r.open AND coalesce(r.phone, r.external_id) IS NOT NULL
+		ON CONFLICT DO NOTHING
+		RETURNING event_id)
+	SELECT coalesce(array_agg(made.event_id), '{}') FROM made;
+$$;
+COMMENT ON FUNCTION smsflow.expand_events(bigint[]) IS 'Makes an event of each open cart that events of kind rows name, as it is now, in the place of that event; returns their ids';
+REVOKE ALL ON FUNCTION smsflow.expand_events(bigint[]) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.watch_rules(relation oid)
 	RETURNS TABLE (watch_id integer, brand_id integer, kind text, meaning text, label text, value text, attnum smallint)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -254,6 +315,24 @@ END $$;
 COMMENT ON FUNCTION smsflow.check_unwatched(regclass) IS 'Raises SF006 when the table, a partition of it or the table it is part of is watched';
 REVOKE ALL ON FUNCTION smsflow.check_unwatched(regclass) FROM PUBLIC;
 
+-- New carts are taken all at once, from the transition table. A partitioned table
+-- has no such trigger that sees rows written to a partition directly.
+CREATE OR REPLACE FUNCTION smsflow.create_triggers(relation regclass, carts boolean) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	at_once CONSTANT boolean := carts AND (SELECT c.relkind = 'r' FROM pg_class c WHERE c.oid = relation);
+	event text;
+BEGIN
+	FOREACH event IN ARRAY CASE WHEN carts THEN '{insert,update,delete}' ELSE '{insert,update}' END::text[] LOOP
+		EXECUTE format('CREATE TRIGGER smsflow_watch_%s AFTER %1$s ON %s %s EXECUTE FUNCTION smsflow.watch_trigger()', event, relation,
+			CASE WHEN at_once AND event = 'insert' THEN 'REFERENCING NEW TABLE AS smsflow_rows FOR EACH STATEMENT' ELSE 'FOR EACH ROW' END);
+		-- DROP EXTENSION then takes the trigger with it instead of refusing.
+		EXECUTE format('ALTER TRIGGER smsflow_watch_%s ON %s DEPENDS ON EXTENSION smsflow', event, relation);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION smsflow.create_triggers(regclass, boolean) IS 'Puts the triggers on a table to watch';
+REVOKE ALL ON FUNCTION smsflow.create_triggers(regclass, boolean) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.watch_table(kind text, relation regclass, mapping jsonb, brand text)
 	RETURNS TABLE (meaning text, column_name text, note text)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -273,10 +352,7 @@ BEGIN
 	VALUES (relation, kind, brand_id, resolved || jsonb_strip_nulls(jsonb_build_object(
 		'active', smsflow.active_values(relation, resolved ->> 'status', mapping -> 'active'),
 		'data', mapping -> 'data', 'status_map', mapping -> 'status_map')));
-	EXECUTE format('CREATE TRIGGER smsflow_watch AFTER INSERT OR UPDATE%s ON %s FOR EACH ROW EXECUTE FUNCTION smsflow.watch_trigger()',
-		CASE WHEN kind = 'cart' THEN ' OR DELETE' ELSE '' END, relation);
-	-- DROP EXTENSION then takes the trigger with it instead of refusing.
-	EXECUTE format('ALTER TRIGGER smsflow_watch ON %s DEPENDS ON EXTENSION smsflow', relation);
+	PERFORM smsflow.create_triggers(relation, kind = 'cart');
 	RETURN QUERY SELECT * FROM smsflow.resolve_columns(kind, relation, mapping);
 END $$;
 COMMENT ON FUNCTION smsflow.watch_table(text, regclass, jsonb, text) IS 'Checks a mapping, puts the trigger on a table and reports which column means what. Errors: SF004, SF006, 42501';
@@ -304,12 +380,15 @@ CREATE OR REPLACE FUNCTION smsflow.unwatch(relation regclass) RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	watched boolean;
+	trigger name;
 BEGIN
 	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = unwatch.relation) THEN
 		PERFORM smsflow.check_watchable(relation);
-		IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = unwatch.relation AND t.tgname = 'smsflow_watch' AND t.tgparentid = 0) THEN
-			EXECUTE format('DROP TRIGGER smsflow_watch ON %s', relation);
-		END IF;
+		FOR trigger IN SELECT t.tgname FROM pg_trigger t
+			WHERE t.tgrelid = unwatch.relation AND t.tgfoid = 'smsflow.watch_trigger()'::regprocedure AND t.tgparentid = 0
+		LOOP
+			EXECUTE format('DROP TRIGGER %I ON %s', trigger, relation);
+		END LOOP;
 	END IF;
 	DELETE FROM smsflow.trigger_problem p WHERE p.relation = unwatch.relation;
 	DELETE FROM smsflow.watch w WHERE w.relation = unwatch.relation RETURNING true INTO watched;
