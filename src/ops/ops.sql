@@ -352,7 +352,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'add_gateway set_gateway set_secret secret_problem add_sender set_sender inbound_url callback_url'),
 		('operator', 'add_disclosure require_double_opt_in verify_consent_ledger is_suppressed export_contact erase_contact'),
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
-		('operator', 'watch_carts watch_orders unwatch'),
+		('operator', 'watch_carts watch_orders watch_table unwatch'),
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
 		('operator', 'health check arm disarm explain'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')

@@ -20,6 +20,7 @@ CREATE OR REPLACE FUNCTION smsflow.open_cart(mapping jsonb) RETURNS text
 	SELECT concat_ws(' AND ', 'true',
 		CASE WHEN mapping ? 'active' THEN format('coalesce(%s = ANY (%L::text[]), false)', smsflow.column_text(mapping ->> 'status'),
 			ARRAY(SELECT jsonb_array_elements_text(mapping -> 'active'))) END,
+		CASE WHEN mapping ? 'items_table' THEN format('EXISTS (SELECT FROM %s i WHERE i.%I = t.%I)', mapping ->> 'items_table', mapping ->> 'items_key', mapping ->> 'id') END,
 		CASE WHEN mapping ? 'items' THEN format($q$coalesce(to_jsonb(t.%1$I) NOT IN ('{}', '[]') AND jsonb_typeof(to_jsonb(t.%1$I)) IN ('array', 'object'), false)$q$,
 			mapping ->> 'items') END);
 $$;
@@ -34,7 +35,9 @@ CREATE OR REPLACE FUNCTION smsflow.read_query(watch_id integer) RETURNS text
 		m ->> 'id', smsflow.column_text(m ->> 'id'), smsflow.column_text(m ->> 'phone'), smsflow.column_text(m ->> 'customer_id'),
 		smsflow.column_text(m ->> 'total'), smsflow.column_text(m ->> 'currency'), smsflow.open_cart(m),
 		(SELECT string_agg(format('%L, t.%I', c.key, c.value), ', ') FROM jsonb_each_text(m - '{active,data,status_map}'::text[]) c
-			WHERE c.key IN ('id', 'cart_id', 'status', 'items', 'total', 'currency')),
+			WHERE c.key IN ('id', 'cart_id', 'status', 'items', 'total', 'currency'))
+			|| CASE WHEN m ? 'items_table' THEN format($q$, 'items', (SELECT jsonb_agg(to_jsonb(i)) FROM %s i WHERE i.%I = t.%I)$q$,
+				m ->> 'items_table', m ->> 'items_key', m ->> 'id') ELSE '' END,
 		coalesce((SELECT 'jsonb_strip_nulls(jsonb_build_object(' || string_agg(format('%L, t.%I', d.key, d.value), ', ') || '))'
 			FROM jsonb_each_text(m -> 'data') d), $q$'{}'$q$),
 		w.relation, (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a WHERE a.attrelid = w.relation AND a.attname = m ->> 'id'))
@@ -52,14 +55,16 @@ CREATE OR REPLACE FUNCTION smsflow.expand_events(event_ids bigint[]) RETURNS big
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	WITH made AS (
 		INSERT INTO smsflow.event (event_id, occurred_at, brand_id, watch_id, kind, ref, phone, external_id, amount, currency, data)
-		SELECT e.event_id - 1024 + k.place, e.occurred_at, e.brand_id, e.watch_id, 'cart', r.ref,
+		SELECT e.event_id - 1024 + k.place, e.occurred_at, e.brand_id, e.watch_id, CASE WHEN r.open THEN 'cart' ELSE 'cart_emptied' END, r.ref,
 			coalesce(smsflow.phone_or_null(r.phone)::text, r.phone), r.external_id,
 			CASE WHEN r.total ~ '^[-+]?[0-9]*[.]?[0-9]+([eE][-+]?[0-9]{1,3})?$' THEN r.total::numeric END, r.currency, r.data
 		FROM smsflow.event e
 		CROSS JOIN LATERAL jsonb_to_recordset(smsflow.read_watched(e.watch_id, e.keys))
 			AS r (key text, ref text, phone text, external_id text, total text, currency text, open boolean, data jsonb)
 		JOIN LATERAL unnest(e.keys) WITH ORDINALITY AS k (key, place) ON k.key = r.key
-		WHERE e.event_id = ANY (expand_events.event_ids) AND e.kind = 'rows' AND r.open AND coalesce(r.phone, r.external_id) IS NOT NULL
+		-- A cart that lost its items in another table is found empty here; any other that is closed said so in its own row.
+		WHERE e.event_id = ANY (expand_events.event_ids) AND e.kind = 'rows' AND coalesce(r.phone, r.external_id) IS NOT NULL
+			AND (r.open OR EXISTS (SELECT FROM smsflow.watch w WHERE w.watch_id = e.watch_id AND w.mapping ? 'items_table'))
 		ON CONFLICT DO NOTHING
 		RETURNING event_id)
 	SELECT coalesce(array_agg(made.event_id), '{}') FROM made;
@@ -73,7 +78,7 @@ CREATE OR REPLACE FUNCTION smsflow.watch_rules(relation oid)
 	SELECT w.watch_id, w.brand_id, w.kind, r.meaning, r.label, r.value, a.attnum
 	FROM smsflow.watch w
 	CROSS JOIN LATERAL (
-		SELECT m.key, NULL, m.value #>> '{}', true FROM jsonb_each(w.mapping - '{active,data,status_map}'::text[]) m
+		SELECT m.key, NULL, m.value #>> '{}', true FROM jsonb_each(w.mapping - '{active,data,status_map,items_table,items_key}'::text[]) m
 		UNION ALL SELECT 'data', d.key, d.value, true FROM jsonb_each_text(w.mapping -> 'data') d
 		UNION ALL SELECT 'active', NULL, v.value, false FROM jsonb_array_elements_text(w.mapping -> 'active') v
 		UNION ALL SELECT 'status_map', s.key, s.value, false FROM jsonb_each_text(w.mapping -> 'status_map') s
@@ -88,18 +93,18 @@ REVOKE ALL ON FUNCTION smsflow.watch_rules(oid) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.watch_meanings(kind text) RETURNS TABLE (meaning text, guesses text[], types text[], absent text)
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT m.meaning, m.guesses, m.types, m.absent FROM (VALUES
-		('{cart,order}'::text[], 'id', CASE WHEN kind = 'cart' THEN '{id,cart_id,entity_id}' ELSE '{id,order_id,entity_id}' END::text[], NULL::text[], NULL),
-		('{cart,order}', 'phone', '{phone,phone_number,customer_phone,billing_phone}', NULL, 'contacts are found by customer_id alone'),
-		('{cart,order}', 'customer_id', '{customer_id,user_id}', NULL, 'contacts are found by phone alone'),
+		('{cart,order,other}'::text[], 'id', ARRAY['id', kind || '_id', 'entity_id'], NULL::text[], NULL),
+		('{cart,order,other}', 'phone', '{phone,phone_number,customer_phone,billing_phone}', NULL, 'contacts are found by customer_id alone'),
+		('{cart,order,other}', 'customer_id', '{customer_id,user_id}', NULL, 'contacts are found by phone alone'),
 		('{order}', 'cart_id', '{cart_id}', NULL, 'a purchase ends every cart sequence of the contact, not one cart''s'),
-		('{cart,order}', 'status', CASE WHEN kind = 'cart' THEN '{}' ELSE '{status,state}' END::text[], NULL,
-			CASE WHEN kind = 'cart' THEN 'every cart counts as open' ELSE 'a changed order makes no event' END),
-		('{cart,order}', 'items', '{items,line_items}', '{json,jsonb}', 'templates cannot name the items'),
-		('{cart,order}', 'total', '{total,total_price,grand_total}', '{int2,int4,int8,numeric,float4,float8}', 'events have no amount'),
-		('{cart,order}', 'currency', '{currency}', NULL, 'events have no currency'),
+		('{cart,order,other}', 'status', CASE WHEN kind = 'cart' THEN '{}' ELSE '{status,state}' END::text[], NULL,
+			CASE WHEN kind = 'cart' THEN 'every cart counts as open' ELSE 'a changed row makes no event' END),
+		('{cart,order,other}', 'items', '{items,line_items}', '{json,jsonb}', 'templates cannot name the items'),
+		('{cart,order,other}', 'total', '{total,total_price,grand_total}', '{int2,int4,int8,numeric,float4,float8}', 'events have no amount'),
+		('{cart,order,other}', 'currency', '{currency}', NULL, 'events have no currency'),
 		('{cart}', 'updated_at', '{}', NULL, 'only changes of the columns above make an event')
 	) AS m (kinds, meaning, guesses, types, absent)
-	WHERE kind = ANY (m.kinds);
+	WHERE CASE WHEN kind IN ('cart', 'order') THEN kind ELSE 'other' END = ANY (m.kinds);
 $$;
 COMMENT ON FUNCTION smsflow.watch_meanings(text) IS 'What a mapping of this kind of table can name, the column names guessed for it, the types it must have, and what follows when it is absent';
 REVOKE ALL ON FUNCTION smsflow.watch_meanings(text) FROM PUBLIC;
@@ -166,14 +171,16 @@ BEGIN
 			'To copy a column into the event, name it in "data".');
 	END IF;
 	SELECT e.key INTO wrong FROM jsonb_each(mapping) e
-	WHERE CASE e.key WHEN 'active' THEN jsonb_typeof(e.value) <> 'array' WHEN 'data' THEN jsonb_typeof(e.value) <> 'object'
+	WHERE e.key <> 'items' AND CASE e.key WHEN 'active' THEN jsonb_typeof(e.value) <> 'array' WHEN 'data' THEN jsonb_typeof(e.value) <> 'object'
 			WHEN 'status_map' THEN jsonb_typeof(e.value) <> 'object' ELSE jsonb_typeof(e.value) NOT IN ('string', 'null') END
+		OR e.key = 'items' AND (jsonb_typeof(e.value) NOT IN ('string', 'null', 'object')
+			OR jsonb_typeof(e.value) = 'object' AND NOT (kind = 'cart' AND e.value ?& '{table,cart_id}'))
 		OR jsonb_path_exists(e.value, '$.* ? (@.type() != "string")') OR e.value = '[]'
 		OR jsonb_path_exists(e.value, 'strict $[*] ? (@.type() == "array" || @.type() == "object" || @.type() == "null")', silent => true)
 	ORDER BY e.key LIMIT 1;
 	IF wrong IS NOT NULL THEN
 		PERFORM smsflow.refuse_mapping(format('mapping key "%s" has a value of the wrong kind', wrong),
-			'Columns are names, "active" is a list of values, "data" and "status_map" are objects of strings.',
+			'Columns are names, "active" is a list of values, "data" and "status_map" are objects of strings, "items" of a cart may be an object with "table" and "cart_id".',
 			'Example: {"status": "state", "active": ["open"], "data": {"url": "checkout_url"}}.');
 	END IF;
 END $$;
@@ -234,6 +241,19 @@ END $$;
 COMMENT ON FUNCTION smsflow.guess_column(regclass, text, text[], text[]) IS 'Column that usually has a meaning, NULL if there is none. Errors: SF006 no key';
 REVOKE ALL ON FUNCTION smsflow.guess_column(regclass, text, text[], text[]) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.check_items_table(items jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF to_regclass(items ->> 'table') IS NULL THEN
+		PERFORM smsflow.refuse_mapping(format('table "%s" does not exist', items ->> 'table'), 'The mapping names it as the table of items.',
+			'Name it with its schema: {"items": {"table": "shop.cart_items", "cart_id": "cart_id"}}.');
+	END IF;
+	PERFORM smsflow.check_watchable(to_regclass(items ->> 'table'));
+	PERFORM smsflow.check_column(to_regclass(items ->> 'table'), 'cart_id of items', items ->> 'cart_id', NULL);
+END $$;
+COMMENT ON FUNCTION smsflow.check_items_table(jsonb) IS 'Raises SF006 or 42501 when a table of items cannot be watched';
+REVOKE ALL ON FUNCTION smsflow.check_items_table(jsonb) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.resolve_columns(kind text, relation regclass, mapping jsonb)
 	RETURNS TABLE (meaning text, column_name text, note text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -245,7 +265,13 @@ BEGIN
 		meaning := m.meaning;
 		column_name := mapping ->> m.meaning;
 		note := 'from the mapping';
-		IF column_name IS NOT NULL THEN
+		IF jsonb_typeof(mapping -> meaning) = 'object' THEN
+			PERFORM smsflow.check_items_table(mapping -> meaning);
+			column_name := NULL;
+			note := format('rows of %s by %s', (mapping -> meaning ->> 'table')::regclass, mapping -> meaning ->> 'cart_id');
+			RETURN NEXT;
+			CONTINUE;
+		ELSIF column_name IS NOT NULL THEN
 			PERFORM smsflow.check_column(relation, meaning, column_name, m.types);
 		ELSIF NOT mapping ? meaning THEN
 			-- Many programs touch updated_at for every reason; it is watched on its own only where nothing else shows new items.
@@ -280,8 +306,8 @@ BEGIN
 		PERFORM smsflow.refuse_mapping('status and active belong together',
 			'The status of a cart is of use only with the values that mean an open cart, and those only with a status.',
 			'Example: {"status": "state", "active": ["open", "checkout"]}.');
-	ELSIF (mapping -> 'data') ?| '{cart,order}' THEN
-		PERFORM smsflow.refuse_mapping('copied columns cannot be called "cart" or "order"', 'These names hold the watched columns.',
+	ELSIF (mapping -> 'data') ?| ARRAY['cart', 'order', kind] THEN
+		PERFORM smsflow.refuse_mapping(format('copied columns cannot be called "cart", "order" or "%s"', kind), 'These names hold the watched columns.',
 			'Choose another name in "data".');
 	END IF;
 END $$;
@@ -333,7 +359,35 @@ END $$;
 COMMENT ON FUNCTION smsflow.create_triggers(regclass, boolean) IS 'Puts the triggers on a table to watch';
 REVOKE ALL ON FUNCTION smsflow.create_triggers(regclass, boolean) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.watch_table(kind text, relation regclass, mapping jsonb, brand text)
+CREATE OR REPLACE FUNCTION smsflow.create_item_triggers(watch_id integer, brand_id integer, relation regclass, cart_column text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	event text;
+BEGIN
+	FOREACH event IN ARRAY '{insert,update,delete}'::text[] LOOP
+		EXECUTE format('CREATE TRIGGER smsflow_items_%s AFTER %1$s ON %s REFERENCING %s TABLE AS smsflow_rows FOR EACH STATEMENT
+			EXECUTE FUNCTION smsflow.watch_trigger(%s, %s, %L)', event, relation, CASE WHEN event = 'delete' THEN 'OLD' ELSE 'NEW' END, watch_id, brand_id, cart_column);
+		EXECUTE format('ALTER TRIGGER smsflow_items_%s ON %s DEPENDS ON EXTENSION smsflow', event, relation);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION smsflow.create_item_triggers(integer, integer, regclass, text) IS 'Puts the triggers on the table with the items of watched carts';
+REVOKE ALL ON FUNCTION smsflow.create_item_triggers(integer, integer, regclass, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.drop_triggers(relation regclass) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	trigger name;
+BEGIN
+	FOR trigger IN SELECT t.tgname FROM pg_trigger t
+		WHERE t.tgrelid = drop_triggers.relation AND t.tgfoid = 'smsflow.watch_trigger()'::regprocedure AND t.tgparentid = 0
+	LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', trigger, relation);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION smsflow.drop_triggers(regclass) IS 'Takes our triggers off a table';
+REVOKE ALL ON FUNCTION smsflow.drop_triggers(regclass) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.watch_relation(kind text, relation regclass, mapping jsonb, brand text)
 	RETURNS TABLE (meaning text, column_name text, note text)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -351,17 +405,20 @@ BEGIN
 	INSERT INTO smsflow.watch (relation, kind, brand_id, mapping)
 	VALUES (relation, kind, brand_id, resolved || jsonb_strip_nulls(jsonb_build_object(
 		'active', smsflow.active_values(relation, resolved ->> 'status', mapping -> 'active'),
-		'data', mapping -> 'data', 'status_map', mapping -> 'status_map')));
+		'data', mapping -> 'data', 'status_map', mapping -> 'status_map',
+		'items_table', to_regclass(mapping -> 'items' ->> 'table')::text, 'items_key', mapping -> 'items' ->> 'cart_id')));
 	PERFORM smsflow.create_triggers(relation, kind = 'cart');
+	PERFORM smsflow.create_item_triggers(w.watch_id, w.brand_id, (w.mapping ->> 'items_table')::regclass, w.mapping ->> 'items_key')
+	FROM smsflow.watch w WHERE w.relation = watch_relation.relation AND w.mapping ? 'items_table';
 	RETURN QUERY SELECT * FROM smsflow.resolve_columns(kind, relation, mapping);
 END $$;
-COMMENT ON FUNCTION smsflow.watch_table(text, regclass, jsonb, text) IS 'Checks a mapping, puts the trigger on a table and reports which column means what. Errors: SF004, SF006, 42501';
-REVOKE ALL ON FUNCTION smsflow.watch_table(text, regclass, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.watch_relation(text, regclass, jsonb, text) IS 'Checks a mapping, puts the trigger on a table and reports which column means what. Errors: SF004, SF006, 42501';
+REVOKE ALL ON FUNCTION smsflow.watch_relation(text, regclass, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.watch_carts(relation regclass, mapping jsonb DEFAULT '{}', brand text DEFAULT 'default')
 	RETURNS TABLE (meaning text, column_name text, note text)
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT * FROM smsflow.watch_table('cart', relation, mapping, brand);
+	SELECT * FROM smsflow.watch_relation('cart', relation, mapping, brand);
 $$;
 COMMENT ON FUNCTION smsflow.watch_carts(regclass, jsonb, text) IS
 'Watches the store''s table of carts, and reports which column means what and what is missing. mapping names columns where guessing by usual names is not enough: id (default: primary key), phone, customer_id (contact.external_id), status with active (values of an open cart), items (json or jsonb), total, currency, updated_at, data (object: name in templates -> column); null turns a guess off. The caller needs the TRIGGER privilege on the table. Errors: SF004 brand, SF006 mapping, 42501';
@@ -370,25 +427,37 @@ REVOKE ALL ON FUNCTION smsflow.watch_carts(regclass, jsonb, text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.watch_orders(relation regclass, mapping jsonb DEFAULT '{}', brand text DEFAULT 'default')
 	RETURNS TABLE (meaning text, column_name text, note text)
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT * FROM smsflow.watch_table('order', relation, mapping, brand);
+	SELECT * FROM smsflow.watch_relation('order', relation, mapping, brand);
 $$;
 COMMENT ON FUNCTION smsflow.watch_orders(regclass, jsonb, text) IS
 'Watches the store''s table of orders, and reports which column means what and what is missing. mapping as in watch_carts(), with cart_id, and status_map (object: status -> suffix of the event kind order_<suffix>; an empty suffix makes no event) instead of active. The caller needs the TRIGGER privilege on the table. Errors: SF004 brand, SF006 mapping, 42501';
 REVOKE ALL ON FUNCTION smsflow.watch_orders(regclass, jsonb, text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.watch_table(relation regclass, kind text, mapping jsonb DEFAULT '{}', brand text DEFAULT 'default')
+	RETURNS TABLE (meaning text, column_name text, note text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF coalesce(kind !~ '^[a-z][a-z0-9_]{0,30}$' OR kind IN ('cart', 'order', 'inventory', 'rows', 'cart_emptied'), true) THEN
+		PERFORM smsflow.refuse_mapping(format('a watched table cannot be of the kind "%s"', kind),
+			'A kind is a name in small letters; it begins the names of the events.',
+			'Call it return, review, payment, subscription or points; carts, orders and stock have functions of their own.');
+	END IF;
+	RETURN QUERY SELECT * FROM smsflow.watch_relation(kind, relation, mapping, brand);
+END $$;
+COMMENT ON FUNCTION smsflow.watch_table(regclass, text, jsonb, text) IS
+'Watches any other table of the store: reviews, subscriptions, loyalty points, returns, payments. A new row that names a person is an event <kind>, a change of its status an event <kind>_<status>. mapping as in watch_orders(), without cart_id. The caller needs the TRIGGER privilege on the table. Errors: SF004 brand, SF006 mapping, 42501';
+REVOKE ALL ON FUNCTION smsflow.watch_table(regclass, text, jsonb, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.unwatch(relation regclass) RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	watched boolean;
-	trigger name;
 BEGIN
 	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = unwatch.relation) THEN
 		PERFORM smsflow.check_watchable(relation);
-		FOR trigger IN SELECT t.tgname FROM pg_trigger t
-			WHERE t.tgrelid = unwatch.relation AND t.tgfoid = 'smsflow.watch_trigger()'::regprocedure AND t.tgparentid = 0
-		LOOP
-			EXECUTE format('DROP TRIGGER %I ON %s', trigger, relation);
-		END LOOP;
+		PERFORM smsflow.drop_triggers(relation);
+		PERFORM smsflow.drop_triggers(to_regclass(w.mapping ->> 'items_table')) FROM smsflow.watch w
+		WHERE w.relation = unwatch.relation AND to_regclass(w.mapping ->> 'items_table') IS NOT NULL;
 	END IF;
 	DELETE FROM smsflow.trigger_problem p WHERE p.relation = unwatch.relation;
 	DELETE FROM smsflow.watch w WHERE w.relation = unwatch.relation RETURNING true INTO watched;

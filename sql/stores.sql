@@ -1,0 +1,108 @@
+-- Carts, orders and other tables of four kinds of stores, as the files of test/fixtures shape them.
+\getenv fixtures PG_ABS_SRCDIR
+\set fixtures :fixtures /test/fixtures
+\set VERBOSITY sqlstate
+SET client_min_messages = warning;
+SET smsflow.default_region = 'US';
+CREATE SCHEMA woo; CREATE SCHEMA magento; CREATE SCHEMA medusa; CREATE SCHEMA saleor;
+\set file :fixtures /woocommerce.sql
+SET search_path = woo; \i :file
+\set file :fixtures /magento.sql
+SET search_path = magento; \i :file
+\set file :fixtures /medusa.sql
+SET search_path = medusa; \i :file
+\set file :fixtures /saleor.sql
+SET search_path = saleor; \i :file
+RESET search_path;
+SELECT coalesce(max(event_id), 0) AS start FROM smsflow.event \gset
+CREATE TEMP TABLE seen AS SELECT :start::bigint AS event_id;
+-- What the worker made of the events since the last look.
+CREATE FUNCTION pg_temp.look(OUT kind text, OUT ref text, OUT who text, OUT amount numeric, OUT data jsonb) RETURNS SETOF record LANGUAGE plpgsql AS $$
+DECLARE
+	since bigint := (SELECT max(event_id) FROM seen);
+BEGIN
+	PERFORM smsflow.process_events(ARRAY(SELECT e.event_id FROM smsflow.event e WHERE e.event_id > since AND e.event_id % 1024 = 0 ORDER BY 1));
+	RETURN QUERY SELECT e.kind, right(e.ref, 12), coalesce(e.phone, 'customer ' || e.external_id), trim_scale(e.amount), e.data
+		FROM smsflow.event e WHERE e.event_id > since AND e.kind <> 'rows' ORDER BY e.event_id;
+	INSERT INTO seen SELECT max(e.event_id) FROM smsflow.event e;
+END $$;
+
+-- WooCommerce: statuses with a prefix, items as json. ---------------------------------------
+SELECT * FROM smsflow.watch_carts('woo.wc_carts', '{"items": "cart_contents", "total": "cart_total", "status": "cart_status", "active": ["normal"], "data": {"url": "recovery_url"}}');
+SELECT * FROM smsflow.watch_orders('woo.wc_orders', '{"total": "total_amount", "status_map": {"wc-completed": "delivered", "wc-processing": "paid", "wc-pending": "", "trash": ""}}');
+INSERT INTO woo.wc_carts (cart_id, billing_phone, cart_contents, cart_total, currency, recovery_url) VALUES (1, '(212) 555-0101', '[{"name": "Mug"}]', 12.5, 'USD', 'https://woo/r/1'),
+	(2, NULL, '[{"name": "Cup"}]', 3, 'USD', NULL), (3, '212 555 0103', '[]', 0, 'USD', NULL);
+INSERT INTO woo.wc_orders (id, status, currency, total_amount, customer_id, phone) VALUES (11, 'wc-pending', 'USD', 12.5, NULL, '+12125550101');
+UPDATE woo.wc_orders SET status = 'wc-processing' WHERE id = 11;
+UPDATE woo.wc_orders SET status = 'wc-completed' WHERE id = 11;
+UPDATE woo.wc_carts SET cart_status = 'recovered' WHERE cart_id = 1;
+SELECT * FROM pg_temp.look();
+
+-- Magento: items in a table of their own, integer keys, several items in one statement. -------
+SELECT * FROM smsflow.watch_carts('magento.quote', '{"phone": "customer_telephone", "currency": "quote_currency_code", "status": "is_active", "active": ["1"],
+	"items": {"table": "magento.quote_item", "cart_id": "quote_id"}}');
+SELECT * FROM smsflow.watch_orders('magento.sales_order', '{"phone": "telephone", "cart_id": "quote_id", "currency": "order_currency_code", "status": "state"}');
+INSERT INTO magento.quote (entity_id, customer_telephone, grand_total, quote_currency_code) VALUES (5, '212 555 0105', 20, 'USD');
+SELECT * FROM pg_temp.look();
+INSERT INTO magento.quote_item VALUES (1, 5, 'A', 'Tent', 1, 15), (2, 5, 'B', 'Peg', 5, 1);
+SELECT kind, ref, who, amount, data #> '{cart,items,1,name}' AS second FROM pg_temp.look();
+UPDATE magento.quote_item SET qty = 6 WHERE item_id = 2;
+SELECT kind, ref, data #> '{cart,items}' @> '[{"qty": 6.0000}]' AS six FROM pg_temp.look();
+DELETE FROM magento.quote_item;
+SELECT kind, ref FROM pg_temp.look();
+INSERT INTO magento.sales_order VALUES (9, 5, NULL, 'new', 'pending', 20, 'USD', '+12125550105');
+UPDATE magento.sales_order SET state = 'closed', status = 'refunded';
+SELECT kind, ref, data -> 'order' AS "order" FROM pg_temp.look();
+
+-- Medusa: text keys, a guest who gives a number later, a cart completed. ------------------------
+SELECT meaning, column_name, note FROM smsflow.watch_carts('medusa.medusa_cart', '{"currency": "currency_code", "status": "is_open", "active": [true],
+	"items": {"table": "medusa.cart_line_item", "cart_id": "cart_id"}}') WHERE meaning IN ('id', 'items', 'status');
+INSERT INTO medusa.medusa_cart (id) VALUES ('cart_01');
+INSERT INTO medusa.cart_line_item VALUES ('li_1', 'cart_01', 'Shirt', 10, 1);
+SELECT * FROM pg_temp.look();
+UPDATE medusa.medusa_cart SET phone = '+12125550106' WHERE id = 'cart_01';
+SELECT kind, ref, who FROM pg_temp.look();
+UPDATE medusa.medusa_cart SET metadata = '{"seen": true}';
+SELECT * FROM pg_temp.look();
+UPDATE medusa.medusa_cart SET completed_at = now();
+SELECT kind, ref, who FROM pg_temp.look();
+
+-- Saleor: uuid keys, a checkout that is deleted, partitions written directly. ---------------------
+SELECT meaning, column_name FROM smsflow.watch_carts('saleor.checkout_checkout', '{"total": "total_gross_amount", "items": {"table": "saleor.checkout_checkoutline", "cart_id": "checkout_id"}, "data": {"url": "redirect_url"}}')
+WHERE column_name IS NOT NULL;
+SELECT meaning, column_name FROM smsflow.watch_orders('saleor.order_order', '{"id": "id", "total": "total_gross_amount", "cart_id": "checkout_token"}') WHERE column_name IS NOT NULL;
+INSERT INTO saleor.checkout_checkout VALUES ('00000000-0000-4000-8000-000000000001', 7, '+12125550107', 'USD', 99, 'https://saleor/1');
+INSERT INTO saleor.checkout_checkoutline SELECT gen_random_uuid(), '00000000-0000-4000-8000-000000000001', 'Line ' || n, n FROM generate_series(1, 3) n;
+SELECT kind, ref, who, amount, jsonb_array_length(data #> '{cart,items}') AS items, data ->> 'url' AS url FROM pg_temp.look();
+BEGIN;
+INSERT INTO saleor.order_order_2026 VALUES ('00000000-0000-4000-8000-0000000000aa', '2026-05-01', 7, '+12125550107', 'unfulfilled', 99, 'USD', '00000000-0000-4000-8000-000000000001');
+DELETE FROM saleor.checkout_checkout;
+COMMIT;
+UPDATE saleor.order_order SET status = 'fulfilled';
+SELECT kind, ref, who FROM pg_temp.look();
+
+-- Any other table. ------------------------------------------------------------------------------
+CREATE TABLE woo.returns (return_id integer PRIMARY KEY, customer_id text, state text, order_no text);
+SELECT * FROM smsflow.watch_table('woo.returns', 'return', '{"data": {"order_no": "order_no"}, "status_map": {"ok": "approved"}}');
+INSERT INTO woo.returns VALUES (1, '7', 'asked', 'W-11');
+UPDATE woo.returns SET state = 'ok';
+SELECT * FROM pg_temp.look();
+SELECT * FROM smsflow.watch_table('woo.returns', 'Return!');
+SELECT * FROM smsflow.watch_table('woo.returns', 'cart');
+SELECT * FROM smsflow.watch_table('woo.returns', NULL);
+SELECT * FROM smsflow.watch_carts('woo.wc_orders', '{"items": {"table": "no.such", "cart_id": "id"}}');
+SELECT * FROM smsflow.watch_carts('woo.wc_orders', '{"items": {"table": "magento.quote_item"}}');
+SELECT * FROM smsflow.watch_orders('woo.returns', '{"items": {"table": "magento.quote_item", "cart_id": "quote_id"}}');
+
+-- A table that reading fails for is told of; the store never notices.
+ALTER TABLE magento.quote RENAME COLUMN grand_total TO sum;
+INSERT INTO magento.quote (entity_id, customer_telephone) VALUES (6, '+12125550108');
+SELECT * FROM pg_temp.look();
+ALTER TABLE magento.quote RENAME COLUMN sum TO grand_total;
+
+-- unwatch() leaves nothing behind.
+SELECT smsflow.unwatch(r) FROM unnest('{woo.wc_carts,woo.wc_orders,magento.quote,magento.sales_order,medusa.medusa_cart,saleor.checkout_checkout,saleor.order_order,woo.returns}'::regclass[]) r;
+SELECT count(*) AS triggers FROM pg_trigger WHERE tgname LIKE 'smsflow%' AND tgrelid::regclass::text ~ '^(woo|magento|medusa|saleor)[.]';
+SELECT count(*) AS watches FROM smsflow.watch WHERE relation::text ~ '^(woo|magento|medusa|saleor)[.]';
+DELETE FROM smsflow.trigger_problem;
+DROP SCHEMA woo, magento, medusa, saleor CASCADE;
