@@ -41,6 +41,7 @@ PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wn
 SHLIB_LINK = -lcurl
 
 REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate decision otp stores
+REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate hours decision otp
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

@@ -268,13 +268,28 @@ nth_weekday(int year, int month, int weekday, int nth)
 	return day < next ? day : INT64_MIN;
 }
 
+static bool
+is_leap_day(int month, int day)
+{
+	return month == 2 && day == 29;
+}
+
+static bool
+is_leap_year(int year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
 static int64_t
 holiday_in(const SmsflowHoliday *holiday, int year)
 {
 	switch (holiday->kind)
 	{
 		case HOLIDAY_DATE:
-			return holiday->year == 0 || holiday->year == year ? smsflow_day_of(year, holiday->month, holiday->day) : INT64_MIN;
+			if ((holiday->year != 0 && holiday->year != year) ||
+				(is_leap_day(holiday->month, holiday->day) && !is_leap_year(year)))
+				return INT64_MIN;
+			return smsflow_day_of(year, holiday->month, holiday->day);
 		case HOLIDAY_WEEKDAY:
 			return nth_weekday(year, holiday->month, holiday->weekday, holiday->nth);
 		case HOLIDAY_EASTER:
@@ -353,6 +368,8 @@ take_date(Reader *reader, SmsflowHoliday *holiday)
 	if (!take_digits(reader, 2, &holiday->month) || !take(reader, "-") || !take_digits(reader, 2, &holiday->day))
 		return false;
 	if (holiday->month < 1 || holiday->month > 12 || holiday->day < 1 || holiday->day > lengths[holiday->month - 1])
+		return false;
+	if (holiday->year != 0 && is_leap_day(holiday->month, holiday->day) && !is_leap_year(holiday->year))
 		return false;
 	holiday->observed = take(reader, " observed");
 	return true;

@@ -137,31 +137,32 @@ closed_days(const GateQuestion *q, const Hours *hours, int64 today, int days)
 	return closed;
 }
 
-/* The instant at a number of local minutes after the midnight that began the day of tm. */
+/* The next instant at which the clocks of a zone change; DT_NOEND when they never do. */
 static TimestampTz
-instant_at(const struct pg_tm *tm, int minutes, pg_tz *zone)
+clocks_change(pg_time_t seconds, pg_tz *zone)
 {
-	struct pg_tm local = {0};
-	TimestampTz result;
-	int offset;
+	long before;
+	long after;
+	int is_dst;
+	pg_time_t change;
 
-	j2date(date2j(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday) + minutes / SMSFLOW_DAY_MINUTES, &local.tm_year, &local.tm_mon,
-		   &local.tm_mday);
-	local.tm_hour = minutes % SMSFLOW_DAY_MINUTES / 60;
-	local.tm_min = minutes % 60;
-	offset = DetermineTimeZoneOffset(&local, zone);
-	return tm2timestamp(&local, 0, &offset, &result) == 0 ? result : DT_NOEND;
+	if (pg_next_dst_boundary(&seconds, &before, &is_dst, &change, &after, &is_dst, zone) != 1)
+		return DT_NOEND;
+	return time_t_to_timestamptz(change);
 }
 
 /*
- * When the window opens in a zone: t itself when it is open, then also until
- * when; DT_NOEND when it does not within a month.
+ * When it is worth looking at a zone again: t itself when the window is open, then also until when; DT_NOEND when it
+ * does not open within a month. Local minutes pass like all others until the clocks change, and then the clock is read
+ * again, so an hour that is skipped or comes twice needs no thought.
  */
 static TimestampTz
 opens_at(const GateQuestion *q, const Hours *hours, pg_tz *zone, TimestampTz t, TimestampTz *open_until)
 {
 	pg_time_t seconds = timestamptz_to_time_t(t);
+	TimestampTz change = clocks_change(seconds, zone);
 	struct pg_tm tm = *pg_localtime(&seconds, zone);
+	TimestampTz this_minute = time_t_to_timestamptz(seconds - tm.tm_sec);
 	int64 today = smsflow_day_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
 	int minute = tm.tm_hour * 60 + tm.tm_min;
 	int wait = smsflow_window_wait(&hours->window, tm.tm_wday, minute, closed_days(q, hours, today, 1));
@@ -172,16 +173,11 @@ opens_at(const GateQuestion *q, const Hours *hours, pg_tz *zone, TimestampTz t, 
 		/* At midnight the gate is asked again: tomorrow may be a holiday. */
 		left = smsflow_window_left(&hours->window, tm.tm_wday, minute, 0);
 		left = left < 0 ? SMSFLOW_DAY_MINUTES - minute : Min(left, SMSFLOW_DAY_MINUTES - minute);
-
-		/* On the day the clocks go back the nearer end is taken. */
-		*open_until =
-			Min(*open_until, Min(instant_at(&tm, minute + left, zone), t - tm.tm_sec * USECS_PER_SEC + left * USECS_PER_MINUTE));
+		*open_until = Min(*open_until, Min(this_minute + left * USECS_PER_MINUTE, change));
 		return t;
 	}
 	wait = smsflow_window_wait(&hours->window, tm.tm_wday, minute, closed_days(q, hours, today, SMSFLOW_WINDOW_DAYS));
-	if (wait < 0)
-		return DT_NOEND;
-	return Max(instant_at(&tm, minute + wait, zone), t + 1);
+	return wait < 0 ? DT_NOEND : Min(this_minute + wait * USECS_PER_MINUTE, change);
 }
 
 /* From t on, the first instant at which the window is open in every zone. */

@@ -208,6 +208,10 @@ test_holidays(void)
 	CHECK(on("May Mon -1", 2026, 5, 25));
 	CHECK(on("Jan Mon 5", 2029, 1, 29));
 	CHECK(!on("Jan Mon 5", 2026, 2, 2));
+	CHECK(on("02-29", 2028, 2, 29));
+	CHECK(!on("02-29", 2027, 3, 1));
+	CHECK(!on("02-29", 2100, 3, 1));
+	CHECK(on("2028-02-29", 2028, 2, 29));
 	CHECK(on("easter", 2026, 4, 5));
 	CHECK(on("easter-47", 2026, 2, 17));
 	CHECK(on("easter+39", 2027, 5, 6));
@@ -216,7 +220,7 @@ test_holidays(void)
 static void
 test_bad_holidays(void)
 {
-	static const char *const bad[] = {"",          "13-01",     "02-30",      "7-4", "2026-7-4", "07-04 obs", "Nov Thu",
+	static const char *const bad[] = {"",          "13-01",     "02-30", "2027-02-29", "2100-02-29",      "7-4", "2026-7-4", "07-04 obs", "Nov Thu",
 									  "Nov Thu 0", "Nov Thu 6", "Nov Thu 4 ", "thu", "easter2",  "easter-",   "easter-2 "};
 	SmsflowHoliday holiday;
 
