@@ -68,7 +68,7 @@ REVOKE ALL ON FUNCTION smsflow.lock_campaign(text, text, text[]) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.check_campaign_options(options jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	known CONSTANT text[] := '{pool,valid_for,budget,subject}';
+	known CONSTANT text[] := '{pool,valid_for,budget,subject,parts_per_minute,weight}';
 	unknown text;
 BEGIN
 	IF jsonb_typeof(options) <> 'object' THEN
@@ -85,6 +85,11 @@ BEGIN
 			DETAIL = 'It is the number of message parts the campaign may use.', HINT = 'Pass a whole number such as 50000.';
 	END IF;
 	PERFORM smsflow.check_subject(options);
+	PERFORM smsflow.check_number('parts_per_minute', options ->> 'parts_per_minute', 0.1, 60000000);
+	IF options ? 'weight' AND coalesce(options ->> 'weight' !~ '^([1-9][0-9]?|100)$', true) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('invalid option weight "%s"', options ->> 'weight'),
+			DETAIL = 'It is the share of the campaign among those that send at the same time, 1 to 100; others have 1.', HINT = 'Pass a whole number such as 3.';
+	END IF;
 	IF (options ->> 'valid_for')::interval <= '0' THEN
 		RAISE datetime_field_overflow;
 	END IF;
@@ -135,7 +140,7 @@ BEGIN
 	RETURN id;
 END $$;
 COMMENT ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) IS
-'Writes a campaign as a draft and returns its id. Options: pool (senders to use), valid_for (time after the launch until which messages may leave), budget (message parts it may use; members past that get nothing), subject (what caps on one subject count by; the campaign''s name). SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
+'Writes a campaign as a draft and returns its id. Options: pool (senders to use), valid_for (time after the launch until which messages may leave), budget (message parts it may use; members past that get nothing), subject (what caps on one subject count by; the campaign''s name), parts_per_minute (pace at which its message parts leave), weight (1 to 100, its share among campaigns that send at the same time). SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
 REVOKE ALL ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.campaign_draft(name text, brand text, rows integer)
@@ -241,6 +246,19 @@ END $$;
 COMMENT ON FUNCTION smsflow.resume_campaign(text, text) IS
 'Goes on where pause_campaign() or an error stopped; nobody gets a second message, and messages past their validity expire. SF004 for an unknown campaign, SF005 if it is neither paused nor failed';
 REVOKE ALL ON FUNCTION smsflow.resume_campaign(text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.pace_campaign(name text, parts_per_minute double precision, brand text DEFAULT 'default') RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	k CONSTANT smsflow.campaign := smsflow.lock_campaign(pace_campaign.name, pace_campaign.brand, '{draft,scheduled,running,paused,done,failed}');
+	changed CONSTANT jsonb := jsonb_strip_nulls(k.options || jsonb_build_object('parts_per_minute', pace_campaign.parts_per_minute));
+BEGIN
+	PERFORM smsflow.check_campaign_options(changed);
+	UPDATE smsflow.campaign AS c SET options = changed WHERE c.campaign_id = k.campaign_id;
+END $$;
+COMMENT ON FUNCTION smsflow.pace_campaign(text, double precision, text) IS
+'Message parts a minute at which a campaign leaves from now on, also one that is on its way; NULL is as fast as its senders may. SF004 for an unknown campaign, SF005 if it is cancelled, SF007 for a number out of range';
+REVOKE ALL ON FUNCTION smsflow.pace_campaign(text, double precision, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.cancel_campaign(name text, brand text DEFAULT 'default') RETURNS void
 	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

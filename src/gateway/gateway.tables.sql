@@ -100,12 +100,71 @@ CREATE TABLE smsflow.sender (
 	options			jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
 	enabled			boolean NOT NULL DEFAULT true,
 	created_at		timestamptz NOT NULL DEFAULT now(),
+	reset_zone		text NOT NULL DEFAULT 'UTC',
+	warm_up			text,
+	warm_up_from	timestamptz NOT NULL DEFAULT now(),
 	UNIQUE (address, gateway_id)
 );
 COMMENT ON TABLE smsflow.sender IS 'Number, short code or sender id that messages come from';
 COMMENT ON COLUMN smsflow.sender.rate IS 'Message parts per second';
-COMMENT ON COLUMN smsflow.sender.daily_limit IS 'Message parts per day; NULL is no limit';
+COMMENT ON COLUMN smsflow.sender.daily_limit IS 'Message parts per day of reset_zone; NULL is no limit';
+COMMENT ON COLUMN smsflow.sender.registration IS 'Name of its registration; the limits of smsflow.registration hold where there is a row of this name';
+COMMENT ON COLUMN smsflow.sender.reset_zone IS 'Time zone in which the day of daily_limit begins';
+COMMENT ON COLUMN smsflow.sender.warm_up IS 'Curve of smsflow.warm_up that a new number follows; NULL is none';
+COMMENT ON COLUMN smsflow.sender.warm_up_from IS 'Its first day on the curve';
 COMMENT ON COLUMN smsflow.sender.pool IS 'Senders of one pool share the work; a contact keeps its sender';
+
+-- United States: AT&T limits a campaign by the minute, T-Mobile a brand by the day that begins at midnight Pacific
+-- time, shared by all its campaigns and vendors. Nobody knows a recipient's carrier beforehand, so both are charged.
+CREATE TABLE smsflow.registration (
+	registration_id	integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name			text NOT NULL UNIQUE CHECK (name <> ''),
+	kind			text NOT NULL CHECK (kind IN ('brand', 'campaign', 'toll_free', 'short_code', 'other')),
+	parent_id		integer REFERENCES smsflow.registration CHECK (parent_id <> registration_id),
+	brand_id		integer REFERENCES smsflow.brand,
+	parts_per_minute double precision CHECK (parts_per_minute > 0),
+	burst			integer NOT NULL DEFAULT 1 CHECK (burst > 0),
+	daily_limit		integer CHECK (daily_limit > 0),
+	reset_zone		text NOT NULL DEFAULT 'UTC',
+	created_at		timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE smsflow.registration IS 'What carriers count by, over all numbers of a registration: 10DLC brands and campaigns, toll-free verifications, short codes';
+COMMENT ON COLUMN smsflow.registration.name IS 'Id at the registry, as smsflow.sender.registration names it';
+COMMENT ON COLUMN smsflow.registration.parent_id IS 'Brand that a campaign belongs to; its limits hold as well';
+COMMENT ON COLUMN smsflow.registration.brand_id IS 'Our brand whose messages it limits, whatever number they leave from; NULL: those of its numbers';
+COMMENT ON COLUMN smsflow.registration.parts_per_minute IS 'Message parts a minute; NULL is no limit';
+COMMENT ON COLUMN smsflow.registration.burst IS 'Parts that may leave at once after a pause';
+COMMENT ON COLUMN smsflow.registration.daily_limit IS 'Message parts a day; NULL is no limit';
+COMMENT ON COLUMN smsflow.registration.reset_zone IS 'Time zone in which the day begins';
+
+CREATE TABLE smsflow.warm_up (
+	curve	text NOT NULL CHECK (curve <> ''),
+	day		integer NOT NULL CHECK (day > 0),
+	parts	integer CHECK (parts > 0),
+	builtin	boolean NOT NULL DEFAULT false,
+	PRIMARY KEY (curve, day)
+);
+COMMENT ON TABLE smsflow.warm_up IS 'How much a new number may send, day by day';
+COMMENT ON COLUMN smsflow.warm_up.day IS 'From this day on (1 is the first), until the next row of the curve';
+COMMENT ON COLUMN smsflow.warm_up.parts IS 'Message parts a day; NULL: the curve is over';
+
+-- No carrier publishes a schedule. Vendors advise to begin small and to be steady; the figures are ours.
+INSERT INTO smsflow.warm_up (curve, day, parts, builtin) VALUES
+	('gentle', 1, 250, true), ('gentle', 3, 500, true), ('gentle', 5, 1000, true), ('gentle', 7, 2000, true),
+	('gentle', 9, 4000, true), ('gentle', 11, 8000, true), ('gentle', 13, 16000, true), ('gentle', 15, NULL, true),
+	('brisk', 1, 1000, true), ('brisk', 2, 2000, true), ('brisk', 3, 4000, true), ('brisk', 4, 8000, true),
+	('brisk', 5, 16000, true), ('brisk', 6, 32000, true), ('brisk', 7, NULL, true);
+
+CREATE TABLE smsflow.quota (
+	quota_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	scope		text NOT NULL CHECK (scope IN ('gateway', 'sender', 'registration', 'campaign', 'brand')),
+	scope_id	integer NOT NULL,
+	day			date NOT NULL,
+	parts		bigint NOT NULL,
+	reserved_at	timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX quota_scope ON smsflow.quota (scope, scope_id, quota_id);
+COMMENT ON TABLE smsflow.quota IS 'How many parts of a day the worker may use so far, written before the first of them leaves; the newest row of a scope counts. A worker that dies leaves at most a hundredth of the limit unused';
 
 CREATE TABLE smsflow.secret (
 	name		text PRIMARY KEY,

@@ -29,6 +29,11 @@ SELECT pg_extension_config_dump('smsflow.gateway', '');
 SELECT pg_extension_config_dump('smsflow.gateway_gateway_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.sender', '');
 SELECT pg_extension_config_dump('smsflow.sender_sender_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.registration', '');
+SELECT pg_extension_config_dump('smsflow.registration_registration_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.warm_up', 'WHERE NOT builtin');
+SELECT pg_extension_config_dump('smsflow.quota', '');
+SELECT pg_extension_config_dump('smsflow.quota_quota_id_seq', '');
 
 SELECT pg_extension_config_dump('smsflow.queue', 'WHERE queue_id > 5');
 SELECT pg_extension_config_dump('smsflow.queue_queue_id_seq', '');

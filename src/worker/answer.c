@@ -15,9 +15,6 @@
 
 #define SECONDS(n) ((int64) (n) *USECS_PER_SEC)
 
-/* A gateway may ask for any pause; more than this is taken for a mistake. */
-#define MAX_PAUSE SECONDS(3600)
-#define DEFAULT_THROTTLE SECONDS(5)
 #define CONFIGURATION_PAUSE SECONDS(60)
 
 /* An answer as the rules of a profile read it. */
@@ -203,58 +200,61 @@ job_in_doubt(Job *job, const char *reason)
 	}
 }
 
-/* By the header, or by the words of a gateway that names the time in its text. */
+/* By the header, or by the words of a gateway that names the milliseconds in its text. */
 static int64
-throttle_pause(const Reading *reading, const Gateway *gateway)
+throttle_pause(const Reading *reading, const Gateway *gateway, int times)
 {
 	char wait[16] = "";
-	int64 pause;
+	int64 milliseconds;
 
 	if (reading->answer->retry_after >= 0)
-		return Min(SECONDS(reading->answer->retry_after), MAX_PAUSE);
+		return smsflow_throttle_pause(reading->answer->retry_after, times);
 	copy_group(reading->body, reading->length, gateway->wait_pattern, wait, sizeof(wait));
-	pause = strtol(wait, NULL, 10) * 1000;
-	return pause > 0 ? Min(pause, MAX_PAUSE) : DEFAULT_THROTTLE;
+	milliseconds = strtol(wait, NULL, 10);
+	return milliseconds > 0 ? Min(milliseconds, 3600 * INT64CONST(1000)) * 1000 : smsflow_throttle_pause(-1, times);
 }
 
 /*
  * A 429 or a wrong password concerns the route, not this message. When a
- * person has corrected the password, what was held is due at once.
+ * person has corrected the password, what was held is due at once. After a
+ * pause that the gateway asked for there are no saved-up tokens.
  */
 static void
 hold(Job *job, const Reading *reading)
 {
-	int64 pause = job->class == CLASS_THROTTLED ? throttle_pause(reading, job->sender->gateway) : CONFIGURATION_PAUSE;
+	Sender *sender = job->sender;
+	int64 now = worker.clock->monotonic();
+	bool throttled = job->class == CLASS_THROTTLED;
+	int64 pause = throttled ? throttle_pause(reading, sender->gateway, ++sender->throttles) : CONFIGURATION_PAUSE;
 
 	job->outcome = OUTCOME_RETRY;
-	job->sender->paused_until = Max(job->sender->paused_until, worker.clock->monotonic() + pause);
-	job->sender->misconfigured = job->class == CLASS_CONFIGURATION;
-	if (job->class == CLASS_THROTTLED)
-		try_again(job, pause, "throttled");
-	else
-		try_again(job, 0, "configuration");
+	sender->paused_for = smsflow_class_name(job->class);
+	smsflow_breaker_open(&sender->breaker, pause, now);
+	if (throttled)
+		smsflow_limiter_drain(&sender->limit->limiter, now + pause);
+	try_again(job, throttled ? pause : 0, sender->paused_for);
 }
 
-/* The route itself fails: each further failure waits longer, up to a minute. */
+/* What the answer, or its absence, says about the gateway and the sender, apart from the message. */
 static void
-route_failed(Gateway *gateway, uint64 seed)
+judge_route(const Job *job, const SmsflowAnswer *answer, Gateway *gateway)
 {
+	Sender *sender = job->sender;
 	int64 now = worker.clock->monotonic();
 
-	/* Requests that were under way together failed together: once is enough. */
-	if (gateway->paused_until > now)
+	if (answer->wire != WIRE_YES || job->class == CLASS_AMBIGUOUS)
+	{
+		if (smsflow_breaker_failure(&gateway->breaker, (uint64) job->message_id, now) && gateway->breaker.trips == 1)
+			ereport(LOG, (errmsg("gateway \"%s\" does not work, pausing it", gateway->name)));
 		return;
-	gateway->paused_until = now + Min(smsflow_backoff(++gateway->failures, seed) / 4, SECONDS(60));
-	if (gateway->failures == 1)
-		ereport(LOG, (errmsg("gateway \"%s\" cannot be reached, pausing it", gateway->name)));
-}
-
-static void
-route_works(Gateway *gateway)
-{
-	if (gateway->failures > 0)
-		ereport(LOG, (errmsg("gateway \"%s\" answers again", gateway->name)));
-	gateway->failures = 0;
+	}
+	if (smsflow_breaker_success(&gateway->breaker, gateway->max_in_flight, now))
+		ereport(LOG, (errmsg("gateway \"%s\" works again", gateway->name)));
+	if (job->class == CLASS_THROTTLED || job->class == CLASS_CONFIGURATION)
+		return;
+	smsflow_breaker_success(&sender->breaker, gateway->max_in_flight, now);
+	if (smsflow_breaker_state(&sender->breaker, now) != BREAKER_OPEN)
+		sender->throttles = 0;
 }
 
 static void
@@ -262,7 +262,6 @@ accept(Job *job, const Reading *reading, const Gateway *gateway)
 {
 	job->outcome = OUTCOME_ACCEPTED;
 	job->wire = WIRE_YES;
-	job->sender->misconfigured = false;
 	copy_path(reading, gateway->id_path, job->provider_id, sizeof(job->provider_id));
 	if (job->provider_id[0] == '\0')
 		copy_group(reading->body, reading->length, gateway->id_pattern, job->provider_id, sizeof(job->provider_id));
@@ -337,6 +336,27 @@ interpret_guarded(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
 	PG_END_TRY();
 }
 
+/* Queues that wait for a place or a trial at this route may go on. */
+static void
+count_end(Sender *sender)
+{
+	Gateway *gateway = sender->gateway;
+	int64 now = worker.clock->monotonic();
+
+	sender->in_flight--;
+	gateway->in_flight--;
+	worker.in_flight--;
+	gateway->paced++;
+	if (now - gateway->pace_began >= USECS_PER_SEC)
+	{
+		gateway->pace = (int) ((int64) gateway->paced * USECS_PER_SEC / (now - gateway->pace_began));
+		gateway->paced = 0;
+		gateway->pace_began = now;
+	}
+	if (sender->breaker.state != BREAKER_CLOSED)
+		lanes_news();
+}
+
 void
 answer_received(const SmsflowAnswer *answer)
 {
@@ -344,20 +364,19 @@ answer_received(const SmsflowAnswer *answer)
 	Gateway *gateway = job->sender->gateway;
 
 	smsflow_fault("answered");
-	gateway->in_flight--;
-	worker.in_flight--;
-	if (answer->wire == WIRE_NONE && job->check_again)
+	count_end(job->sender);
+	if (answer->wire == WIRE_NONE && job->stopped)
 	{
 		job->started_at = 0;
-		dispatch_release(job, "released");
+		limits_give_back(&job->limits, job->parts);
+		dispatch_stopped(job);
 		return;
 	}
 	job->finished_at = worker.clock->now();
 	job->http_status = answer->status;
-	if (answer->wire == WIRE_NONE)
-		route_failed(gateway, (uint64) job->message_id);
-	else if (answer->wire == WIRE_YES)
-		route_works(gateway);
 	interpret_guarded(job, answer, gateway);
+	judge_route(job, answer, gateway);
+	if (job->outcome == OUTCOME_RETRY)
+		limits_give_back(&job->limits, job->parts);
 	result_add(job);
 }

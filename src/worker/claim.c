@@ -290,23 +290,40 @@ claim_queue(Queue *queue)
 		claim_new(queue, limit);
 }
 
+/* What was claimed from goes to the end, so that all come round when there is not room for all. */
+static void
+claim_hungry(Queue *queue, int64 monotonic)
+{
+	if (queue->next_due == DT_NOBEGIN)
+		find_next_due(queue);
+	dlist_delete(&queue->in_hungry);
+	queue->hungry = queue->more || queue->next_due != DT_NOEND;
+	if (!queue->hungry)
+		return;
+	dlist_push_tail(&worker.hungry[queue->lane], &queue->in_hungry);
+	if ((queue->more || timers_due(queue)) && schedule_opens(queue) <= monotonic)
+		claim_queue(queue);
+}
+
 /* Lanes in order: what is urgent is claimed first, and so has room first. */
 static void
 claim_lanes(void)
 {
 	int64 monotonic = worker.clock->monotonic();
-	dlist_iter iter;
 
+	schedule_begin();
 	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
-		dlist_foreach(iter, &worker.lanes[lane])
-		{
-			Queue *queue = dlist_container(Queue, in_lane, iter.cur);
+	{
+		dlist_head *hungry = &worker.hungry[lane];
+		Queue *queue = NULL;
+		Queue *last = dlist_is_empty(hungry) ? NULL : dlist_container(Queue, in_hungry, dlist_tail_node(hungry));
 
-			if (queue->next_due == DT_NOBEGIN)
-				find_next_due(queue);
-			if ((queue->more || timers_due(queue)) && schedule_opens(queue) <= monotonic)
-				claim_queue(queue);
+		while (queue != last)
+		{
+			queue = dlist_container(Queue, in_hungry, dlist_head_node(hungry));
+			claim_hungry(queue, monotonic);
 		}
+	}
 }
 
 static void
@@ -414,9 +431,7 @@ adopt_claim(StagedClaim *staged_claim)
 
 		entry->job = job;
 		job->claim = claim;
-		dlist_push_tail(&job->queue->jobs, &job->node);
-		job->queue->job_count++;
-		worker.backlog++;
+		queue_push(job);
 	}
 }
 
@@ -424,6 +439,7 @@ static void
 adopt(void)
 {
 	free_results();
+	limits_reserved();
 	worker.high_id = staged.high_id;
 	if (staged.looked_for_late)
 		late_commit(&worker.late, worker.high_id);
@@ -438,6 +454,7 @@ adopt(void)
 			claim->queue->more = claim->more;
 		if (strcmp(claim->kind, "timer") == 0)
 			claim->queue->next_due = DT_NOBEGIN;
+		schedule_wake(claim->queue);
 		adopt_claim(claim);
 	}
 	for (int i = 0; i < staged.refused_count; i++)
@@ -473,6 +490,7 @@ turn_step(void *arg)
 		claim_lanes();
 	}
 	record_jobs(staged.refused, staged.refused_count);
+	limits_reserve(!worker.armed);
 	low_id = late_low(&worker.late, Max(staged.high_id, worker.high_id));
 	for (int i = 0; i < staged.claim_count; i++)
 		write_claim(&staged.claims[i], low_id);
@@ -551,7 +569,7 @@ int64
 turn_due(void)
 {
 	int64 monotonic = worker.clock->monotonic();
-	int64 due = results_due(monotonic);
+	int64 due = limits_wanted() ? 0 : results_due(monotonic);
 
 	return worker.armed ? Min(due, schedule_due(monotonic, worker.clock->now())) : due;
 }

@@ -73,18 +73,6 @@ get_double(uint64 row, int column)
 	return DatumGetFloat8(smsflow_spi_value(row, column, &isnull));
 }
 
-static void
-set_limit(SmsflowLimiter *limiter, bool *set, double rate, int burst)
-{
-	int64 now = worker.clock->monotonic();
-
-	if (*set)
-		smsflow_limiter_set(limiter, rate, burst, now);
-	else
-		smsflow_limiter_init(limiter, rate, burst, now);
-	*set = true;
-}
-
 /* ---- gateways ---- */
 
 static void
@@ -95,12 +83,17 @@ read_gateway(uint64 row)
 	Gateway *gateway = hash_search(worker.gateways, &id, HASH_ENTER, &found);
 
 	if (!found)
+	{
 		memset((char *) gateway + sizeof(id), 0, sizeof(*gateway) - sizeof(id));
+		for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+			dlist_init(&gateway->crowded[lane]);
+		gateway->limit = limit_for(LIMIT_GATEWAY, id);
+	}
 	gateway->present = true;
 	gateway->name = get_text(row, 2);
 	gateway->base_url = get_text(row, 3);
 	gateway->options = get_json(row, 4);
-	set_limit(&gateway->limiter, &gateway->limiter_set, get_double(row, 5), get_int(row, 6));
+	limit_set_rate(gateway->limit, get_double(row, 5), get_int(row, 6));
 	gateway->max_in_flight = get_int(row, 7);
 	gateway->timeout_ms = (long) (get_double(row, 8) * 1000);
 	gateway->method = get_text(row, 9);
@@ -234,48 +227,86 @@ read_sender(uint64 row, bool changed)
 {
 	int32 id = get_int(row, 1);
 	int32 gateway_id = get_int(row, 2);
+	int32 registration_id = get_int(row, 9);
 	bool found;
 	Sender *sender = hash_search(worker.senders, &id, HASH_ENTER, &found);
 
 	if (!found)
+	{
 		memset((char *) sender + sizeof(id), 0, sizeof(*sender) - sizeof(id));
+		sender->limit = limit_for(LIMIT_SENDER, id);
+	}
 	sender->gateway = hash_search(worker.gateways, &gateway_id, HASH_FIND, NULL);
 	sender->present = sender->gateway != NULL && sender->gateway->present;
 	sender->address = get_text(row, 3);
 	sender->options = get_json(row, 4);
-	set_limit(&sender->limiter, &sender->limiter_set, get_double(row, 5), get_int(row, 6));
-	sender->daily_limit = get_int(row, 7);
-	if (sender->misconfigured && changed)
-	{
-		sender->paused_until = 0;
-		sender->misconfigured = false;
-	}
-	if (!found)
-	{
-		bool isnull;
+	limit_set_rate(sender->limit, get_double(row, 5), get_int(row, 6));
+	limit_set_daily(sender->limit, get_int(row, 7), get_text(row, 8));
+	sender->limit->warms_up = get_bool(row, 10);
+	sender->registration = registration_id ? limit_for(LIMIT_REGISTRATION, registration_id) : NULL;
 
-		sender->day = worker.clock->now() / USECS_PER_DAY;
-		sender->sent_today = DatumGetInt64(smsflow_spi_value(row, 8, &isnull));
-	}
+	/* What a person has mended is tried at once. */
+	if (changed && sender->paused_for && strcmp(sender->paused_for, "throttled") != 0)
+		smsflow_breaker_reset(&sender->breaker);
 }
 
-/* What was sent today survives a restart: it is counted from the metrics. */
 static void
 read_senders(bool changed)
 {
 	static SPIPlanPtr plan = NULL;
 
 	smsflow_spi_plan(&plan,
-					 "SELECT s.sender_id, s.gateway_id, s.address, s.options, s.rate, s.burst, s.daily_limit,"
-					 " COALESCE((SELECT sum(m.value) FROM (SELECT sender_id, bucket, measure, value FROM smsflow.metric_hour"
-					 "   UNION ALL SELECT sender_id, bucket, measure, value FROM smsflow.metric_delta) m"
-					 "  WHERE s.daily_limit IS NOT NULL AND m.sender_id = s.sender_id AND m.measure = 'sent_parts'"
-					 "  AND m.bucket >= date_trunc('day', now(), 'UTC')), 0)::bigint"
-					 " FROM smsflow.sender s WHERE s.enabled",
+					 "SELECT s.sender_id, s.gateway_id, s.address, s.options, s.rate, s.burst,"
+					 " LEAST(s.daily_limit, smsflow.warm_up_limit(s.warm_up, s.warm_up_from, s.reset_zone, now())), s.reset_zone,"
+					 " r.registration_id, s.warm_up IS NOT NULL"
+					 " FROM smsflow.sender s LEFT JOIN smsflow.registration r ON r.name = s.registration WHERE s.enabled",
 					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
 	for (uint64 row = 0; row < SPI_processed; row++)
 		read_sender(row, changed);
+}
+
+/* ---- registrations ---- */
+
+/* Those of gateways and senders stay: whether they are there is known otherwise. */
+static void
+forget_limits(void)
+{
+	HASH_SEQ_STATUS scan;
+	SendLimit *limit;
+
+	hash_seq_init(&scan, worker.limits);
+	while ((limit = hash_seq_search(&scan)) != NULL)
+		limit->present = limit->key.scope <= LIMIT_SENDER;
+}
+
+static void
+read_registration(uint64 row)
+{
+	SendLimit *limit = limit_for(LIMIT_REGISTRATION, get_int(row, 1));
+	int32 parent_id = get_int(row, 2);
+	int32 brand_id = get_int(row, 3);
+
+	limit->parent = parent_id ? limit_for(LIMIT_REGISTRATION, parent_id) : NULL;
+	limit_set_rate(limit, get_double(row, 4), get_int(row, 5));
+	limit_set_daily(limit, get_int(row, 6), get_text(row, 7));
+	if (brand_id)
+		limit_for(LIMIT_BRAND, brand_id)->parent = limit;
+}
+
+static void
+read_registrations(void)
+{
+	static SPIPlanPtr plan = NULL;
+
+	smsflow_spi_plan(&plan,
+					 "SELECT registration_id, parent_id, brand_id, COALESCE(parts_per_minute / 60, 0), burst, daily_limit, "
+					 "reset_zone"
+					 " FROM smsflow.registration",
+					 0, NULL);
+	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed; row++)
+		read_registration(row);
 }
 
 /* ---- queues ---- */
@@ -284,6 +315,17 @@ Queue *
 config_queue(int32 queue_id)
 {
 	return hash_search(worker.queues, &queue_id, HASH_FIND, NULL);
+}
+
+/* A paced campaign may send within a second what a second allows. */
+static void
+pace_campaign(Queue *queue, int32 campaign_id, double parts_per_minute)
+{
+	queue->campaign = NULL;
+	if (parts_per_minute <= 0)
+		return;
+	queue->campaign = limit_for(LIMIT_CAMPAIGN, campaign_id);
+	limit_set_rate(queue->campaign, parts_per_minute / 60, Max((int) (parts_per_minute / 60), 1));
 }
 
 static void
@@ -303,9 +345,13 @@ read_queue(uint64 row)
 		queue->next_due = DT_NOBEGIN;
 		queue->more = true;
 		dlist_push_tail(&worker.lanes[queue->lane], &queue->in_lane);
+		schedule_wake(queue);
 	}
 	queue->sender = sender_id ? hash_search(worker.senders, &sender_id, HASH_FIND, NULL) : NULL;
 	queue->stopped = get_bool(row, 4) || (sender_id != 0 && queue->sender == NULL);
+	queue->weight = (int16) get_int(row, 5);
+	queue->brand_id = get_int(row, 6);
+	pace_campaign(queue, get_int(row, 7), get_double(row, 8));
 }
 
 static void
@@ -314,7 +360,9 @@ read_queues(void)
 	static SPIPlanPtr plan = NULL;
 
 	smsflow_spi_plan(&plan,
-					 "SELECT q.queue_id, q.lane::integer, q.sender_id, COALESCE(k.status = 'paused', false)"
+					 "SELECT q.queue_id, q.lane::integer, q.sender_id, COALESCE(k.status = 'paused', false),"
+					 " COALESCE((k.options ->> 'weight')::integer, 1), k.brand_id, k.campaign_id,"
+					 " COALESCE((k.options ->> 'parts_per_minute')::float8, 0)"
 					 " FROM smsflow.queue q LEFT JOIN smsflow.campaign k"
 					 "  ON q.source = 'campaign:' || k.campaign_id"
 					 " WHERE q.queue_id <> 0 ORDER BY q.queue_id",
@@ -373,12 +421,16 @@ config_load(bool changed)
 	MemoryContextSetParent(old, worker.config);
 	forget_gateways();
 	forget_senders();
+	forget_limits();
 	if (worker.callback_key)
 		explicit_bzero(worker.callback_key, strlen(worker.callback_key));
 	read_gateways();
 	complete_gateways();
 	read_senders(changed);
+	read_registrations();
 	read_queues();
+	limits_read();
+	lanes_recount();
 	read_callback_key();
 	worker.armed = is_armed();
 	if (!answers_awaited())

@@ -12,58 +12,59 @@
 /* Places that only the lane of compliance and one-time passwords may take. */
 #define RESERVED_PLACES 4
 
+/* What cannot go on within this time goes back into its table, and its place in memory to others. */
+#define LONGEST_WAIT (2 * USECS_PER_SEC)
+
 /* No request starts so shortly before the recipient's window closes: it takes time to reach the phone. */
 #define CLOSING_MARGIN (5 * USECS_PER_SEC)
 
 /* A route that cannot be used is tried again after this. */
 #define CONFIGURATION_PAUSE (60 * USECS_PER_SEC)
 
-static int64 wait_until = PG_INT64_MAX;
-
-static void
-wait_at_most(int64 monotonic)
-{
-	wait_until = Min(wait_until, monotonic);
-}
-
 int64
 dispatch_wait(void)
 {
-	return wait_until;
+	return lanes_wake();
 }
 
 /* ---- ends that need no request ---- */
 
-static Job *
-take_job(Queue *queue)
-{
-	Job *job = dlist_container(Job, node, dlist_pop_head_node(&queue->jobs));
-
-	queue->job_count--;
-	worker.backlog--;
-	return job;
-}
-
+/* A message in doubt stays so until it is tried again. */
 void
-dispatch_release(Job *job, const char *reason)
+dispatch_hold(Job *job, const char *reason, TimestampTz due_at)
 {
 	job->outcome = OUTCOME_NONE;
-	job->due_at = worker.clock->now();
-	job->timer_reason = reason;
+	job->due_at = due_at;
+	job->timer_reason = job->was_in_doubt ? "resend_later" : reason;
 	job->next_attempt = job->attempt;
-	job->finished_at = job->due_at;
+	job->finished_at = worker.clock->now();
 
 	/* It is not sent by this claim, so the next one need not wait for what the caps will say of it. */
 	job_leave_contact(job);
 	result_add(job);
 }
 
+void
+dispatch_release(Job *job, const char *reason)
+{
+	dispatch_hold(job, reason, worker.clock->now());
+}
+
 /* The window of the recipient closes: at that moment the gate says when it opens again. */
 static void
 hold_for_gate(Job *job)
 {
-	dispatch_release(job, "quiet_hours");
-	job->due_at = Max(job->due_at, job->open_until);
+	dispatch_hold(job, "quiet_hours", Max(worker.clock->now(), job->open_until));
+}
+
+/* Stopped in the last moment. */
+void
+dispatch_stopped(Job *job)
+{
+	if (job->check_again)
+		dispatch_release(job, "released");
+	else
+		hold_for_gate(job);
 }
 
 static void
@@ -85,56 +86,58 @@ set_aside(Job *job, const char *problem)
 	result_add(job);
 }
 
-/* ---- limits ---- */
+/* ---- what a queue waits for ---- */
+
+/* All of it goes back, until the instant at which it is worth another try. */
+static void
+hold_queue(Queue *queue, const char *reason, TimestampTz due_at)
+{
+	while (queue->job_count > 0)
+		dispatch_hold(queue_pop(queue), reason, due_at);
+}
 
 static void
-start_new_day(Sender *sender)
+wait_or_hold(Queue *queue, int64 wait, int64 monotonic, const char *reason)
 {
-	int64 today = worker.clock->now() / USECS_PER_DAY;
-
-	if (sender->day == today)
-		return;
-	sender->day = today;
-	sender->sent_today = 0;
+	if (wait <= LONGEST_WAIT)
+		queue_wait_until(queue, monotonic + wait);
+	else
+		hold_queue(queue, reason, worker.clock->now() + wait);
 }
 
+/* True when the route may be used now; else the queue waits for it. */
 static bool
-within_daily_limit(Sender *sender, int parts)
-{
-	if (sender->daily_limit == 0)
-		return true;
-	start_new_day(sender);
-	if (sender->sent_today + parts <= sender->daily_limit)
-		return true;
-	sender->paused_until = worker.clock->monotonic() + 60 * USECS_PER_SEC;
-	return false;
-}
-
-static bool
-within_rate(Sender *sender, int parts, int64 now)
-{
-	int64 wait =
-		Max(smsflow_limiter_wait(&sender->limiter, parts, now), smsflow_limiter_wait(&sender->gateway->limiter, parts, now));
-
-	if (wait == 0)
-		return true;
-	wait_at_most(now + wait);
-	return false;
-}
-
-static bool
-route_free(Sender *sender, int64 now)
+route_free(Queue *queue, Sender *sender, int64 monotonic)
 {
 	Gateway *gateway = sender->gateway;
+	int64 opens = Max(sender->breaker.open_until, gateway->breaker.open_until);
 
-	if (!sender->present || !gateway->present)
-		return false;
-	if (sender->paused_until > now || gateway->paused_until > now)
-	{
-		wait_at_most(Max(sender->paused_until, gateway->paused_until));
-		return false;
-	}
-	return gateway->in_flight < gateway->max_in_flight;
+	if (opens > monotonic)
+		wait_or_hold(queue, opens - monotonic, monotonic,
+					 opens == sender->breaker.open_until ? sender->paused_for : "no_connection");
+	else if (sender->in_flight >= smsflow_breaker_window(&sender->breaker, monotonic))
+		queue_wait_for_news(queue);
+	else if (gateway_room(gateway, queue->lane, monotonic) <= 0)
+		queue_wait_for_place(queue, gateway);
+	else
+		return true;
+	return false;
+}
+
+/* True when limits let the job pass now; else its queue waits. */
+static bool
+within_limits(Queue *queue, Job *job, Sender *sender, int64 monotonic)
+{
+	const char *reason = NULL;
+	int64 wait;
+
+	limits_of(queue, sender, job->brand_id, &job->limits);
+	wait = limits_wait(&job->limits, job->parts, queue->lane, monotonic, &reason);
+	if (wait == PG_INT64_MAX)
+		queue_wait_for_news(queue);
+	else if (wait > 0)
+		wait_or_hold(queue, wait, monotonic, reason);
+	return wait == 0;
 }
 
 /* ---- starting a request ---- */
@@ -149,7 +152,8 @@ on_wire(void *tag)
 	Job *job = tag;
 
 	dispatch_read_revocations();
-	if (job->check_again || job->open_until <= worker.clock->now())
+	job->stopped = job->check_again || job->open_until <= worker.clock->now();
+	if (job->stopped)
 		return false;
 	smsflow_fault("first_byte");
 	smsflow_journal_on_wire(job->journal_place);
@@ -173,8 +177,8 @@ start_request(Job *job, Sender *sender)
 			set_aside(job, problem);
 			return true;
 		}
-		sender->paused_until = worker.clock->monotonic() + CONFIGURATION_PAUSE;
-		sender->misconfigured = true;
+		sender->paused_for = problem;
+		smsflow_breaker_open(&sender->breaker, CONFIGURATION_PAUSE, worker.clock->monotonic());
 		dispatch_release(job, problem);
 		return true;
 	}
@@ -192,11 +196,30 @@ start_request(Job *job, Sender *sender)
 		return true;
 	}
 	sender->gateway->in_flight++;
+	sender->in_flight++;
 	worker.in_flight++;
 	return true;
 }
 
-/* Sends, ends or leaves the first job of a queue; true when it was taken. */
+/* Ends the first job of a queue when it needs no request any more. */
+static bool
+ends_without_request(Queue *queue, Job *job)
+{
+	TimestampTz now = worker.clock->now();
+
+	dispatch_read_revocations();
+	if (job->check_again)
+		dispatch_release(queue_pop(queue), "released");
+	else if (job->open_until - CLOSING_MARGIN <= now)
+		hold_for_gate(queue_pop(queue));
+	else if (job->expires_at <= now)
+		expire(queue_pop(queue));
+	else
+		return false;
+	return true;
+}
+
+/* Sends or ends the first job of a queue; false when the queue has to wait. */
 static bool
 advance_queue(Queue *queue)
 {
@@ -204,39 +227,26 @@ advance_queue(Queue *queue)
 	Sender *sender = queue->sender ? queue->sender : config_sender(job->sender_id);
 	int64 now = worker.clock->monotonic();
 
-	dispatch_read_revocations();
-	if (job->check_again)
-	{
-		dispatch_release(take_job(queue), "released");
+	if (ends_without_request(queue, job))
 		return true;
-	}
-	if (job->open_until - CLOSING_MARGIN <= worker.clock->now())
+	if (sender == NULL || !sender->present || !sender->gateway->present)
 	{
-		hold_for_gate(take_job(queue));
-		return true;
-	}
-	if (job->expires_at <= worker.clock->now())
-	{
-		expire(take_job(queue));
-		return true;
-	}
-	if (sender == NULL)
-	{
-		/* The sender that the gate allowed is gone: it chooses another. */
-		dispatch_release(take_job(queue), "released");
-		return true;
-	}
-	if (!route_free(sender, now) || !within_daily_limit(sender, job->parts) || !within_rate(sender, job->parts, now))
+		/* Switched off, or gone: it waits in its table, or the gate chooses another. */
+		hold_queue(queue, "released", worker.clock->now());
 		return false;
-	job = take_job(queue);
+	}
+	if (!route_free(queue, sender, now) || !within_limits(queue, job, sender, now))
+		return false;
+	queue_pop(queue);
+	queue->deficit -= job->parts;
 	if (!start_request(job, sender))
 	{
+		job->limits.count = 0;
 		dispatch_release(job, "released");
 		return false;
 	}
-	smsflow_limiter_take(&sender->limiter, job->parts, now);
-	smsflow_limiter_take(&sender->gateway->limiter, job->parts, now);
-	sender->sent_today += job->parts;
+	if (job->started_at != 0)
+		limits_take(&job->limits, job->parts, now);
 	return true;
 }
 
@@ -248,38 +258,43 @@ places_for(int lane)
 	return lane == 0 ? places : places - Min(RESERVED_PLACES, smsflow_max_in_flight / 2);
 }
 
-/* One message of each queue, then the next of each, so that all take turns. */
+static bool
+turn_lasts(Queue *queue)
+{
+	return queue->state == QUEUE_READY && queue->deficit >= dlist_container(Job, node, dlist_head_node(&queue->jobs))->parts &&
+		   places_for(queue->lane) > 0;
+}
+
+/*
+ * Deficit round robin: with each turn a queue may send as many parts as its
+ * weight, and keeps what it could not use because its next message is longer.
+ */
 static void
 advance_lane(int lane)
 {
-	bool moved = true;
+	Queue *queue;
 
-	while (moved)
+	while (places_for(lane) > 0 && (queue = lane_next(lane, worker.clock->monotonic())) != NULL)
 	{
-		dlist_mutable_iter iter;
-
-		moved = false;
-		dlist_foreach_modify(iter, &worker.lanes[lane])
-		{
-			Queue *queue = dlist_container(Queue, in_lane, iter.cur);
-
-			if (dlist_is_empty(&queue->jobs))
-				continue;
-			if (places_for(lane) <= 0)
-				return;
-			moved |= advance_queue(queue);
-		}
+		if (!turn_lasts(queue))
+			queue->deficit += queue->weight;
+		while (turn_lasts(queue) && advance_queue(queue))
+			;
+		if (queue->state == QUEUE_READY && places_for(lane) > 0)
+			queue_yield(queue);
 	}
 }
 
 void
 dispatch(void)
 {
-	wait_until = PG_INT64_MAX;
 	if (worker.backlog == 0)
 		return;
-	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
-		advance_lane(lane);
+	do
+	{
+		for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+			advance_lane(lane);
+	} while (lanes_admit());
 }
 
 /* ---- revocations ---- */

@@ -178,6 +178,7 @@ append_timer(Appender *timers, Job *job)
 	append_value(timers, TIMER_REASON, CStringGetTextDatum(job->timer_reason));
 	if (job->due_at < job->queue->next_due)
 		job->queue->next_due = job->due_at;
+	schedule_wake(job->queue);
 }
 
 static void
@@ -282,8 +283,6 @@ count_job(Deltas *deltas, const Job *job)
 	const char *before = job->was_in_doubt ? "in_doubt" : "queued";
 	const char *after = status_after(job);
 
-	if (job->outcome == OUTCOME_ACCEPTED && job->sender && job->sender->daily_limit > 0)
-		count_delta(deltas, job, "sent_parts", job->parts);
 	if (job->reported || job->outcome == OUTCOME_NONE || job->outcome == OUTCOME_RESOLVED)
 		return;
 

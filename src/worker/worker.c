@@ -112,10 +112,10 @@ describe_routes(char *text, size_t size)
 	{
 		if (!sender->present || text[0] != '\0')
 			continue;
-		if (sender->gateway->failures > 0)
+		if (sender->gateway->breaker.failures > 0)
 			snprintf(text, size, "gateway \"%s\" cannot be reached, %d tries so far", sender->gateway->name,
-					 sender->gateway->failures);
-		else if (sender->misconfigured)
+					 sender->gateway->breaker.failures);
+		else if (sender->breaker.state != BREAKER_CLOSED)
 			snprintf(text, size, "gateway \"%s\" refuses us, or its secret is missing", sender->gateway->name);
 	}
 }
@@ -181,11 +181,11 @@ make_memory(void)
 	worker.config = AllocSetContextCreate(worker.long_lived, "smsflow configuration", ALLOCSET_DEFAULT_SIZES);
 	worker.gateways = make_table("smsflow gateways", sizeof(int32), sizeof(Gateway));
 	worker.senders = make_table("smsflow senders", sizeof(int32), sizeof(Sender));
+	worker.limits = make_table("smsflow limits", sizeof(LimitKey), sizeof(SendLimit));
 	worker.queues = make_table("smsflow queues", sizeof(int32), sizeof(Queue));
 	worker.jobs = make_table("smsflow messages", sizeof(int64), sizeof(JobEntry));
 	worker.busy = make_table("smsflow contacts", sizeof(int64), sizeof(int64));
-	for (int i = 0; i < SMSFLOW_LANES; i++)
-		dlist_init(&worker.lanes[i]);
+	lanes_init();
 	dlist_init(&worker.results);
 	dlist_init(&worker.open_claims);
 	MemoryContextSwitchTo(worker.scratch);
@@ -404,14 +404,8 @@ release_backlog(void)
 
 	hash_seq_init(&scan, worker.queues);
 	while ((queue = hash_seq_search(&scan)) != NULL)
-		while (!dlist_is_empty(&queue->jobs))
-		{
-			Job *job = dlist_container(Job, node, dlist_pop_head_node(&queue->jobs));
-
-			queue->job_count--;
-			worker.backlog--;
-			dispatch_release(job, "released");
-		}
+		while (queue->job_count > 0)
+			dispatch_release(queue_pop(queue), "released");
 }
 
 /* A queue with the same bit may have nothing new: it costs one look. */
@@ -437,8 +431,10 @@ mark_queues(bool all)
 	{
 		uint32 bit = (uint32) queue->queue_id % SMSFLOW_DIRTY_BITS;
 
-		if (all || (dirty.words[bit / 32] & ((uint32) 1 << (bit % 32))) != 0)
-			queue->more = true;
+		if (!all && (dirty.words[bit / 32] & ((uint32) 1 << (bit % 32))) == 0)
+			continue;
+		queue->more = true;
+		schedule_wake(queue);
 	}
 }
 
@@ -583,8 +579,7 @@ drain(void)
 		ResetLatch(MyLatch);
 		worker.transport->poll(answer_received);
 	}
-	if (worker.result_count > 0)
-		turn();
+	turn();
 	worker.transport->stop();
 }
 

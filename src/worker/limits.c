@@ -1,0 +1,407 @@
+/*
+ * limits.c - how much may leave: rates as token buckets in memory, and parts
+ * in a day as a counter that survives the worker.
+ *
+ * A bucket starts empty, so that a worker that dies and comes back never sends
+ * faster than one that stays.
+ *
+ * Parts of a day are reserved before they are used: a row that says "so many"
+ * is durable before the first of them leaves. What dies with the worker counts
+ * as used, which is a hundredth of the limit at most, and the limit is never
+ * exceeded. A reservation costs a row in a turn that is made anyway; no row is
+ * ever changed, and no message has to be counted again after a start.
+ */
+#include "worker/worker.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+#include "gateway/day.h"
+#include "message/spi.h"
+
+/* Parts reserved at one time, as a share of the limit. */
+#define RESERVED_SHARE 100
+#define LEAST_RESERVED 10
+
+/* Of a bucket, the lower lanes leave this share, at most so many parts, to the first. */
+#define KEPT_SHARE 8
+#define MOST_KEPT 4
+
+/* Every zone changes its clocks at a multiple of this. */
+#define QUARTER (15 * USECS_PER_MINUTE)
+
+static dlist_head wanting = DLIST_STATIC_INIT(wanting); /* limits to reserve for */
+static int blocked = 0;                                 /* of them, with a message that waits for it */
+static bool some_unknown = false;
+
+SendLimit *
+limit_for(LimitScope scope, int32 id)
+{
+	LimitKey key = {scope, id};
+	bool found;
+	SendLimit *limit = hash_search(worker.limits, &key, HASH_ENTER, &found);
+
+	if (!found)
+		memset((char *) limit + sizeof(key), 0, sizeof(*limit) - sizeof(key));
+	limit->present = true;
+	return limit;
+}
+
+const char *
+limit_scope_name(LimitScope scope)
+{
+	static const char *const names[] = {"gateway", "sender", "registration", "campaign", "brand"};
+
+	return names[scope];
+}
+
+void
+limit_set_rate(SendLimit *limit, double rate, int burst)
+{
+	int64 now = worker.clock->monotonic();
+
+	limit->burst = burst;
+	if (rate > 0 && limit->has_rate)
+		smsflow_limiter_set(&limit->limiter, rate, burst, now);
+	else if (rate > 0)
+		smsflow_limiter_init(&limit->limiter, rate, burst, now);
+	limit->has_rate = rate > 0;
+}
+
+/* ---- days ---- */
+
+void
+limit_set_daily(SendLimit *limit, int64 daily_limit, const char *zone)
+{
+	limit->daily_limit = daily_limit;
+	limit->zone = zone ? pg_tzset(zone) : NULL;
+	if (limit->zone == NULL)
+		limit->zone = pg_tzset("UTC");
+	limit->day_checked_until = DT_NOBEGIN;
+	some_unknown |= daily_limit > 0 && !limit->known;
+}
+
+static void
+want(SendLimit *limit)
+{
+	if (limit->in_wanting)
+		return;
+	dlist_push_tail(&wanting, &limit->wanting);
+	limit->in_wanting = true;
+}
+
+static void
+set_wanted(SendLimit *limit, int parts)
+{
+	blocked += (parts > 0) - (limit->wanted > 0);
+	limit->wanted = parts;
+}
+
+/*
+ * A new day begins with nothing used. A clock that is set back does not begin
+ * the day before again.
+ */
+static void
+begin_day(SendLimit *limit, TimestampTz now)
+{
+	int32 today;
+
+	if (now < limit->day_checked_until && now >= limit->day_checked_until - QUARTER)
+		return;
+	limit->day_checked_until = now - now % QUARTER + QUARTER;
+	today = smsflow_zone_day(limit->zone, now);
+	if (today <= limit->day)
+		return;
+	limit->day = today;
+	limit->used = limit->reserved = 0;
+	if (limit->warms_up)
+		pg_atomic_fetch_or_u32(&worker.slot->news, SMSFLOW_NEWS_CONFIG);
+}
+
+/*
+ * Until the day may take these parts: 0 now, INT64_MAX when they must be
+ * reserved first.
+ */
+static int64
+daily_wait(SendLimit *limit, int parts)
+{
+	TimestampTz now = worker.clock->now();
+
+	begin_day(limit, now);
+	if (limit->used + parts > limit->daily_limit)
+		return smsflow_zone_day_end(limit->zone, now) - now;
+	if (limit->used + parts <= limit->reserved)
+		return 0;
+	set_wanted(limit, parts);
+	want(limit);
+	return PG_INT64_MAX;
+}
+
+static int64
+reservation(const SendLimit *limit)
+{
+	return Max(limit->daily_limit / RESERVED_SHARE, LEAST_RESERVED);
+}
+
+static void
+use_day(SendLimit *limit, int parts)
+{
+	limit->used += parts;
+	if (limit->reserved - limit->used < reservation(limit) / 2 && limit->reserved < limit->daily_limit)
+		want(limit);
+}
+
+/* ---- what holds for a message ---- */
+
+static void
+add_limit(LimitSet *limits, SendLimit *limit)
+{
+	for (int i = 0; i < limits->count; i++)
+		if (limits->limit[i] == limit)
+			return;
+	if (limit->present && limits->count < MAX_LIMITS && (limit->has_rate || limit->daily_limit > 0))
+		limits->limit[limits->count++] = limit;
+}
+
+static void
+add_registration(LimitSet *limits, SendLimit *registration)
+{
+	if (registration == NULL)
+		return;
+	add_limit(limits, registration);
+	if (registration->parent)
+		add_limit(limits, registration->parent);
+}
+
+void
+limits_of(const Queue *queue, Sender *sender, int32 brand_id, LimitSet *limits)
+{
+	LimitKey brand = {LIMIT_BRAND, brand_id};
+	SendLimit *of_brand = brand_id ? hash_search(worker.limits, &brand, HASH_FIND, NULL) : NULL;
+
+	limits->count = 0;
+	if (sender && sender->gateway)
+	{
+		add_limit(limits, sender->gateway->limit);
+		add_limit(limits, sender->limit);
+		add_registration(limits, sender->registration);
+	}
+	if (queue->campaign)
+		add_limit(limits, queue->campaign);
+	if (of_brand && of_brand->present)
+		add_registration(limits, of_brand->parent);
+}
+
+static int
+kept_for_first_lane(const SendLimit *limit, int lane)
+{
+	if (lane == 0 || limit->key.scope > LIMIT_SENDER)
+		return 0;
+	return Min(limit->burst / KEPT_SHARE, MOST_KEPT);
+}
+
+int64
+limits_wait(LimitSet *limits, int parts, int lane, int64 monotonic, const char **reason)
+{
+	int64 longest = 0;
+	bool must_reserve = false;
+
+	for (int i = 0; i < limits->count; i++)
+	{
+		SendLimit *limit = limits->limit[i];
+		int64 daily = limit->daily_limit > 0 ? daily_wait(limit, parts) : 0;
+		int64 rate =
+			limit->has_rate ? smsflow_limiter_wait(&limit->limiter, parts + kept_for_first_lane(limit, lane), monotonic) : 0;
+
+		must_reserve |= daily == PG_INT64_MAX;
+		if (daily != PG_INT64_MAX && daily > longest)
+		{
+			longest = daily;
+			*reason = "daily_limit";
+		}
+		if (rate > longest)
+		{
+			longest = rate;
+			*reason = "rate_limit";
+		}
+	}
+	return longest == 0 && must_reserve ? PG_INT64_MAX : longest;
+}
+
+void
+limits_take(LimitSet *limits, int parts, int64 monotonic)
+{
+	for (int i = 0; i < limits->count; i++)
+	{
+		if (limits->limit[i]->has_rate)
+			smsflow_limiter_take(&limits->limit[i]->limiter, parts, monotonic);
+		if (limits->limit[i]->daily_limit > 0)
+			use_day(limits->limit[i], parts);
+	}
+}
+
+void
+limits_give_back(LimitSet *limits, int parts)
+{
+	for (int i = 0; i < limits->count; i++)
+		limits->limit[i]->used = Max(limits->limit[i]->used - parts, 0);
+	limits->count = 0;
+}
+
+int
+limit_room(SendLimit *limit, int64 monotonic, int64 horizon, int64 *opens)
+{
+	int64 room = PG_INT32_MAX;
+
+	*opens = 0;
+	if (limit->has_rate)
+	{
+		room = smsflow_limiter_room(&limit->limiter, monotonic, horizon);
+		if (room == 0)
+			*opens = monotonic + Max(smsflow_limiter_wait(&limit->limiter, 1, monotonic) - horizon, 0);
+	}
+	if (limit->daily_limit > 0)
+	{
+		TimestampTz now = worker.clock->now();
+
+		begin_day(limit, now);
+		room = Min(room, limit->daily_limit - limit->used);
+		if (limit->daily_limit <= limit->used)
+			*opens = monotonic + (smsflow_zone_day_end(limit->zone, now) - now);
+	}
+	return (int) Max(room - limit->waiting, 0);
+}
+
+/* ---- the durable side ---- */
+
+static void
+read_use(uint64 row)
+{
+	LimitKey key = {column_int(row, 1), column_int(row, 2)};
+	SendLimit *limit = hash_search(worker.limits, &key, HASH_FIND, NULL);
+	int32 day = column_int(row, 3);
+
+	if (limit == NULL || limit->known || limit->daily_limit == 0)
+		return;
+	begin_day(limit, worker.clock->now());
+	if (day < limit->day)
+		return;
+	limit->day = day;
+	limit->used = limit->reserved = column_id(row, 4);
+}
+
+void
+limits_read(void)
+{
+	static SPIPlanPtr plan = NULL;
+	HASH_SEQ_STATUS scan;
+	SendLimit *limit;
+
+	if (!some_unknown)
+		return;
+	smsflow_spi_plan(&plan,
+					 "SELECT array_position('{gateway,sender,registration,campaign,brand}', scope) - 1, scope_id,"
+					 " day - '2000-01-01'::date, parts"
+					 " FROM (SELECT DISTINCT ON (scope, scope_id) * FROM smsflow.quota ORDER BY scope, scope_id, quota_id DESC) "
+					 "q",
+					 0, NULL);
+	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed; row++)
+		read_use(row);
+	hash_seq_init(&scan, worker.limits);
+	while ((limit = hash_seq_search(&scan)) != NULL)
+		limit->known |= limit->daily_limit > 0;
+	some_unknown = false;
+}
+
+bool
+limits_wanted(void)
+{
+	return blocked > 0;
+}
+
+/* Days before yesterday are of no use to anybody. */
+static void
+forget_days(const SendLimit *limit)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT4OID, INT4OID};
+	Datum values[] = {CStringGetTextDatum(limit_scope_name(limit->key.scope)), Int32GetDatum(limit->key.id),
+					  Int32GetDatum(limit->day - 1)};
+
+	smsflow_spi_plan(&plan, "DELETE FROM smsflow.quota WHERE scope = $1 AND scope_id = $2 AND day < '2000-01-01'::date + $3",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_DELETE);
+}
+
+static void
+write_reservation(SendLimit *limit, int64 parts)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT4OID, INT4OID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(limit_scope_name(limit->key.scope)), Int32GetDatum(limit->key.id),
+					  Int32GetDatum(limit->day), Int64GetDatum(parts)};
+
+	if (limit->reserved == 0)
+		forget_days(limit);
+	smsflow_spi_plan(&plan,
+					 "INSERT INTO smsflow.quota (scope, scope_id, day, parts) VALUES ($1, $2, '2000-01-01'::date + $3, $4)",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
+	limit->staged = parts;
+}
+
+static void
+settle_days(void)
+{
+	HASH_SEQ_STATUS scan;
+	SendLimit *limit;
+
+	hash_seq_init(&scan, worker.limits);
+	while ((limit = hash_seq_search(&scan)) != NULL)
+	{
+		limit->staged = limit->reserved;
+		if (limit->reserved <= limit->used)
+			continue;
+		write_reservation(limit, limit->used);
+		want(limit);
+	}
+}
+
+void
+limits_reserve(bool settle)
+{
+	dlist_iter iter;
+
+	if (settle)
+	{
+		settle_days();
+		return;
+	}
+	dlist_foreach(iter, &wanting)
+	{
+		SendLimit *limit = dlist_container(SendLimit, wanting, iter.cur);
+		int64 parts = Min(limit->daily_limit, limit->used + Max(reservation(limit), limit->wanted));
+
+		limit->staged = limit->reserved;
+		if (parts > limit->reserved)
+			write_reservation(limit, parts);
+	}
+}
+
+void
+limits_reserved(void)
+{
+	if (dlist_is_empty(&wanting))
+		return;
+	while (!dlist_is_empty(&wanting))
+	{
+		SendLimit *limit = dlist_container(SendLimit, wanting, dlist_pop_head_node(&wanting));
+
+		limit->reserved = limit->staged;
+		limit->in_wanting = false;
+		set_wanted(limit, 0);
+	}
+	lanes_news();
+}
