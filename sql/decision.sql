@@ -102,10 +102,10 @@ UPDATE smsflow.sender SET enabled = false;
 SELECT smsflow.any_sender('+447400123490', NULL, 1);
 SELECT smsflow.add_sender('+14155550191', 'decision', options => '{"countries": ["US"]}') > 0 AS us, smsflow.add_sender('+447400123491', 'decision', pool => 'gb', options => '{"countries": ["GB"]}') > 0 AS gb,
 	smsflow.add_sender('+14155550192', 'decision', options => '{"countries": ["US"]}', registration => 'C2ABCDE') > 0 AS registered;
-SELECT p AS person, s.address FROM unnest('{+447400123490,+14045550191,+4915112345690}'::text[]) p,
+SELECT p AS person, s.address FROM unnest('{+447400123490,+14045550191}'::text[]) p,
 	LATERAL (SELECT smsflow.any_sender(p::smsflow.phone, NULL, 4) AS id OFFSET 0) a JOIN smsflow.sender s ON s.sender_id = a.id ORDER BY 1;
 UPDATE smsflow.outbox SET queue_id = 5 WHERE body = 'Sale' AND queue_id <> 0;
-SELECT DISTINCT g.recipient, s.address, g.reason FROM smsflow.gated g LEFT JOIN smsflow.sender s USING (sender_id)
+SELECT DISTINCT g.recipient, s.options ->> 'countries' AS countries, g.reason FROM smsflow.gated g LEFT JOIN smsflow.sender s USING (sender_id)
 	WHERE g.body = 'Sale' AND g.queue_id = 5 AND g.recipient::text IN ('+14045550191', '+33612345690') ORDER BY 1;
 ROLLBACK;
 DELETE FROM smsflow.policy_rule WHERE NOT builtin AND kind <> 'suspended';

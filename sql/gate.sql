@@ -166,6 +166,28 @@ INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('cart', 'consent_
 INSERT INTO smsflow.policy_rule (kind, value) VALUES ('siesta', 'true');
 INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('FR', 'holiday', '07-32');
 UPDATE smsflow.policy_rule SET value = 'Sun 21:00-09:00' WHERE kind = 'window';
+INSERT INTO smsflow.policy_rule (kind, value, effective) VALUES ('max_parts', '5', 'empty');
+-- Two that hold at once and contradict each other; what follows in time, or has no minute in common, does not.
+BEGIN;
+INSERT INTO smsflow.policy_rule (purpose, kind, value, effective) VALUES ('promotional', 'cap', '3 per 1 days', '[2030-01-01,2031-01-01)');
+SAVEPOINT s;
+INSERT INTO smsflow.policy_rule (purpose, kind, value, effective) VALUES ('promotional', 'cap', '5 per 1 days', '[2030-06-01,)');
+ROLLBACK TO s;
+INSERT INTO smsflow.policy_rule (purpose, kind, value, effective) VALUES ('promotional', 'cap', '5 per 1 days', '[2031-01-01,)');
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('GB', 'window', 'Mon-Fri 09:00-17:00'), ('GB', 'window', 'Sat 10:00-12:00');
+SAVEPOINT s;
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('GB', 'window', 'Fri-Sun 11:00-13:00');
+ROLLBACK TO s;
+INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('GB', 'holiday', '12-26'), ('GB', 'holiday', '12-26');
+ROLLBACK TO s;
+-- The store's windows take the place of those that are shipped.
+SELECT to_char(at, 'Dy HH24:MI') AS clock, reason FROM unnest('{2026-11-23 08:30Z,2026-11-23 09:00Z,2026-11-28 11:00Z,2026-11-29 11:00Z}'::timestamptz[]) at, smsflow.can_send('+447400123456', 'promotional', at);
+ROLLBACK;
+-- A shipped rule that is changed is the store's own from then on.
+BEGIN;
+UPDATE smsflow.policy_rule SET value = '8 per 7 days' WHERE kind = 'cap' AND builtin;
+SELECT value, builtin, policy_rule_id > (SELECT max(policy_rule_id) FROM smsflow.policy_rule WHERE builtin) AS own_number FROM smsflow.policy_rule WHERE kind = 'cap' AND effective @> now();
+ROLLBACK;
 SELECT smsflow.suspend_rule('siesta');
 -- What is shipped can be read.
 UPDATE smsflow.policy_rule SET value = value;

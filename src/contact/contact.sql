@@ -336,6 +336,12 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'double opt-in needs purposes, and a time within which a YES counts',
 			DETAIL = 'The time is not positive, or there is no purpose.', HINT = 'Leave the arguments out for marketing and 48 hours.';
 	END IF;
+	-- What was said before ends where this begins.
+	DELETE FROM smsflow.policy_rule AS p WHERE NOT p.builtin AND p.jurisdiction = '*' AND p.kind IN ('double_opt_in', 'consent_level')
+		AND p.purpose = ANY (require_double_opt_in.purposes) AND lower(p.effective) >= coalesce(since, now());
+	UPDATE smsflow.policy_rule AS p SET effective = tstzrange(lower(p.effective), coalesce(since, now()))
+	WHERE NOT p.builtin AND p.jurisdiction = '*' AND p.kind IN ('double_opt_in', 'consent_level')
+		AND p.purpose = ANY (require_double_opt_in.purposes) AND p.effective @> coalesce(since, now());
 	INSERT INTO smsflow.policy_rule (purpose, kind, value, effective, source)
 	SELECT smsflow.purpose_named(p)::text, r.kind, r.value, tstzrange(coalesce(since, now()), NULL), 'require_double_opt_in()'
 	FROM unnest(require_double_opt_in.purposes) AS p

@@ -5,8 +5,8 @@
  * force now, compiled, and a few sets of other instants for can_send(). All are
  * forgotten when somebody changes the table.
  *
- * Of several rules of one jurisdiction, purpose and kind the newest row counts;
- * windows, holidays and shorteners add up. A rule without purpose holds for the
+ * Of the rules of one jurisdiction, purpose and kind those of the store take the
+ * place of shipped ones; holidays and shorteners add up. A rule without purpose holds for the
  * purposes that have none of their own in its jurisdiction. What applies to a
  * message by several jurisdictions, such as a country and two states, is decided
  * by the gate: the strictest.
@@ -337,7 +337,11 @@ read_rules(TimestampTz at)
 					 " WHERE p.effective @> $1 AND p.kind <> 'suspended' AND NOT EXISTS (SELECT FROM smsflow.policy_rule s"
 					 "  WHERE s.kind = 'suspended' AND s.value = p.kind AND s.jurisdiction IN ('*', p.jurisdiction) AND "
 					 "s.effective @> $1)"
-					 " ORDER BY p.jurisdiction COLLATE \"C\", p.kind, p.purpose IS NULL, p.policy_rule_id",
+					 " AND NOT (p.builtin AND p.kind IN ('window', 'consented_window') AND EXISTS (SELECT FROM "
+					 "smsflow.policy_rule o"
+					 "  WHERE NOT o.builtin AND o.jurisdiction = p.jurisdiction AND o.kind = p.kind"
+					 "  AND o.purpose IS NOT DISTINCT FROM p.purpose AND o.effective @> $1))"
+					 " ORDER BY p.jurisdiction COLLATE \"C\", p.kind, p.purpose IS NULL, NOT p.builtin, p.policy_rule_id",
 					 1, types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 }

@@ -4,15 +4,21 @@
  */
 #include "smsflow.h"
 
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "core/phone_plan.h"
 #include "errcodes.h"
 #include "message/policy.h"
+#include "message/spi.h"
 
 static const char *check_flag(const char *value);
 static const char *check_level(const char *value);
@@ -28,6 +34,14 @@ static const char *check_kind(const char *value);
 static const char *check_stop_ends(const char *value);
 static const char *check_double_opt_in(const char *value);
 
+/* Whether two rules of one place, purpose and kind may hold at the same time. */
+typedef enum Company
+{
+	ALONE,           /* one says all */
+	WITH_OTHERS,     /* they add up, but none twice */
+	WITHOUT_OVERLAP, /* windows: they add up, but no minute is in two */
+} Company;
+
 typedef enum PurposeUse
 {
 	PURPOSE_NEEDED,
@@ -40,27 +54,28 @@ static const struct
 	const char *name;
 	PurposeUse purpose;
 	const char *(*check)(const char *value); /* NULL when good, else what it should be */
+	Company company;
 } kinds[] = {
-	{"consent_level", PURPOSE_NEEDED, check_level},
-	{"stop_ends", PURPOSE_NEEDED, check_stop_ends},
-	{"double_opt_in", PURPOSE_NEEDED, check_double_opt_in},
-	{"window", PURPOSE_OPTIONAL, check_window},
-	{"consented_window", PURPOSE_OPTIONAL, check_window},
-	{"profile", PURPOSE_OPTIONAL, check_profile},
-	{"windowed", PURPOSE_NEEDED, check_flag},
-	{"holiday", PURPOSE_NONE, check_holiday},
-	{"zone", PURPOSE_NONE, check_zones},
-	{"cap", PURPOSE_NEEDED, check_cap},
-	{"subject_cap", PURPOSE_NEEDED, check_cap},
-	{"cap_counts", PURPOSE_NEEDED, check_flag},
-	{"cart_once", PURPOSE_OPTIONAL, check_flag},
-	{"cart_within", PURPOSE_OPTIONAL, check_interval},
-	{"registration", PURPOSE_NONE, check_flag},
-	{"shortener", PURPOSE_NONE, check_domain},
-	{"brand_named", PURPOSE_NEEDED, check_flag},
-	{"opt_out_wording", PURPOSE_NEEDED, check_flag},
-	{"max_parts", PURPOSE_NONE, check_parts},
-	{"suspended", PURPOSE_NONE, check_kind},
+	{"consent_level", PURPOSE_NEEDED, check_level, ALONE},
+	{"stop_ends", PURPOSE_NEEDED, check_stop_ends, ALONE},
+	{"double_opt_in", PURPOSE_NEEDED, check_double_opt_in, ALONE},
+	{"window", PURPOSE_OPTIONAL, check_window, WITHOUT_OVERLAP},
+	{"consented_window", PURPOSE_OPTIONAL, check_window, WITHOUT_OVERLAP},
+	{"profile", PURPOSE_OPTIONAL, check_profile, ALONE},
+	{"windowed", PURPOSE_NEEDED, check_flag, ALONE},
+	{"holiday", PURPOSE_NONE, check_holiday, WITH_OTHERS},
+	{"zone", PURPOSE_NONE, check_zones, ALONE},
+	{"cap", PURPOSE_NEEDED, check_cap, ALONE},
+	{"subject_cap", PURPOSE_NEEDED, check_cap, ALONE},
+	{"cap_counts", PURPOSE_NEEDED, check_flag, ALONE},
+	{"cart_once", PURPOSE_OPTIONAL, check_flag, ALONE},
+	{"cart_within", PURPOSE_OPTIONAL, check_interval, ALONE},
+	{"registration", PURPOSE_NONE, check_flag, ALONE},
+	{"shortener", PURPOSE_NONE, check_domain, WITH_OTHERS},
+	{"brand_named", PURPOSE_NEEDED, check_flag, ALONE},
+	{"opt_out_wording", PURPOSE_NEEDED, check_flag, ALONE},
+	{"max_parts", PURPOSE_NONE, check_parts, ALONE},
+	{"suspended", PURPOSE_NONE, check_kind, WITH_OTHERS},
 };
 
 /* ---- values ---- */
@@ -222,7 +237,7 @@ known_jurisdiction(const char *name)
 	return name[2] == '\0' || (name[2] == '-' && known_part(country, name + 3));
 }
 
-/* ---- the trigger ---- */
+/* ---- other rules ---- */
 
 static void
 refuse(const char *what, const char *value, const char *detail, const char *hint)
@@ -230,6 +245,83 @@ refuse(const char *what, const char *value, const char *detail, const char *hint
 	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("policy rule with %s \"%s\" is refused", what, value),
 					errdetail("%s", detail), errhint("%s", hint)));
 }
+
+static bool
+share_minutes(const char *a, const char *b)
+{
+	static const SmsflowWindow closed;
+	SmsflowWindow first = closed;
+	SmsflowWindow second = closed;
+	bool except;
+
+	smsflow_window_add(&first, a, strlen(a), &except);
+	smsflow_window_add(&second, b, strlen(b), &except);
+	smsflow_window_intersect(&first, &second);
+	return memcmp(&first, &closed, sizeof(closed)) != 0;
+}
+
+static bool
+collide(Company company, const char *a, const char *b)
+{
+	switch (company)
+	{
+		case ALONE:
+			return true;
+		case WITH_OTHERS:
+			return strcmp(a, b) == 0;
+		case WITHOUT_OVERLAP:
+			return share_minutes(a, b);
+	}
+	return true;
+}
+
+/*
+ * The rules that hold beside this one. A store's rules take the place of shipped ones, so only rules of one origin
+ * contradict each other. Writers wait for each other, or neither would see what the other writes.
+ */
+static void
+find_others(HeapTuple row, TupleDesc columns)
+{
+	static SPIPlanPtr plan = NULL;
+	static const char *const names[] = {"jurisdiction", "purpose", "kind", "builtin", "policy_rule_id", "effective"};
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, INT4OID, TSTZRANGEOID};
+	Datum values[lengthof(names)];
+	char nulls[] = "      ";
+
+	for (int i = 0; i < (int) lengthof(names); i++)
+	{
+		bool isnull;
+
+		values[i] = SPI_getbinval(row, columns, SPI_fnumber(columns, names[i]), &isnull);
+		nulls[i] = isnull ? 'n' : ' ';
+	}
+	smsflow_spi_plan(&plan,
+					 "SELECT p.policy_rule_id, p.value FROM  smsflow.policy_rule p WHERE p.jurisdiction = $1"
+					 " AND p.purpose IS NOT DISTINCT FROM $2 AND p.kind = $3 AND p.builtin = $4 AND p.policy_rule_id <> $5 AND "
+					 "p.effective && $6 ORDER BY p.policy_rule_id",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, nulls, false, SPI_OK_SELECT);
+}
+
+static void
+check_others(Company company, const char *value, HeapTuple row, Relation rules)
+{
+	TupleDesc columns = RelationGetDescr(rules);
+
+	DirectFunctionCall2(pg_advisory_xact_lock_int4, Int32GetDatum((int32) RelationGetRelid(rules)), Int32GetDatum(0));
+	SPI_connect();
+	find_others(row, columns);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		if (collide(company, value, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)))
+			refuse("value", value,
+				   psprintf("Rule %s, \"%s\", holds for the same place, purpose and kind at the same time.",
+							SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+							SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)),
+				   "Change that rule, or end its effective range where this one begins.");
+	SPI_finish();
+}
+
+/* ---- the trigger ---- */
 
 static void
 check_purpose(const char *kind, PurposeUse use, const char *name)
@@ -248,6 +340,41 @@ check_purpose(const char *kind, PurposeUse use, const char *name)
 		refuse("purpose", name,
 			   "Promotional and cart messages always keep quiet hours, one-time passwords and answers to STOP never.",
 			   "Only transactional and conversational can be told to.");
+}
+
+static bool
+says_else(HeapTuple before, HeapTuple row, TupleDesc columns)
+{
+	static const char *const names[] = {"jurisdiction", "purpose", "kind", "value", "effective"};
+
+	for (int i = 0; i < (int) lengthof(names); i++)
+	{
+		char *was = SPI_getvalue(before, columns, SPI_fnumber(columns, names[i]));
+		char *is = SPI_getvalue(row, columns, SPI_fnumber(columns, names[i]));
+
+		if ((was == NULL) != (is == NULL) || (was && strcmp(was, is) != 0))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A shipped rule that the store changes becomes its own, under a new number: a dump takes it along, and beside the
+ * shipped rule of the restored database it counts.
+ */
+static HeapTuple
+make_own(HeapTuple before, HeapTuple row, TupleDesc columns)
+{
+	Oid sequence = get_relname_relid("policy_rule_policy_rule_id_seq", get_namespace_oid(SMSFLOW_SCHEMA, false));
+	int numbers[] = {SPI_fnumber(columns, "policy_rule_id"), SPI_fnumber(columns, "builtin")};
+	Datum values[] = {(Datum) 0, BoolGetDatum(false)};
+	bool nulls[] = {false, false};
+	bool isnull;
+
+	if (!DatumGetBool(SPI_getbinval(before, columns, numbers[1], &isnull)) || !says_else(before, row, columns))
+		return row;
+	values[0] = Int32GetDatum((int32) DatumGetInt64(DirectFunctionCall1(nextval_oid, ObjectIdGetDatum(sequence))));
+	return heap_modify_tuple_by_cols(row, columns, lengthof(numbers), numbers, values, nulls);
 }
 
 PG_FUNCTION_INFO_V1(smsflow_check_policy_rule);
@@ -278,5 +405,8 @@ smsflow_check_policy_rule(PG_FUNCTION_ARGS)
 	problem = kinds[i].check(value);
 	if (problem)
 		refuse("value", value, problem, psprintf("The kind of the rule is %s.", kind));
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		row = make_own(trigger->tg_trigtuple, row, columns);
+	check_others(kinds[i].company, value, row, trigger->tg_relation);
 	return PointerGetDatum(row);
 }
