@@ -315,6 +315,18 @@ decide(GateQuestion *q)
 	return decision;
 }
 
+GateDecision
+smsflow_gate_ask(FunctionCallInfo fcinfo)
+{
+	GateQuestion q = {.args = fcinfo};
+
+	q.phone = PG_GETARG_PHONE(ARG_PHONE);
+	q.purpose = smsflow_purpose_from_oid(PG_GETARG_OID(ARG_PURPOSE));
+	q.at = PG_GETARG_TIMESTAMPTZ(ARG_AT);
+	q.policy = smsflow_policy_at(q.at);
+	return decide(&q);
+}
+
 static TupleDesc
 decision_columns(FunctionCallInfo fcinfo)
 {
@@ -336,18 +348,13 @@ PG_FUNCTION_INFO_V1(smsflow_gate);
 Datum
 smsflow_gate(PG_FUNCTION_ARGS)
 {
-	GateQuestion q = {.args = fcinfo};
 	GateDecision decision;
 	Datum values[3];
 	bool nulls[3];
 
 	if (PG_ARGISNULL(ARG_PHONE) || PG_ARGISNULL(ARG_PURPOSE) || PG_ARGISNULL(ARG_AT))
 		PG_RETURN_NULL();
-	q.phone = PG_GETARG_PHONE(ARG_PHONE);
-	q.purpose = smsflow_purpose_from_oid(PG_GETARG_OID(ARG_PURPOSE));
-	q.at = PG_GETARG_TIMESTAMPTZ(ARG_AT);
-	q.policy = smsflow_policy_at(q.at);
-	decision = decide(&q);
+	decision = smsflow_gate_ask(fcinfo);
 	nulls[0] = decision.reason == NULL;
 	nulls[1] = decision.retry_at == DT_NOBEGIN;
 	nulls[2] = decision.reason != NULL || decision.open_until == DT_NOEND;

@@ -63,6 +63,9 @@ typedef struct GateDecision
 	TimestampTz open_until; /* DT_NOEND: no window closes */
 } GateDecision;
 
+/* The decision on the arguments of smsflow.gate(); phone, purpose and instant are not NULL. */
+extern GateDecision smsflow_gate_ask(FunctionCallInfo arguments);
+
 /* Arguments of the SQL function that asks. */
 extern bool smsflow_gate_has_arg(const GateQuestion *q, int n);
 extern char *smsflow_gate_text_arg(const GateQuestion *q, int n);

@@ -96,17 +96,15 @@ apply_reason(Job *job, const char *reason, TimestampTz retry_at)
 }
 
 static void
-stage_job(Job *job, uint64 row)
+stage_job(Job *job, const char *reason, TimestampTz retry_at)
 {
-	char *reason = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 14);
-
 	staged.high_id = Max(staged.high_id, job->message_id);
 
 	/* A message waiting for its grace that got a report needs no second try. */
 	if (job->outcome == OUTCOME_RESOLVED)
 		reason = NULL;
 	else if (reason)
-		apply_reason(job, reason, column_time(row, 15, DT_NOBEGIN));
+		apply_reason(job, reason, retry_at);
 	else if (!job_take_contact(job))
 		apply_reason(job, "contact_busy", staged.now + BUSY_RETRY);
 
@@ -114,6 +112,13 @@ stage_job(Job *job, uint64 row)
 		staged.jobs[staged.job_count++] = job;
 	else
 		staged.refused[staged.refused_count++] = job;
+}
+
+/* A row of the view, with the gate's word in it. */
+static void
+stage_row(Job *job, uint64 row)
+{
+	stage_job(job, SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 14), column_time(row, 15, DT_NOBEGIN));
 }
 
 /* ---- taking rows ---- */
@@ -144,36 +149,79 @@ stage_claim(Queue *queue, const char *kind)
 	return claim;
 }
 
+/* What is not plain: the view knows all there is to a message. */
 static void
-claim_new(Queue *queue, int limit)
+ask_view(Queue *queue, TakenRow *rows, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT8ARRAYOID};
+	Datum *ids = palloc(sizeof(Datum) * Max(count, 1));
+	Datum values[1];
+	int asked = 0;
+	int at = 0;
+
+	for (int i = 0; i < count; i++)
+		if (rows[i].job == NULL)
+			ids[asked++] = Int64GetDatum(rows[i].message_id);
+	if (asked == 0)
+		return;
+	values[0] = PointerGetDatum(construct_array(ids, asked, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	smsflow_spi_plan(&plan,
+					 "SELECT" GATED_COLUMNS " FROM unnest($1) WITH ORDINALITY i (message_id, place)"
+					 " JOIN smsflow.gated g ON g.message_id = i.message_id ORDER BY i.place",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		while (rows[at].job != NULL)
+			at++;
+		rows[at].job = job_from_row(queue, row);
+		rows[at].reason = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 14);
+		rows[at].retry_at = column_time(row, 15, DT_NOBEGIN);
+	}
+}
+
+/* The next rows of a queue where plain_take cannot tell which they are. */
+static int
+read_view(Queue *queue, int limit, TakenRow *rows)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {INT4OID, INT8OID, INT4OID};
 	Datum values[] = {Int32GetDatum(queue->queue_id), Int64GetDatum(queue->cursor_id), Int32GetDatum(limit)};
-	StagedClaim *claim;
 
 	smsflow_spi_plan(&plan,
-					 "SELECT" GATED_COLUMNS " FROM smsflow.gated g WHERE g.queue_id = $1 AND g.message_id > $2"
-					 " ORDER BY g.queue_id, g.message_id LIMIT $3",
+					 "SELECT o.message_id FROM smsflow.outbox o WHERE o.queue_id = $1 AND o.message_id > $2"
+					 " ORDER BY o.queue_id, o.message_id LIMIT $3",
 					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
-	claim = stage_claim(queue, "new");
-	claim->more = SPI_processed == (uint64) limit;
 	for (uint64 row = 0; row < SPI_processed; row++)
-	{
-		Job *job = job_from_row(queue, row);
+		rows[row] = (TakenRow){.message_id = column_id(row, 1)};
+	return (int) SPI_processed;
+}
 
-		claim->to_id = job->message_id;
-		stage_job(job, row);
-	}
-	claim->job_count = staged.job_count - claim->first_job;
+static void
+claim_new(Queue *queue, int limit)
+{
+	TakenRow *rows = palloc(sizeof(TakenRow) * limit);
+	int count = plain_take(queue, limit, rows);
+	StagedClaim *claim;
+
+	if (count < 0)
+		count = read_view(queue, limit, rows);
 
 	/* Nothing there: nothing to write down, only that there is no more. */
-	if (SPI_processed == 0)
+	if (count == 0)
 	{
 		queue->more = false;
-		staged.claim_count--;
+		return;
 	}
+	ask_view(queue, rows, count);
+	claim = stage_claim(queue, "new");
+	claim->more = count == limit;
+	claim->to_id = rows[count - 1].message_id;
+	for (int i = 0; i < count; i++)
+		stage_job(rows[i].job, rows[i].reason, rows[i].retry_at);
+	claim->job_count = staged.job_count - claim->first_job;
 }
 
 static void
@@ -197,7 +245,7 @@ claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 	claim = stage_claim(queue, "late");
 	claim->from_id = low_id;
 	for (uint64 row = 0; row < SPI_processed; row++)
-		stage_job(job_from_row(queue, row), row);
+		stage_row(job_from_row(queue, row), row);
 	claim->job_count = staged.job_count - claim->first_job;
 }
 
@@ -247,7 +295,7 @@ claim_timers(Queue *queue, int limit)
 			job->outcome = OUTCOME_RESOLVED;
 			job->reason = "reported";
 		}
-		stage_job(job, row);
+		stage_row(job, row);
 	}
 	claim->job_count = staged.job_count - claim->first_job;
 }
@@ -458,7 +506,7 @@ adopt(void)
 		adopt_claim(claim);
 	}
 	for (int i = 0; i < staged.refused_count; i++)
-		MemoryContextDelete(staged.refused[i]->context);
+		job_discard(staged.refused[i]);
 }
 
 /* ---- the turn ---- */
@@ -517,10 +565,10 @@ discard(void)
 	for (int i = 0; i < staged.job_count; i++)
 	{
 		job_leave_contact(staged.jobs[i]);
-		MemoryContextDelete(staged.jobs[i]->context);
+		job_discard(staged.jobs[i]);
 	}
 	for (int i = 0; i < staged.refused_count; i++)
-		MemoryContextDelete(staged.refused[i]->context);
+		job_discard(staged.refused[i]);
 }
 
 /*

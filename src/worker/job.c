@@ -17,6 +17,12 @@ job_free(Job *job)
 	if (job->journal_place >= 0)
 		smsflow_journal_release(job->journal_place);
 	job_leave_contact(job);
+	job_discard(job);
+}
+
+void
+job_discard(Job *job)
+{
 	MemoryContextDelete(job->context);
 }
 
@@ -101,15 +107,28 @@ read_media(Job *job, const char *urls)
 }
 
 Job *
-job_from_row(Queue *queue, uint64 row)
+job_make(Queue *queue)
 {
 	MemoryContext context = AllocSetContextCreate(worker.long_lived, "smsflow message", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Job *job = palloc0(sizeof(Job));
-	char *purpose = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 8);
+	Job *job = MemoryContextAllocZero(context, sizeof(Job));
 
 	job->context = context;
 	job->queue = queue;
+	job->attempt = 1;
+	job->journal_place = -1;
+	job->open_until = DT_NOEND;
+	job->due_at = DT_NOBEGIN;
+	job->finished_at = worker.clock->now();
+	return job;
+}
+
+Job *
+job_from_row(Queue *queue, uint64 row)
+{
+	Job *job = job_make(queue);
+	MemoryContext old = MemoryContextSwitchTo(job->context);
+	char *purpose = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 8);
+
 	job->message_id = column_id(row, 1);
 	job->contact_id = column_id(row, 2);
 	job->enrollment_id = column_id(row, 3);
@@ -128,10 +147,6 @@ job_from_row(Queue *queue, uint64 row)
 	job->ref = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 18);
 	job->sender_id = column_int(row, 19);
 	read_media(job, SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, GATED_COUNT));
-	job->attempt = 1;
-	job->journal_place = -1;
-	job->due_at = DT_NOBEGIN;
-	job->finished_at = worker.clock->now();
 	MemoryContextSwitchTo(old);
 	return job;
 }

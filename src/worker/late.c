@@ -6,6 +6,7 @@
 #include "worker/worker.h"
 
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
@@ -74,18 +75,20 @@ collect_committed(const Late *late, const TransactionId *xip, int xcnt, uint64 *
  * xmax, which is only one more than the newest that has ended: younger ones may
  * be running already, and hold ids below those that are visible. The next
  * transaction id is read after the snapshot was taken, so whatever is not in
- * this list takes ids above all that the snapshot shows.
+ * this list takes ids above all that the snapshot shows. So does the reader's own
+ * transaction, which takes none before it has read.
  */
 static TransactionId *
 list_running(const SnapshotData *snapshot, int *count)
 {
 	TransactionId next = XidFromFullTransactionId(ReadNextFullTransactionId());
+	TransactionId own = GetTopTransactionIdIfAny();
 	TransactionId *xids = palloc(sizeof(TransactionId) * (snapshot->xcnt + (next - snapshot->xmax) + 1));
 
 	*count = (int) snapshot->xcnt;
 	memcpy(xids, snapshot->xip, sizeof(TransactionId) * snapshot->xcnt);
 	for (TransactionId xid = snapshot->xmax; xid != next; xid++)
-		if (TransactionIdIsNormal(xid))
+		if (TransactionIdIsNormal(xid) && xid != own)
 			xids[(*count)++] = xid;
 	qsort(xids, *count, sizeof(TransactionId), compare_xids);
 	return xids;

@@ -459,7 +459,13 @@ extern bool turn(void);
  * INT64_MAX for not by time.
  */
 extern int64 turn_due(void);
+
+/* A new job without a message; it lives in its own context. */
+extern Job *job_make(Queue *queue);
+
+/* The end of a job that was in hand, and of one that never was. */
 extern void job_free(Job *job);
+extern void job_discard(Job *job);
 
 /* Ends a job without a request: suppressed, cancelled or expired. */
 extern void job_refuse(Job *job, Outcome outcome, const char *reason);
@@ -481,7 +487,7 @@ extern void job_leave_contact(Job *job);
 /* How many these are. */
 #define GATED_COUNT 20
 
-/* Makes a job of a row of the current SPI result; it lives in its own context. */
+/* Makes a job of a row of the current SPI result. */
 extern Job *job_from_row(Queue *queue, uint64 row);
 
 /* Columns of the current SPI result; what is NULL reads as 0, or as missing. */
@@ -489,6 +495,22 @@ extern int64 column_id(uint64 row, int column);
 extern int32 column_int(uint64 row, int column);
 extern bool column_bool(uint64 row, int column);
 extern TimestampTz column_time(uint64 row, int column, TimestampTz missing);
+
+/* A row of a queue past its cursor, with the gate's word on it. */
+typedef struct TakenRow
+{
+	int64 message_id;
+	Job *job;           /* NULL: the view smsflow.gated must be asked */
+	const char *reason; /* NULL: may be sent */
+	TimestampTz retry_at;
+} TakenRow;
+
+/*
+ * Takes the next messages of a queue, by their ids, in the snapshot of the
+ * transaction (plain.c). Returns how many, or -1 when only the view can tell
+ * which they are.
+ */
+extern int plain_take(Queue *queue, int limit, TakenRow *rows);
 
 /* ---- recording (record.c) ---- */
 

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# The queue alone, inside PostgreSQL: claim and result without HTTP, bulk
+# enqueue, and WAL per message; each against a queue made of one table, SELECT
+# ... FOR UPDATE SKIP LOCKED and UPDATE ... FROM unnest. That one runs as a
+# procedure in the server and has no client to wait for; ours has the gate.
+. "$(dirname "$0")/lib.sh"
+
+# A transport that answers every request at once and has no network.
+cc -O2 -shared -fPIC -Isrc -I"$($PG_CONFIG --includedir-server)" -o "$work/nowhere.so" test/bench/nowhere.c
+start_server "shared_preload_libraries = 'smsflow,$work/nowhere'" "smsflow.max_in_flight = 64"
+make_store
+
+sql >/dev/null <<'SQL'
+CREATE TABLE naive (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, recipient text NOT NULL, sender text NOT NULL, body text NOT NULL,
+	meta jsonb, status text NOT NULL DEFAULT 'queued', code text, provider_id text, created_at timestamptz NOT NULL DEFAULT now(), sent_at timestamptz);
+CREATE INDEX naive_status ON naive (status, id) WHERE status = 'queued';
+CREATE PROCEDURE drain_naive(size integer) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+DECLARE ids bigint[]; bodies text[];
+BEGIN
+	LOOP
+		WITH taken AS (UPDATE naive n SET status = 'sending' FROM (SELECT id FROM naive WHERE status = 'queued' ORDER BY id LIMIT size FOR UPDATE SKIP LOCKED) q
+			WHERE n.id = q.id RETURNING n.id, n.recipient, n.sender, n.body)
+		SELECT array_agg(id), array_agg(recipient || sender || body) INTO ids, bodies FROM taken;
+		EXIT WHEN ids IS NULL;
+		COMMIT;
+		UPDATE naive n SET status = 'sent', code = '201', provider_id = r.provider_id, sent_at = clock_timestamp()
+			FROM unnest(ids) WITH ORDINALITY AS r (id, provider_id) WHERE n.id = r.id;
+		COMMIT;
+	END LOOP;
+END $$;
+SQL
+lsn() { sql -c "SELECT pg_current_wal_lsn() - '0/0'"; }
+enqueue_naive() {
+	sql -c "INSERT INTO naive (recipient, sender, body) SELECT c.phone::text, '+14155550100', repeat('A flash sale of all blue shirts. ', 3)
+		FROM generate_series(0, ($1 - 1) / $CONTACTS) g, smsflow.contact c WHERE c.contact_id BETWEEN 3 AND $CONTACTS + 2 LIMIT $1" >/dev/null
+}
+
+say "claim and result, no HTTP; WAL"
+ours=() theirs=() our_wal=() their_wal=()
+for round in 1 2 3; do
+	sql -c "CHECKPOINT" >/dev/null
+	start=$(lsn)
+	from=$(last_id)
+	target=$(($(sent) + 200000))
+	enqueue 200000
+	drain $target 120
+	wait_for "SELECT count(*) = 200000 FROM smsflow.attempt WHERE message_id > $from" 30
+	our_wal+=($((($(lsn) - start) / 200000)))
+	ours+=("$(recorded_rate "$from")")
+
+	sql -c "TRUNCATE naive" -c "CHECKPOINT" >/dev/null
+	start=$(lsn)
+	enqueue_naive 200000
+	began=$(date +%s%N)
+	sql -c "CALL drain_naive(1000)" >/dev/null
+	theirs+=($((200000 * 1000000000 / ($(date +%s%N) - began))))
+	their_wal+=($((($(lsn) - start) / 200000)))
+	say "  smsflow ${ours[-1]}/s, ${our_wal[-1]} bytes; SKIP LOCKED ${theirs[-1]}/s, ${their_wal[-1]} bytes"
+done
+row "claim + result inside PostgreSQL, no HTTP, messages per second: smsflow, SKIP LOCKED" "$(median "${ours[@]}"), $(median "${theirs[@]}")" ""
+row "their ratio" "$(ratio "$(median "${ours[@]}")" "$(median "${theirs[@]}")")" "5"
+row "WAL bytes per message, enqueue to result: smsflow, SKIP LOCKED" "$(median "${our_wal[@]}"), $(median "${their_wal[@]}")" ""
+row "their ratio" "$(ratio "$(median "${our_wal[@]}")" "$(median "${their_wal[@]}")")" "at most 0.40"
+
+say "bulk enqueue"
+sql >/dev/null <<'SQL'
+SELECT smsflow.disarm();
+CREATE TABLE plain (LIKE smsflow.outbox INCLUDING DEFAULTS);
+CREATE SEQUENCE plain_id;
+ALTER TABLE plain ALTER message_id SET DEFAULT nextval('plain_id');
+ALTER TABLE plain ADD PRIMARY KEY (message_id);
+CREATE UNLOGGED TABLE source AS SELECT now() + interval '1 day' AS expires_at, c.contact_id, c.phone AS recipient,
+	(smsflow.queues_for(4::smallint, 'direct', 'default'))[1] AS queue_id, 1 AS brand_id, 'promotional'::smsflow.purpose AS purpose, 1::smallint AS parts,
+	false AS unicode, repeat('A flash sale of all blue shirts. ', 3) AS body FROM (SELECT * FROM smsflow.contact LIMIT 300000) c;
+SQL
+columns="expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body"
+timed_insert() {
+	local began
+	began=$(date +%s%N)
+	sql -c "INSERT INTO $1 ($columns) SELECT $columns FROM source" >/dev/null
+	echo $(($(sql -c "SELECT count(*) FROM source") * 1000000000 / ($(date +%s%N) - began)))
+}
+ours=() theirs=()
+for round in 1 2 3 4 5; do
+	sql -c "TRUNCATE plain" -c "CHECKPOINT" >/dev/null
+	theirs+=("$(timed_insert plain)")
+	sql -c "CHECKPOINT" >/dev/null
+	ours+=("$(timed_insert smsflow.outbox)")
+	say "  smsflow.outbox ${ours[-1]} rows/s, a table with one btree ${theirs[-1]}"
+done
+row "bulk enqueue, rows per second: smsflow, the same rows into a table with one btree" "$(median "${ours[@]}"), $(median "${theirs[@]}")" ""
+row "their ratio" "$(ratio "$(median "${ours[@]}")" "$(median "${theirs[@]}")")" "0.80"
