@@ -19,13 +19,14 @@ void _PG_init(void);
 static SmsflowRequest waiting[PLACES];
 static int count;
 static int places;
-static int descriptor;
+static int descriptor = -1;
 
 static bool
-start(int wanted, bool allow_insecure)
+configure(const SmsflowTransportSettings *settings)
 {
-	places = Min(wanted, PLACES);
-	descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	places = Min(settings->places, PLACES);
+	if (descriptor < 0)
+		descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return descriptor >= 0;
 }
 
@@ -78,7 +79,7 @@ stop(void)
 }
 
 static const SmsflowTransport transport = {
-	.start = start,
+	.configure = configure,
 	.wait_descriptor = wait_descriptor,
 	.wait_timeout = wait_timeout,
 	.free_places = free_places,
