@@ -189,3 +189,53 @@ smsflow_backoff(int attempt, uint64_t seed)
 	seed = (seed + (uint64_t) attempt) * UINT64_C(0x9E3779B97F4A7C15);
 	return wait - wait / 4 + (int64_t) ((seed >> 33) % (uint64_t) (wait / 2 + 1));
 }
+
+static SmsflowNext
+next_in_doubt(SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats, uint64_t seed)
+{
+	switch (smsflow_doubt_policy(purpose, attempt, gateway_removes_repeats))
+	{
+		case DOUBT_RESEND:
+			return (SmsflowNext){AGAIN_RESEND, smsflow_backoff(1, seed)};
+		case DOUBT_RESEND_LATER:
+			return (SmsflowNext){AGAIN_RESEND_LATER, SMSFLOW_DOUBT_GRACE * INT64_C(1000000)};
+		case DOUBT_KEEP:
+			break;
+	}
+	return (SmsflowNext){AGAIN_NEVER, 0};
+}
+
+SmsflowNext
+smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats, int64_t pause,
+			 uint64_t seed)
+{
+	switch (decision)
+	{
+		case DECIDE_RETRY:
+			return (SmsflowNext){AGAIN_RETRY, smsflow_backoff(attempt, seed)};
+		case DECIDE_HOLD:
+			return (SmsflowNext){AGAIN_WITH_ROUTE, pause};
+		case DECIDE_DOUBT:
+			return next_in_doubt(purpose, attempt, gateway_removes_repeats, seed);
+		case DECIDE_REJECT:
+			break;
+	}
+	return (SmsflowNext){AGAIN_NEVER, 0};
+}
+
+SmsflowStart
+smsflow_may_start(bool revoked, int64_t expires_at, int64_t open_until, int64_t margin, int64_t now)
+{
+	if (revoked)
+		return START_ASK_GATE;
+	if (expires_at <= now)
+		return START_EXPIRED;
+	/* An open end is the latest instant there is: nothing may be added to it. */
+	return open_until - margin <= now ? START_WINDOW_ENDED : START_NOW;
+}
+
+bool
+smsflow_lost_in_doubt(bool journal_trusted, bool journal_marked)
+{
+	return !journal_trusted || journal_marked;
+}

@@ -136,4 +136,45 @@ extern SmsflowDoubt smsflow_doubt_policy(SmsflowPurpose purpose, int attempt, bo
  */
 extern int64_t smsflow_backoff(int attempt, uint64_t seed);
 
+/* How a message is tried again. */
+typedef enum SmsflowAgain
+{
+	AGAIN_NEVER,
+	AGAIN_RETRY,       /* surely not sent */
+	AGAIN_WITH_ROUTE,  /* surely not sent, when the route is open again */
+	AGAIN_RESEND,      /* may have been sent */
+	AGAIN_RESEND_LATER /* may have been sent: unless a report comes meanwhile */
+} SmsflowAgain;
+
+typedef struct SmsflowNext
+{
+	SmsflowAgain again;
+	int64_t wait; /* microseconds after the try has ended */
+} SmsflowNext;
+
+/*
+ * What follows a try, numbered from 1, that was not accepted. pause: microseconds for which the route is paused, for
+ * DECIDE_HOLD. seed spreads the back-off.
+ */
+extern SmsflowNext smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats,
+								int64_t pause, uint64_t seed);
+
+/* May a claimed message start now? */
+typedef enum SmsflowStart
+{
+	START_NOW,
+	START_ASK_GATE,    /* something was revoked since the claim */
+	START_EXPIRED,     /* never sent from expires_at on */
+	START_WINDOW_ENDED /* the gate says when the recipient's window opens again */
+} SmsflowStart;
+
+/* Instants in microseconds; margin is how long before the window's end nothing starts any more. */
+extern SmsflowStart smsflow_may_start(bool revoked, int64_t expires_at, int64_t open_until, int64_t margin, int64_t now);
+
+/*
+ * Whether a message that a dead worker had claimed, and left no result of, may have been sent. The journal is trusted within
+ * one boot and for the worker that wrote it; it marks what was about to go on the wire.
+ */
+extern bool smsflow_lost_in_doubt(bool journal_trusted, bool journal_marked);
+
 #endif

@@ -173,11 +173,21 @@ classify(const Reading *reading, const Gateway *gateway, Job *job)
 
 /* ---- what follows ---- */
 
+/* pause: how long the route is paused, for DECIDE_HOLD. */
 static void
-try_again(Job *job, int64 wait, const char *reason)
+try_again(Job *job, SmsflowDecision decision, int64 pause)
 {
-	job->due_at = job->finished_at + wait;
-	job->timer_reason = reason;
+	const char *const reasons[] = {[AGAIN_RETRY] = "retry",
+								   [AGAIN_WITH_ROUTE] = smsflow_class_name(job->class),
+								   [AGAIN_RESEND] = "resend",
+								   [AGAIN_RESEND_LATER] = "resend_later"};
+	bool removes_repeats = job->sender && job->sender->gateway->removes_repeats;
+	SmsflowNext next = smsflow_next(decision, job->purpose, job->attempt, removes_repeats, pause, (uint64) job->message_id);
+
+	if (next.again == AGAIN_NEVER)
+		return;
+	job->due_at = job->finished_at + next.wait;
+	job->timer_reason = reasons[next.again];
 	job->next_attempt = job->attempt + 1;
 }
 
@@ -187,17 +197,7 @@ job_in_doubt(Job *job, const char *reason)
 	job->outcome = OUTCOME_IN_DOUBT;
 	job->wire = WIRE_MAYBE;
 	job->reason = reason;
-	switch (smsflow_doubt_policy(job->purpose, job->attempt, job->sender && job->sender->gateway->removes_repeats))
-	{
-		case DOUBT_RESEND:
-			try_again(job, smsflow_backoff(1, (uint64) job->message_id), "resend");
-			break;
-		case DOUBT_RESEND_LATER:
-			try_again(job, SECONDS(SMSFLOW_DOUBT_GRACE), "resend_later");
-			break;
-		case DOUBT_KEEP:
-			break;
-	}
+	try_again(job, DECIDE_DOUBT, 0);
 }
 
 /* By the header, or by the words of a gateway that names the milliseconds in its text. */
@@ -232,7 +232,7 @@ hold(Job *job, const Reading *reading)
 	smsflow_breaker_open(&sender->breaker, pause, now);
 	if (throttled)
 		smsflow_limiter_drain(&sender->limit->limiter, now + pause);
-	try_again(job, throttled ? pause : 0, sender->paused_for);
+	try_again(job, DECIDE_HOLD, throttled ? pause : 0);
 }
 
 /* What the answer, or its absence, says about the gateway and the sender, apart from the message. */
@@ -280,7 +280,7 @@ refuse(Job *job, const Reading *reading)
 			break;
 		case DECIDE_RETRY:
 			job->outcome = OUTCOME_RETRY;
-			try_again(job, smsflow_backoff(job->attempt, (uint64) job->message_id), "retry");
+			try_again(job, DECIDE_RETRY, 0);
 			break;
 		case DECIDE_HOLD:
 			hold(job, reading);
@@ -365,11 +365,11 @@ answer_received(const SmsflowAnswer *answer)
 
 	smsflow_fault("answered");
 	count_end(job->sender);
-	if (answer->wire == WIRE_NONE && job->stopped)
+	if (answer->wire == WIRE_NONE && job->start != START_NOW)
 	{
 		job->started_at = 0;
 		limits_give_back(&job->limits, job->parts);
-		dispatch_stopped(job);
+		dispatch_end(job, job->start);
 		return;
 	}
 	job->finished_at = worker.clock->now();

@@ -57,22 +57,31 @@ hold_for_gate(Job *job)
 	dispatch_hold(job, "quiet_hours", Max(worker.clock->now(), job->open_until));
 }
 
-/* Stopped in the last moment. */
-void
-dispatch_stopped(Job *job)
-{
-	if (job->check_again)
-		dispatch_release(job, "released");
-	else
-		hold_for_gate(job);
-}
-
 static void
 expire(Job *job)
 {
 	job_refuse(job, OUTCOME_EXPIRED, "expired");
 	job->finished_at = worker.clock->now();
 	result_add(job);
+}
+
+void
+dispatch_end(Job *job, SmsflowStart start)
+{
+	switch (start)
+	{
+		case START_ASK_GATE:
+			dispatch_release(job, "released");
+			break;
+		case START_EXPIRED:
+			expire(job);
+			break;
+		case START_WINDOW_ENDED:
+			hold_for_gate(job);
+			break;
+		case START_NOW:
+			break;
+	}
 }
 
 /* The message itself cannot be sent: set aside with its reason. */
@@ -142,6 +151,13 @@ within_limits(Queue *queue, Job *job, Sender *sender, int64 monotonic)
 
 /* ---- starting a request ---- */
 
+static SmsflowStart
+may_start(const Job *job, int64 margin)
+{
+	dispatch_read_revocations();
+	return smsflow_may_start(job->check_again, job->expires_at, job->open_until, margin, worker.clock->now());
+}
+
 /*
  * The last moment at which a STOP, a cancel or a purchase can win. Reading the
  * ring takes a lock for a moment, but neither allocates nor fails.
@@ -151,9 +167,8 @@ on_wire(void *tag)
 {
 	Job *job = tag;
 
-	dispatch_read_revocations();
-	job->stopped = job->check_again || job->open_until <= worker.clock->now();
-	if (job->stopped)
+	job->start = may_start(job, 0);
+	if (job->start != START_NOW)
 		return false;
 	smsflow_fault("first_byte");
 	smsflow_journal_on_wire(job->journal_place);
@@ -205,17 +220,11 @@ start_request(Job *job, Sender *sender)
 static bool
 ends_without_request(Queue *queue, Job *job)
 {
-	TimestampTz now = worker.clock->now();
+	SmsflowStart start = may_start(job, CLOSING_MARGIN);
 
-	dispatch_read_revocations();
-	if (job->check_again)
-		dispatch_release(queue_pop(queue), "released");
-	else if (job->open_until - CLOSING_MARGIN <= now)
-		hold_for_gate(queue_pop(queue));
-	else if (job->expires_at <= now)
-		expire(queue_pop(queue));
-	else
+	if (start == START_NOW)
 		return false;
+	dispatch_end(queue_pop(queue), start);
 	return true;
 }
 

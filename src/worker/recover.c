@@ -143,7 +143,7 @@ settle_unrecorded(void)
 		elog(ERROR, "could not read unrecorded messages");
 	jobs = read_jobs(&count);
 	for (int i = 0; i < count; i++)
-		if (trusted && !smsflow_journal_had(jobs[i]->message_id, jobs[i]->attempt))
+		if (!smsflow_lost_in_doubt(trusted, trusted && smsflow_journal_had(jobs[i]->message_id, jobs[i]->attempt)))
 			give_back(jobs[i], "released");
 		else
 		{

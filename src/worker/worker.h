@@ -248,12 +248,12 @@ typedef struct Job
 	int attempt;
 	bool was_in_doubt; /* status before this try */
 
-	bool check_again;  /* something was revoked meanwhile */
-	bool stopped;      /* in the last moment, by us */
-	bool reported;     /* a report came before the answer */
-	int journal_place; /* -1 none */
-	Sender *sender;    /* it left from, NULL not yet */
-	LimitSet limits;   /* that it was counted under */
+	bool check_again;   /* something was revoked meanwhile */
+	SmsflowStart start; /* whether it was stopped in the last moment */
+	bool reported;      /* a report came before the answer */
+	int journal_place;  /* -1 none */
+	Sender *sender;     /* it left from, NULL not yet */
+	LimitSet limits;    /* that it was counted under */
 	TimestampTz started_at;
 
 	/* The result. */
@@ -535,8 +535,8 @@ extern void dispatch_read_revocations(void);
 extern void dispatch_release(Job *job, const char *reason);
 extern void dispatch_hold(Job *job, const char *reason, TimestampTz due_at);
 
-/* Gives back what was stopped before its first byte. */
-extern void dispatch_stopped(Job *job);
+/* Ends, or gives back, what may not start. */
+extern void dispatch_end(Job *job, SmsflowStart start);
 
 /*
  * Builds the request of a job in the current memory context. Returns NULL with

@@ -342,6 +342,55 @@ test_backoff_growth(void)
 	CHECK(mean_backoff(30) > 590 * SECOND && mean_backoff(30) < 610 * SECOND);
 }
 
+static void
+check_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool removes_repeats, SmsflowAgain again, int64_t wait)
+{
+	SmsflowNext next = smsflow_next(decision, purpose, attempt, removes_repeats, 7 * SECOND, 42);
+
+	CHECK_EQ(next.again, again);
+	CHECK_EQ(next.wait, wait);
+}
+
+static void
+test_next(void)
+{
+	check_next(DECIDE_REJECT, SMSFLOW_PURPOSE_OTP, 1, true, AGAIN_NEVER, 0);
+	check_next(DECIDE_RETRY, SMSFLOW_PURPOSE_PROMOTIONAL, 3, false, AGAIN_RETRY, smsflow_backoff(3, 42));
+	check_next(DECIDE_HOLD, SMSFLOW_PURPOSE_PROMOTIONAL, 3, false, AGAIN_WITH_ROUTE, 7 * SECOND);
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_PROMOTIONAL, 1, true, AGAIN_NEVER, 0);
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_CART, 1, true, AGAIN_NEVER, 0);
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_OTP, 1, false, AGAIN_RESEND, smsflow_backoff(1, 42));
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_OTP, 2, true, AGAIN_NEVER, 0);
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_TRANSACTIONAL, 1, false, AGAIN_RESEND_LATER, SMSFLOW_DOUBT_GRACE * SECOND);
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_TRANSACTIONAL, 2, false, AGAIN_NEVER, 0);
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_TRANSACTIONAL, 5, true, AGAIN_RESEND, smsflow_backoff(1, 42));
+}
+
+/* The gate decides about what was revoked, whatever else is true; expiry is final, so it comes before a wait. */
+static void
+test_may_start(void)
+{
+	CHECK_EQ(smsflow_may_start(false, 100, 200, 10, 50), START_NOW);
+	CHECK_EQ(smsflow_may_start(true, 100, 200, 10, 50), START_ASK_GATE);
+	CHECK_EQ(smsflow_may_start(true, 40, 40, 10, 50), START_ASK_GATE);
+	CHECK_EQ(smsflow_may_start(false, 51, 200, 10, 50), START_NOW);
+	CHECK_EQ(smsflow_may_start(false, 50, 200, 10, 50), START_EXPIRED);
+	CHECK_EQ(smsflow_may_start(false, 50, 50, 10, 50), START_EXPIRED);
+	CHECK_EQ(smsflow_may_start(false, 100, 61, 10, 50), START_NOW);
+	CHECK_EQ(smsflow_may_start(false, 100, 60, 10, 50), START_WINDOW_ENDED);
+	CHECK_EQ(smsflow_may_start(false, INT64_MAX, INT64_MAX, 10, 50), START_NOW);
+}
+
+/* Only a journal that can be trusted, and has no mark, proves that nothing was sent. */
+static void
+test_lost(void)
+{
+	CHECK(smsflow_lost_in_doubt(false, false));
+	CHECK(smsflow_lost_in_doubt(false, true));
+	CHECK(smsflow_lost_in_doubt(true, true));
+	CHECK(!smsflow_lost_in_doubt(true, false));
+}
+
 int
 main(void)
 {
@@ -362,5 +411,8 @@ main(void)
 	test_backoff_bounds();
 	test_backoff_spread();
 	test_backoff_growth();
+	test_next();
+	test_may_start();
+	test_lost();
 	return unit_report();
 }
