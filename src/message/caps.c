@@ -1,6 +1,8 @@
 /*
  * caps.c - how often a person may be written to: rolling windows over what was
- * sent, newest first, read no further back than the longest of them.
+ * sent, newest first. However long the history, few rows are read: none that is
+ * older than the windows still open, and few past the one that fills a cap. The
+ * reminder of a cart has an index of its own.
  */
 #include "smsflow.h"
 
@@ -17,8 +19,8 @@
 #include "message/gate.h"
 #include "types/types.h"
 
-/* Touches are kept a little longer, see smsflow.forget_touches(). */
-#define CART_MEMORY (30 * USECS_PER_DAY)
+/* When one cap is reached it is known that the message waits; this many more rows may show that it waits longer. */
+#define READ_ON 8
 
 #define MAX_CAPS (2 * (GATE_MAX_PLACES + 1))
 
@@ -35,8 +37,8 @@ typedef struct History
 	Counter counters[MAX_CAPS];
 	int count;
 	bool cart_once;
-	bool cart_sent;
-	int64 reach; /* how far back, microseconds */
+	int64 reach;   /* how far back, microseconds */
+	int read_past; /* rows since a cap was reached */
 } History;
 
 static void
@@ -59,21 +61,14 @@ collect_caps(const GateQuestion *q, History *history)
 			continue;
 		add_counter(history, place->cap[q->purpose], false);
 		add_counter(history, place->subject_cap[q->purpose], true);
-		if (place->cart_once && q->purpose == SMSFLOW_PURPOSE_CART && smsflow_gate_has_arg(q, ARG_REF))
-		{
-			history->cart_once = true;
-			history->reach = Max(history->reach, CART_MEMORY);
-		}
+		history->cart_once |= place->cart_once && q->purpose == SMSFLOW_PURPOSE_CART && smsflow_gate_has_arg(q, ARG_REF);
 	}
 }
 
 /* Touches come newest first: the one that fills a cap says when the cap has room again. */
 static void
-count_touch(const GateQuestion *q, History *history, TimestampTz sent_at, SmsflowPurpose purpose, bool same_subject,
-			bool same_ref)
+count_touch(const GateQuestion *q, History *history, TimestampTz sent_at, SmsflowPurpose purpose, bool same_subject)
 {
-	if (purpose == SMSFLOW_PURPOSE_CART && same_ref)
-		history->cart_sent = true;
 	if (!q->policy->counts[purpose])
 		return;
 	for (int i = 0; i < history->count; i++)
@@ -87,13 +82,21 @@ count_touch(const GateQuestion *q, History *history, TimestampTz sent_at, Smsflo
 	}
 }
 
+/* Whether rows older than an instant say nothing more. */
 static bool
-history_known(const History *history)
+history_known(const GateQuestion *q, History *history, TimestampTz sent_at)
 {
+	bool reached = false;
+	bool open = false;
+
 	for (int i = 0; i < history->count; i++)
-		if (history->counters[i].free_at == DT_NOBEGIN)
-			return false;
-	return !history->cart_once || history->cart_sent;
+	{
+		Counter *counter = &history->counters[i];
+
+		reached |= counter->free_at != DT_NOBEGIN;
+		open |= counter->free_at == DT_NOBEGIN && sent_at > q->at - counter->cap.span;
+	}
+	return !open || (reached && history->read_past++ >= READ_ON);
 }
 
 static bool
@@ -104,21 +107,18 @@ same_text(Datum value, bool isnull, const GateQuestion *q, int n)
 	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, value, q->args->args[n].value));
 }
 
-static void
+static TimestampTz
 read_touch(const GateQuestion *q, History *history, HeapTuple tuple, TupleDesc columns)
 {
 	bool isnull;
-	bool no_ref;
 	TimestampTz sent_at = DatumGetTimestampTz(heap_getattr(tuple, 2, columns, &isnull));
 	int64 message_id = DatumGetInt64(heap_getattr(tuple, 3, columns, &isnull));
 	SmsflowPurpose purpose = smsflow_purpose_from_oid(DatumGetObjectId(heap_getattr(tuple, 4, columns, &isnull)));
 	Datum subject = heap_getattr(tuple, 5, columns, &isnull);
-	Datum ref = heap_getattr(tuple, 6, columns, &no_ref);
 
-	if (smsflow_gate_has_arg(q, ARG_MESSAGE_ID) && message_id == DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value))
-		return;
-	count_touch(q, history, sent_at, purpose, same_text(subject, false, q, ARG_SUBJECT),
-				!no_ref && same_text(ref, false, q, ARG_REF));
+	if (!smsflow_gate_has_arg(q, ARG_MESSAGE_ID) || message_id != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value))
+		count_touch(q, history, sent_at, purpose, same_text(subject, false, q, ARG_SUBJECT));
+	return sent_at;
 }
 
 /* A range of one index, ended early when everything is known. */
@@ -139,11 +139,41 @@ read_history(const GateQuestion *q, History *history)
 	ScanKeyInit(&key[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(q->at - history->reach));
 	ScanKeyInit(&key[2], 2, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(q->at));
 	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), 3, key);
-	while (!history_known(history) && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
-		read_touch(q, history, tuple, RelationGetDescr(touches));
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+		if (history_known(q, history, read_touch(q, history, tuple, RelationGetDescr(touches))))
+			break;
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	table_close(touches, AccessShareLock);
+}
+
+/* Whether another message was the reminder of this cart. */
+static bool
+cart_had_one(const GateQuestion *q)
+{
+	Relation touches = table_open(q->policy->touch_relid, AccessShareLock);
+	Relation index = index_open(q->policy->cart_index, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key[2];
+	HeapTuple tuple;
+	bool found = false;
+
+	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
+	ScanKeyEntryInitialize(&key[1], 0, 6, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+						   q->args->args[ARG_REF].value);
+	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), 2, key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		bool isnull;
+		Datum message_id = heap_getattr(tuple, 3, RelationGetDescr(touches), &isnull);
+
+		found = !smsflow_gate_has_arg(q, ARG_MESSAGE_ID) ||
+				DatumGetInt64(message_id) != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(touches, AccessShareLock);
+	return found;
 }
 
 void
@@ -153,7 +183,7 @@ smsflow_gate_decide_caps(const GateQuestion *q, GateDecision *decision)
 
 	collect_caps(q, &history);
 	read_history(q, &history);
-	if (history.cart_once && history.cart_sent)
+	if (history.cart_once && smsflow_gate_has_arg(q, ARG_CONTACT_ID) && cart_had_one(q))
 	{
 		*decision = (GateDecision){"cart_limit", DT_NOBEGIN, DT_NOEND};
 		return;

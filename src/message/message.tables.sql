@@ -141,6 +141,7 @@ CREATE TABLE smsflow.touch (
 	ref			text
 );
 CREATE INDEX touch_contact ON smsflow.touch (contact_id, sent_at);
+CREATE INDEX touch_cart ON smsflow.touch (contact_id, ref COLLATE "C") WHERE purpose = 'cart' AND ref IS NOT NULL;
 CREATE INDEX touch_age ON smsflow.touch USING brin (sent_at);
 COMMENT ON TABLE smsflow.touch IS 'Message that reached, or may have reached, a contact, kept for 35 days: what caps count, what an order is credited to and what a reply answers. Apart from attempt, which has no index by contact, so that none of them walks through the segments of a long history';
 COMMENT ON COLUMN smsflow.touch.subject IS 'Subject of the message, else its campaign or sequence, else empty';

@@ -357,6 +357,7 @@ load(SmsflowPolicy *policy, TimestampTz at)
 	watch_rules();
 	made.touch_relid = get_relname_relid("touch", schema);
 	made.touch_index = get_relname_relid("touch_contact", schema);
+	made.cart_index = get_relname_relid("touch_cart", schema);
 
 	/* The caller's snapshot may be older than the change that made us forget the rules. */
 	PushActiveSnapshot(GetLatestSnapshot());

@@ -57,8 +57,9 @@ typedef struct SmsflowJurisdiction
 typedef struct SmsflowPolicy
 {
 	MemoryContext context; /* NULL: nothing loaded */
-	Oid touch_relid;       /* smsflow.touch and its index */
+	Oid touch_relid;       /* smsflow.touch and its indexes */
 	Oid touch_index;
+	Oid cart_index;
 	TimestampTz valid_from;
 	TimestampTz valid_until;
 	SmsflowJurisdiction *jurisdictions; /* sorted by name */

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What the gate costs a claim: the claim's own query over 500 promotional
 # messages, with the gate and without it, and the gate again beside a long
-# history of the same contacts. Prints microseconds per message.
+# history of the same contacts, and 100,000 messages of one contact. Prints
+# microseconds per message, and how many times the bare claim each is.
 #
 #   test/bench/gate.sh
 set -euo pipefail
@@ -23,7 +24,7 @@ as_user pg_ctl -D "$work/data" -l "$work/log" -w start >/dev/null
 sql -f - >/dev/null <<'SQL'
 CREATE EXTENSION smsflow;
 -- Five states, one of two zones; at any hour of the day most are open or most are closed, and both are timed.
-SELECT count(smsflow.subscribe('+1' || (ARRAY[415, 212, 305, 713, 850])[1 + g % 5] || (5550000 + g), '{promotional}', level => 'written'))
+SELECT count(smsflow.subscribe('+1' || (ARRAY[415, 212, 305, 713, 850])[1 + g % 5] || (5550000 + g), '{promotional,cart}', level => 'written'))
 	FROM generate_series(1, 5000) g;
 INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body)
 	SELECT now() + interval '1 day', c.contact_id, c.phone, (smsflow.queues_for(4::smallint, 'direct', 'default'))[1], 1, 'promotional', 1, false, 'A flash sale.'
@@ -61,5 +62,32 @@ SELECT smsflow.resume_rule('window'), smsflow.resume_rule('cap'), smsflow.resume
 INSERT INTO smsflow.touch SELECT contact_id, now() - interval '30 days' + n * interval '1 minute', n, 'promotional', 'old sale' FROM smsflow.contact, generate_series(1, 200) n;
 VACUUM ANALYZE;
 CALL measure('view smsflow.gated, now, after 200 older messages each', 'g.reason, g.retry_at, g.open_until');
+-- Of one contact, in the last 35 days; and of its neighbour, three.
+CREATE PROCEDURE measure_one(what text, newest boolean, purpose text) LANGUAGE plpgsql AS $$
+DECLARE
+	person CONSTANT bigint := (SELECT CASE WHEN newest THEN max(contact_id) ELSE min(contact_id) END FROM smsflow.contact WHERE phone::text LIKE '+1305%');
+	begun timestamptz;
+	best numeric := 'infinity';
+BEGIN
+	FOR round IN 1..20 LOOP
+		begun := clock_timestamp();
+		PERFORM smsflow.gate(c.contact_id, c.phone, c.consent, purpose::smsflow.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability,
+			0, 'sale', 'cart ' || n, 'long_code', NULL, '{}', now() + n * interval '1 microsecond', c.brand_id)
+			FROM smsflow.contact c, generate_series(1, 500) n WHERE c.contact_id = person;
+		best := least(best, extract(epoch FROM clock_timestamp() - begun) * 1000000 / 500);
+	END LOOP;
+	INSERT INTO cost VALUES (what, best);
+END $$;
+DELETE FROM smsflow.touch;
+INSERT INTO smsflow.touch SELECT c.id, now() - n * interval '30 seconds', n, (ARRAY['promotional', 'cart'])[1 + n % 2]::smsflow.purpose, 'subject ' || n, 'old cart ' || n
+	FROM (SELECT min(contact_id) AS id FROM smsflow.contact WHERE phone::text LIKE '+1305%') c, generate_series(1, 100000) n;
+INSERT INTO smsflow.touch SELECT c.id, now() - n * interval '40 hours', n, 'promotional', 'subject ' || n, NULL
+	FROM (SELECT max(contact_id) AS id FROM smsflow.contact WHERE phone::text LIKE '+1305%') c, generate_series(1, 3) n;
+VACUUM ANALYZE;
+CALL measure_one('one contact with 3 messages, promotional', true, 'promotional');
+CALL measure_one('one contact with 100,000 messages, promotional', false, 'promotional');
+SELECT smsflow.suspend_rule('consent_level', 'US');
+CALL measure_one('one contact with 3 messages, cart', true, 'cart');
+CALL measure_one('one contact with 100,000 messages, cart', false, 'cart');
 SQL
-sql -c "SELECT rpad(what, 58) || to_char(microseconds, '990.0') || ' us' FROM cost"
+sql -c "SELECT rpad(what, 58) || to_char(microseconds, '9990.0') || ' us' || to_char(microseconds / (SELECT c.microseconds FROM cost c WHERE c.what LIKE 'outbox and%'), '9990.0') || ' times' FROM cost"
