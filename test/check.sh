@@ -114,22 +114,37 @@ install_faults() {
 	export SMSFLOW_FAULTS=${work}/faults${bin%/bin}
 }
 
+# One TAP file, on its own; says what it found in $work/NAME.result.
+tap_file() {
+	local file=$1 name log code
+	name=$(basename "$file" .pl)
+	log=$work/$name.log
+	as_user mkdir -p "$work/tap/$name"
+	(cd "$work" && as_user env TESTDIR="$work/tap/$name" TESTDATADIR="$work/tap/$name" TESTLOGDIR="$work/tap/$name/log" SMSFLOWD="$work/smsflowd" \
+		PG_REGRESS="$pgxs/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" top_builddir="$work" \
+		timeout 400 prove -I "$pgxs/src/test/perl" -I test/perl --timer "$file") >"$log" 2>&1
+	code=$?
+	if [ $code -ne 0 ]; then
+		mkdir -p "$top/build/failed" && cp -r "$log" "$work/tap/$name" "$top/build/failed/" 2>/dev/null
+	fi
+	echo "$code" >"$work/$name.result"
+}
+
+# They mostly wait for servers, so two run at a time.
 run_tap() {
 	local file name log code
 	install_faults || bad "the library with faults"
 	for file in ${CHECK_TAP:-test/t/*.pl}; do
+		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+		tap_file "$file" &
+	done
+	wait
+	for file in ${CHECK_TAP:-test/t/*.pl}; do
 		name=$(basename "$file" .pl)
 		log=$work/$name.log
-		as_user mkdir -p "$work/tap/$name"
-		(cd "$work" && as_user env TESTDIR="$work/tap/$name" TESTDATADIR="$work/tap/$name" TESTLOGDIR="$work/tap/$name/log" SMSFLOWD="$work/smsflowd" \
-			PG_REGRESS="$pgxs/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" top_builddir="$work" \
-			timeout 400 prove -I "$pgxs/src/test/perl" -I test/perl --timer "$file") >"$log" 2>&1
-		code=$?
-		if [ $code -ne 0 ]; then
-			grep -E '^ *#|not ok|Failed|Result|exited' "$log" | head -40
-			mkdir -p "$top/build/failed" && cp -r "$log" "$work/tap/$name" "$top/build/failed/" 2>/dev/null
-		fi
-		result $code "tap $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
+		code=$(cat "$work/$name.result")
+		[ "$code" -eq 0 ] || grep -E '^ *#|not ok|Failed|Result|exited' "$log" | head -40
+		result "$code" "tap $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
 	done
 }
 
