@@ -43,7 +43,7 @@ SHLIB_LINK = -lcurl
 REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate decision otp stores
 REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate hours decision otp
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
-ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check
+ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 
 PG_CONFIG ?= pg_config

@@ -22,7 +22,8 @@ CREATE FUNCTION pg_temp.in(gateway text, query text) RETURNS integer LANGUAGE sq
 -- What the worker does with all that has arrived.
 CREATE FUNCTION pg_temp.apply() RETURNS void LANGUAGE sql AS
 	$$SELECT smsflow.apply_callbacks(array_agg(c.callback_id)) FROM smsflow.callback c JOIN smsflow.gateway g USING (gateway_id)
-		WHERE g.name LIKE 'cb\_%' AND NOT EXISTS (SELECT FROM smsflow.report r WHERE r.callback_id = c.callback_id)$$;
+		WHERE g.name LIKE 'cb\_%' AND NOT EXISTS (SELECT FROM smsflow.report r WHERE r.callback_id = c.callback_id);
+	SELECT smsflow.learn_feedback(100)$$;
 -- Each person gets one message from the store.
 CREATE TEMP TABLE sent (who text PRIMARY KEY, phone text, message_id bigint);
 INSERT INTO sent SELECT who, phone FROM (VALUES ('ann', '+12025550171'), ('bob', '+12025550172'), ('cyd', '+12025550173'), ('dan', '+12025550174'),

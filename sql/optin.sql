@@ -181,7 +181,8 @@ SELECT smsflow.subscribe('+12025550196', '{promotional,transactional}') > 0 AS o
 SELECT smsflow.send('+12025550196', 'Sale', 'promotional') AS sale \gset
 INSERT INTO smsflow.attempt (message_id, contact_id, finished_at, generation, attempt, wire, outcome, class, code)
 	SELECT message_id, contact_id, now(), 1, 1, 'none', 'rejected', 'opted_out', '21610' FROM smsflow.outbox WHERE message_id = :sale;
-SELECT smsflow.learn_from_refusals(ARRAY[:sale]::bigint[]);
+INSERT INTO smsflow.feedback (message_id, kind, code) VALUES (:sale, 'opted_out', '21610'), (:sale, 'opted_out', '21610');
+SELECT smsflow.learn_feedback(10);
 SELECT pg_temp.permits('+12025550196') IS NULL AS ended;
 SELECT e.source, e.evidence - 'message_id' AS evidence FROM smsflow.consent_event e JOIN smsflow.contact c USING (contact_id) WHERE c.phone::text = '+12025550196' AND kind = 'revoke';
 

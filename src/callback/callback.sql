@@ -255,43 +255,84 @@ $$;
 COMMENT ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) IS 'Appends what these reports changed in the counters, given status and sent of their messages before';
 REVOKE ALL ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) FROM PUBLIC;
 
+-- The worker never waits for a contact that a transaction of the store holds: what such a contact should learn is kept.
+-- An opt-out always is, so that it has a short transaction of its own.
 CREATE OR REPLACE FUNCTION smsflow.learn_from_reports(callback_ids bigint[], message_ids bigint[])
 	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
-	UPDATE smsflow.contact c SET reachability = seen.reachability, updated_at = clock_timestamp()
-	FROM (SELECT DISTINCT ON (o.contact_id) o.contact_id,
+	WITH seen AS MATERIALIZED (
+		SELECT DISTINCT ON (o.contact_id) o.contact_id, o.message_id,
 			CASE WHEN r.status = 'delivered' THEN 'reachable' ELSE 'unreachable' END AS reachability
 		FROM smsflow.report r JOIN smsflow.outbox o ON o.message_id = r.message_id
 		WHERE r.message_id = ANY (learn_from_reports.message_ids) AND r.callback_id = ANY (learn_from_reports.callback_ids)
 			AND (r.status = 'delivered' OR (r.class = 'undeliverable' AND (SELECT true FROM smsflow.report d
 				WHERE d.message_id = r.message_id AND d.status = 'delivered' LIMIT 1) IS NULL))
-		ORDER BY o.contact_id, r.received_at DESC, r.callback_id DESC) AS seen
-	WHERE c.contact_id = seen.contact_id AND c.reachability <> seen.reachability;
+		ORDER BY o.contact_id, r.received_at DESC, r.callback_id DESC
+	), news AS MATERIALIZED (
+		SELECT s.* FROM seen s JOIN smsflow.contact c USING (contact_id) WHERE c.reachability <> s.reachability
+	), free AS MATERIALIZED (
+		SELECT c.contact_id FROM smsflow.contact c WHERE c.contact_id = ANY (ARRAY(SELECT n.contact_id FROM news n))
+		ORDER BY c.contact_id FOR NO KEY UPDATE SKIP LOCKED
+	), learnt AS (
+		UPDATE smsflow.contact c SET reachability = n.reachability, updated_at = clock_timestamp()
+		FROM news n JOIN free f USING (contact_id) WHERE c.contact_id = f.contact_id
+	)
+	INSERT INTO smsflow.feedback (message_id, kind)
+	SELECT n.message_id, n.reachability FROM news n WHERE n.contact_id NOT IN (SELECT f.contact_id FROM free f);
 
-	SELECT CASE WHEN smsflow.record_opt_out(blocked.phone, smsflow.stop_purposes(), 'carrier', NULL,
-			jsonb_build_object('message_id', blocked.message_id, 'code', blocked.code), NULL, blocked.brand)
-		THEN smsflow.attribute_opt_out(blocked.contact_id) END
-	FROM (SELECT DISTINCT ON (o.brand_id, o.recipient) o.recipient::text AS phone, o.message_id, o.contact_id, r.code, b.name AS brand
-		FROM smsflow.report r JOIN smsflow.outbox o ON o.message_id = r.message_id JOIN smsflow.brand b ON b.brand_id = o.brand_id
-		WHERE r.message_id = ANY (learn_from_reports.message_ids) AND r.callback_id = ANY (learn_from_reports.callback_ids)
-			AND r.class = 'opted_out'
-		ORDER BY o.brand_id, o.recipient, o.message_id) AS blocked;
+	INSERT INTO smsflow.feedback (message_id, kind, code)
+	SELECT DISTINCT ON (o.brand_id, o.recipient) o.message_id, 'opted_out', r.code
+	FROM smsflow.report r JOIN smsflow.outbox o ON o.message_id = r.message_id
+	WHERE r.message_id = ANY (learn_from_reports.message_ids) AND r.callback_id = ANY (learn_from_reports.callback_ids)
+		AND r.class = 'opted_out'
+	ORDER BY o.brand_id, o.recipient, o.message_id;
 $$;
-COMMENT ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) IS 'Keeps what new reports say about people: reachable or not, and opted out at their carrier';
+COMMENT ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) IS 'Keeps what new reports say about people: reachable or not, and in smsflow.feedback who has opted out at their carrier';
 REVOKE ALL ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) FROM PUBLIC;
 
--- A gateway may refuse at once what its carrier would have reported later.
-CREATE OR REPLACE FUNCTION smsflow.learn_from_refusals(message_ids bigint[])
-	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
-	SELECT CASE WHEN smsflow.record_opt_out(blocked.phone, smsflow.stop_purposes(), 'carrier', NULL,
-			jsonb_build_object('message_id', blocked.message_id, 'code', blocked.code), NULL, blocked.brand)
-		THEN smsflow.attribute_opt_out(blocked.contact_id) END
-	FROM (SELECT DISTINCT ON (o.brand_id, o.recipient) o.recipient::text AS phone, o.message_id, o.contact_id, a.code, b.name AS brand
-		FROM smsflow.attempt a JOIN smsflow.outbox o ON o.message_id = a.message_id JOIN smsflow.brand b ON b.brand_id = o.brand_id
-		WHERE a.message_id = ANY (learn_from_refusals.message_ids) AND a.class = 'opted_out'
-		ORDER BY o.brand_id, o.recipient, o.message_id) AS blocked;
+CREATE OR REPLACE FUNCTION smsflow.learn(feedback smsflow.feedback) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	SELECT FROM smsflow.contact c WHERE c.contact_id = (SELECT o.contact_id FROM smsflow.outbox o WHERE o.message_id = (feedback).message_id)
+	FOR UPDATE NOWAIT;
+
+	UPDATE smsflow.contact c SET reachability = (feedback).kind, updated_at = clock_timestamp()
+	FROM smsflow.outbox o
+	WHERE (feedback).kind <> 'opted_out' AND o.message_id = (feedback).message_id AND c.contact_id = o.contact_id
+		AND c.reachability <> (feedback).kind;
+
+	-- A gateway may tell of one refusal twice, in its answer and in a report.
+	SELECT CASE WHEN smsflow.record_opt_out(o.recipient::text, smsflow.stop_purposes(), 'carrier', NULL,
+			jsonb_build_object('message_id', o.message_id, 'code', (feedback).code), NULL, b.name)
+		THEN smsflow.attribute_opt_out(o.contact_id) END
+	FROM smsflow.outbox o JOIN smsflow.brand b USING (brand_id)
+	WHERE (feedback).kind = 'opted_out' AND o.message_id = (feedback).message_id
+		AND NOT EXISTS (SELECT FROM smsflow.consent_event e WHERE e.contact_id = o.contact_id AND e.kind = 'revoke' AND e.source = 'carrier'
+			AND (e.evidence ->> 'message_id')::bigint = o.message_id);
+
+	DELETE FROM smsflow.feedback f WHERE f.feedback_id = (feedback).feedback_id;
 $$;
-COMMENT ON FUNCTION smsflow.learn_from_refusals(bigint[]) IS 'Records the opt-out of everybody whose message a gateway refused because they had opted out there';
-REVOKE ALL ON FUNCTION smsflow.learn_from_refusals(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.learn(smsflow.feedback) IS 'Records what a gateway said of a contact; 55P03 where another transaction holds the contact';
+REVOKE ALL ON FUNCTION smsflow.learn(smsflow.feedback) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.learn_feedback(slice integer) RETURNS timestamptz
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+	f smsflow.feedback;
+BEGIN
+	FOR f IN SELECT x.* FROM smsflow.feedback x WHERE x.retry_at <= clock_timestamp() ORDER BY x.feedback_id LIMIT slice LOOP
+		BEGIN
+			PERFORM smsflow.learn(f);
+		EXCEPTION
+			WHEN lock_not_available OR transaction_rollback THEN
+				UPDATE smsflow.feedback x SET retry_at = clock_timestamp() + interval '1 second' WHERE x.feedback_id = f.feedback_id;
+			WHEN OTHERS THEN
+				UPDATE smsflow.feedback x SET retry_at = clock_timestamp() + interval '1 minute', problem = SQLSTATE
+				WHERE x.feedback_id = f.feedback_id;
+		END;
+	END LOOP;
+	RETURN (SELECT min(x.retry_at) FROM smsflow.feedback x);
+END $$;
+COMMENT ON FUNCTION smsflow.learn_feedback(integer) IS 'Records so many rows of smsflow.feedback with their contacts, the oldest first; returns when there is more to do, NULL for never. A contact that another transaction holds is tried again after a second, what fails after a minute';
+REVOKE ALL ON FUNCTION smsflow.learn_feedback(integer) FROM PUBLIC;
 
 -- Known messages come with their status and whether they were sent, as they are
 -- before these reports. The correlated look-ups keep the plan on indexes.

@@ -25,6 +25,19 @@ CREATE TABLE smsflow.callback_problem (
 );
 COMMENT ON TABLE smsflow.callback_problem IS 'Callback that could not be applied, set aside with the reason';
 
+CREATE TABLE smsflow.feedback (
+	feedback_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	message_id	bigint NOT NULL,
+	kind		text NOT NULL CHECK (kind IN ('opted_out', 'reachable', 'unreachable')),
+	code		text,
+	at			timestamptz NOT NULL DEFAULT clock_timestamp(),
+	retry_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	problem		text
+);
+COMMENT ON TABLE smsflow.feedback IS 'What a gateway said of the recipient of a message and the contact does not show yet; empty but for moments';
+COMMENT ON COLUMN smsflow.feedback.retry_at IS 'Not before this: a transaction of the store holds the contact, or recording it failed';
+COMMENT ON COLUMN smsflow.feedback.problem IS 'SQLSTATE of the last failure; it is tried again every minute';
+
 CREATE TABLE smsflow.inbound (
 	inbound_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	gateway_id	integer NOT NULL,

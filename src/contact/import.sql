@@ -115,23 +115,25 @@ REVOKE ALL ON FUNCTION smsflow.import_rows(integer, bigint[], jsonb[]) FROM PUBL
 CREATE OR REPLACE FUNCTION smsflow.sift_import(i smsflow.import) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	key CONSTANT text := smsflow.required_suppression_key(i.brand_id);
+	key text;
 BEGIN
 	UPDATE smsflow.import_row AS r SET refusal = 'duplicate'
 	FROM (SELECT x.line, row_number() OVER (PARTITION BY x.phone ORDER BY x.opted_out DESC, x.line) AS place
 		FROM smsflow.import_row AS x WHERE x.import_id = i.import_id AND x.refusal IS NULL) AS d
 	WHERE r.import_id = i.import_id AND r.line = d.line AND d.place > 1;
 
+	PERFORM FROM smsflow.contact AS c
+	WHERE c.contact_id IN (SELECT n.contact_id FROM smsflow.import_row AS r JOIN smsflow.contact AS n
+		ON n.brand_id = i.brand_id AND n.phone OPERATOR(smsflow.=) r.phone WHERE r.import_id = i.import_id AND r.refusal IS NULL)
+	ORDER BY c.contact_id FOR UPDATE;
+
+	-- After the locks: an erasure that ran at the same time has ended by now.
+	key := smsflow.required_suppression_key(i.brand_id);
 	IF key IS NOT NULL THEN
 		UPDATE smsflow.import_row AS r SET refusal = 'suppressed' FROM smsflow.suppression AS s
 		WHERE r.import_id = i.import_id AND r.refusal IS NULL AND s.brand_id = i.brand_id
 			AND s.hash = smsflow.suppression_hash(key, i.brand_id, r.phone);
 	END IF;
-
-	PERFORM FROM smsflow.contact AS c
-	WHERE c.contact_id IN (SELECT n.contact_id FROM smsflow.import_row AS r JOIN smsflow.contact AS n
-		ON n.brand_id = i.brand_id AND n.phone OPERATOR(smsflow.=) r.phone WHERE r.import_id = i.import_id AND r.refusal IS NULL)
-	ORDER BY c.contact_id FOR UPDATE;
 
 	UPDATE smsflow.import_row AS r SET contact_id = c.contact_id, is_new = false,
 		purposes = CASE WHEN r.opted_out THEN r.purposes ELSE ARRAY(SELECT p FROM unnest(r.purposes) AS p WHERE p <> ALL (said.no)) END,

@@ -200,13 +200,18 @@ DECLARE
 	its_brand CONSTANT integer := smsflow.brand_named(erase_contact.brand);
 	number CONSTANT smsflow.phone := smsflow.parse_phone(erase_contact.phone);
 	person smsflow.contact;
+	place bigint;
 	found bigint;
 BEGIN
 	IF number IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'phone must not be empty',
 			DETAIL = 'Whom to forget is known by the number.', HINT = 'Pass the number as +, country code and number.';
 	END IF;
-	SELECT * INTO person FROM smsflow.contact AS c WHERE c.brand_id = its_brand AND c.phone OPERATOR(smsflow.=) number FOR UPDATE;
+	-- A sign-up that is not committed yet cannot be seen, but a row of the same number waits for it.
+	INSERT INTO smsflow.contact AS c (brand_id, phone) VALUES (its_brand, number) ON CONFLICT DO NOTHING RETURNING c.contact_id INTO place;
+	SELECT * INTO person FROM smsflow.contact AS c
+	WHERE c.brand_id = its_brand AND c.phone OPERATOR(smsflow.=) number AND c.contact_id IS DISTINCT FROM place FOR UPDATE;
+	DELETE FROM smsflow.contact AS c WHERE c.contact_id = place;
 	IF person.contact_id IS NOT NULL THEN
 		PERFORM smsflow.record_opt_out(number::text, enum_range(NULL::smsflow.purpose)::text[], 'erasure', brand => erase_contact.brand);
 	END IF;

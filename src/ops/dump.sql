@@ -74,6 +74,8 @@ SELECT pg_extension_config_dump('smsflow.otp_policy', '');
 SELECT pg_extension_config_dump('smsflow.callback', '');
 SELECT pg_extension_config_dump('smsflow.callback_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.callback_problem', '');
+SELECT pg_extension_config_dump('smsflow.feedback', '');
+SELECT pg_extension_config_dump('smsflow.feedback_feedback_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.inbound', '');
 SELECT pg_extension_config_dump('smsflow.inbound_inbound_id_seq', '');
 

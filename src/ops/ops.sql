@@ -313,9 +313,13 @@ AS $$
 			'Correct what it says, then SELECT smsflow.resume_campaign(name).'
 		FROM smsflow.campaign
 		WHERE status = 'failed' AND coalesce(finished_at, started_at, created_at) > now() - interval '7 days'
+		UNION ALL
+		SELECT 'feedback', count(*), min(kind || ' by message ' || message_id || ': ' || coalesce('SQLSTATE ' || problem, 'the contact is held')),
+			'End the transaction that holds the contact, see pg_stat_activity; smsflow.feedback says what waits.'
+		FROM smsflow.feedback WHERE problem IS NOT NULL OR at < now() - interval '1 minute'
 	) AS lines (component, problems, example, hint)
 $$;
-COMMENT ON FUNCTION smsflow.health_of_store() IS 'Lines triggers, events and campaigns of health(); failures of events and campaigns count for 7 days';
+COMMENT ON FUNCTION smsflow.health_of_store() IS 'Lines triggers, events, campaigns and feedback of health(); failures of events and campaigns count for 7 days';
 REVOKE ALL ON FUNCTION smsflow.health_of_store() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.health() RETURNS TABLE (component text, ok boolean, message text, hint text)

@@ -21,6 +21,7 @@
 #define TAIL_SLICE 500
 #define ENROLLMENT_SLICE 500
 #define CAMPAIGN_SLICE 2000
+#define FEEDBACK_SLICE 100
 #define FOLD_INTERVAL USECS_PER_SEC
 
 /* A failing chore is tried again after this. */
@@ -63,6 +64,7 @@ static Tail callbacks = {
 
 static TimestampTz enrollments_due = DT_NOBEGIN;
 static TimestampTz campaigns_due = DT_NOBEGIN;
+static TimestampTz feedback_due = DT_NOBEGIN;
 static TimestampTz fold_due = DT_NOEND;
 static TimestampTz retry_at = DT_NOEND;
 static bool rechecking = true;
@@ -324,6 +326,11 @@ static Advance campaigns = {
 	.query = "SELECT smsflow.advance_campaigns(" CppAsString2(CAMPAIGN_SLICE) ")",
 	.due = &campaigns_due,
 };
+static Advance feedback = {
+	.activity = "recording what gateways said of contacts",
+	.query = "SELECT smsflow.learn_feedback(" CppAsString2(FEEDBACK_SLICE) ")",
+	.due = &feedback_due,
+};
 
 /* ---- upkeep ---- */
 
@@ -361,7 +368,7 @@ void
 chores_forget(void)
 {
 	events.loaded = callbacks.loaded = false;
-	enrollments_due = campaigns_due = DT_NOBEGIN;
+	enrollments_due = campaigns_due = feedback_due = DT_NOBEGIN;
 	recheck_begin();
 	rechecking = true;
 }
@@ -390,7 +397,13 @@ chores_run(uint32 news, bool sweep)
 	{
 		callbacks.pending = false;
 		attempt(tail_step, &callbacks, now);
+		feedback_due = DT_NOBEGIN;
 		fold_due = Min(fold_due, now + FOLD_INTERVAL);
+	}
+	if (feedback_due <= now || sweep || retry)
+	{
+		feedback_due = DT_NOEND;
+		attempt(advance_step, &feedback, now);
 	}
 	if (events.pending)
 	{
@@ -428,10 +441,16 @@ chores_fold_soon(void)
 		fold_due = worker.clock->now() + FOLD_INTERVAL;
 }
 
+void
+chores_learn_soon(void)
+{
+	feedback_due = DT_NOBEGIN;
+}
+
 TimestampTz
 chores_due(void)
 {
-	TimestampTz due = Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at));
+	TimestampTz due = Min(Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at)), feedback_due);
 
 	return events.pending || callbacks.pending || rechecking ? DT_NOBEGIN : due;
 }

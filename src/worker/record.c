@@ -350,23 +350,37 @@ append_deltas(Deltas *deltas)
 
 /* ---- opt-outs that a gateway knows of ---- */
 
+/*
+ * A gateway may refuse at once what its carrier would have reported later. The
+ * ledger is written by a chore, because a transaction of the store may hold the
+ * contact, and a turn waits for nobody.
+ */
 static void
-learn_opt_outs(Job **jobs, int count)
+append_feedback(Job **jobs, int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT8ARRAYOID};
+	Oid types[] = {INT8ARRAYOID, TEXTARRAYOID};
 	Datum *messages = palloc(sizeof(Datum) * count);
+	Datum *codes = palloc(sizeof(Datum) * count);
 	int refused = 0;
-	Datum values[1];
+	Datum values[2];
 
 	for (int i = 0; i < count; i++)
 		if (jobs[i]->outcome == OUTCOME_REJECTED && jobs[i]->class == CLASS_OPTED_OUT)
-			messages[refused++] = Int64GetDatum(jobs[i]->message_id);
+		{
+			messages[refused] = Int64GetDatum(jobs[i]->message_id);
+			codes[refused++] = CStringGetTextDatum(jobs[i]->code);
+		}
 	if (refused == 0)
 		return;
 	values[0] = PointerGetDatum(construct_array(messages, refused, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	smsflow_spi_plan(&plan, "SELECT smsflow.learn_from_refusals($1)", lengthof(types), types);
-	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
+	values[1] = PointerGetDatum(construct_array(codes, refused, TEXTOID, -1, false, TYPALIGN_INT));
+	smsflow_spi_plan(&plan,
+					 "INSERT INTO smsflow.feedback (message_id, kind, code) SELECT f.message_id, 'opted_out', nullif(f.code, '')"
+					 " FROM unnest($1::bigint[], $2::text[]) AS f (message_id, code)",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
+	chores_learn_soon();
 }
 
 static int
@@ -389,7 +403,7 @@ record_jobs(Job **jobs, int count)
 	append_attempts(jobs, count);
 	append_touches(jobs, count);
 	append_timers(jobs, count);
-	learn_opt_outs(jobs, count);
+	append_feedback(jobs, count);
 	for (int i = 0; i < count; i++)
 		count_job(&deltas, jobs[i]);
 	append_deltas(&deltas);

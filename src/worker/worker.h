@@ -570,6 +570,7 @@ extern bool recheck_run(void);
 
 /* Counters have changed: fold them within a second. */
 extern void chores_fold_soon(void);
+extern void chores_learn_soon(void);
 
 /* When the next chore is due. */
 extern TimestampTz chores_due(void);
