@@ -220,8 +220,9 @@ test_holidays(void)
 static void
 test_bad_holidays(void)
 {
-	static const char *const bad[] = {"",          "13-01",     "02-30", "2027-02-29", "2100-02-29",      "7-4", "2026-7-4", "07-04 obs", "Nov Thu",
-									  "Nov Thu 0", "Nov Thu 6", "Nov Thu 4 ", "thu", "easter2",  "easter-",   "easter-2 "};
+	static const char *const bad[] = {"",         "13-01",     "02-30",   "2027-02-29", "2100-02-29", "7-4",
+									  "2026-7-4", "07-04 obs", "Nov Thu", "Nov Thu 0",  "Nov Thu 6",  "Nov Thu 4 ",
+									  "thu",      "easter2",   "easter-", "easter-2 "};
 	SmsflowHoliday holiday;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
