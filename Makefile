@@ -14,7 +14,7 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" smsflow.contr
 # Install order, top to bottom: types, tables, then what can be re-run.
 SQL_TABLES = src/preamble.sql \
 	src/types/types.tables.sql src/types/phone.tables.sql src/types/consent.tables.sql \
-	src/contact/contact.tables.sql src/gateway/gateway.tables.sql src/message/message.tables.sql \
+	src/contact/contact.tables.sql src/gateway/gateway.tables.sql src/message/message.tables.sql src/message/doubt.tables.sql \
 	src/message/policy.tables.sql \
 	src/segment/segment.tables.sql src/campaign/campaign.tables.sql src/sequence/sequence.tables.sql src/otp/otp.tables.sql \
 	src/callback/callback.tables.sql src/metrics/metrics.tables.sql src/ops/ops.tables.sql
@@ -24,7 +24,7 @@ PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
 	src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql src/otp/otp.sql \
-	src/callback/callback.sql src/contact/import.sql src/contact/rights.sql src/metrics/metrics.sql src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/dump.sql
+	src/callback/callback.sql src/message/doubt.sql src/contact/import.sql src/contact/rights.sql src/metrics/metrics.sql src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
 ROOMS = types contact message segment campaign sequence otp gateway callback ops worker

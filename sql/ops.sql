@@ -91,7 +91,8 @@ DELETE FROM smsflow.timer WHERE message_id = :message_id;
 CREATE FUNCTION pg_temp.attempt(message bigint, attempt smallint, wire text, outcome text, provider_id text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, wire, outcome, provider_id)
 	SELECT o.message_id, o.contact_id, now(), now(), 1, q.sender_id, $2, $3::smsflow.wire, $4::smsflow.attempt_outcome, $5
-	FROM smsflow.outbox o JOIN smsflow.queue q USING (queue_id) WHERE message_id = $1 $$;
+	FROM smsflow.outbox o JOIN smsflow.queue q USING (queue_id) WHERE message_id = $1;
+	INSERT INTO smsflow.unsettled (message_id, due_at, in_doubt) SELECT $1, now() + '1 day', true WHERE $4 = 'in_doubt' $$;
 CREATE VIEW pg_temp.broken AS SELECT invariant, violations FROM smsflow.check() WHERE violations > 0 AND invariant NOT LIKE 'I8 %';
 SELECT pg_temp.attempt(:message_id, 1::smallint, 'yes', 'accepted', 'id-1');
 SELECT invariant FROM smsflow.check();
@@ -151,6 +152,13 @@ ROLLBACK;
 BEGIN;
 SELECT pg_temp.attempt(:message_id, 2::smallint, 'maybe', 'in_doubt');
 SELECT * FROM pg_temp.broken;
+ROLLBACK;
+-- a message in doubt that nobody sees,
+BEGIN;
+SELECT pg_temp.append((SELECT contact_id FROM smsflow.outbox WHERE message_id = :message_id), now()) AS other \gset
+SELECT pg_temp.attempt(:other, 1::smallint, 'maybe', 'in_doubt');
+DELETE FROM smsflow.unsettled WHERE message_id = :other;
+SELECT * FROM pg_temp.broken WHERE invariant LIKE '%doubt%';
 ROLLBACK;
 -- a request without a claim,
 BEGIN;

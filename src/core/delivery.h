@@ -121,6 +121,9 @@ typedef enum SmsflowDoubt
 /* Seconds a report is waited for before a message in doubt is sent again. */
 #define SMSFLOW_DOUBT_GRACE 120
 
+/* Seconds after its validity for which a report about a message is waited for. */
+#define SMSFLOW_REPORT_GRACE 3600
+
 /*
  * Promotional, cart and conversational messages in doubt are never sent again.
  * gateway_removes_repeats: the gateway honours our idempotency key.

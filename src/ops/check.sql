@@ -110,11 +110,25 @@ AS $$
 	FROM smsflow.attempt a JOIN smsflow.outbox o USING (message_id)
 	WHERE o.purpose IN ('cart', 'promotional') AND a.wire <> 'none'
 		AND NOT (a.outcome = 'retry' AND a.http_status IS NOT NULL)		-- answered "not taken", such as 429
+		AND NOT EXISTS (SELECT FROM smsflow.resolution r WHERE r.message_id = a.message_id AND r.attempt >= a.attempt
+			AND r.outcome = 'not_sent')
 	GROUP BY a.message_id
 	HAVING count(DISTINCT a.attempt) > 1
 $$;
-COMMENT ON FUNCTION smsflow.check_marketing_once() IS 'I4. Proves that a marketing message was on the wire at most once; a try that the gateway answered with "not taken" does not count';
+COMMENT ON FUNCTION smsflow.check_marketing_once() IS 'I4. Proves that a marketing message was on the wire at most once; a try that the gateway answered with "not taken" does not count, nor one that a person found not to have been sent';
 REVOKE ALL ON FUNCTION smsflow.check_marketing_once() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_doubt_listed() RETURNS SETOF text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('message %s', a.message_id)
+	FROM smsflow.attempt a JOIN smsflow.message_state m USING (message_id)
+	WHERE a.outcome = 'in_doubt' AND m.status = 'in_doubt'
+		AND NOT EXISTS (SELECT FROM smsflow.unsettled u WHERE u.message_id = a.message_id AND u.in_doubt)
+	GROUP BY a.message_id
+$$;
+COMMENT ON FUNCTION smsflow.check_doubt_listed() IS 'Proves that every message in doubt is in the view in_doubt';
+REVOKE ALL ON FUNCTION smsflow.check_doubt_listed() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_claimed() RETURNS SETOF text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -276,6 +290,7 @@ AS $$
 	SELECT 'I11 a provider''s id belongs to one message', count(*), min(v) FROM smsflow.check_provider_ids() v UNION ALL
 	SELECT 'I12 no delivery report is lost', count(*), min(v) FROM smsflow.check_callbacks() v UNION ALL
 	SELECT 'I13 one message per recipient and occasion', count(*), min(v) FROM smsflow.check_one_message() v UNION ALL
+	SELECT 'every message in doubt is listed', count(*), min(v) FROM smsflow.check_doubt_listed() v UNION ALL
 	SELECT 'consent equals its ledger', count(*), min(v) FROM smsflow.check_consent() v UNION ALL
 	SELECT 'credit goes to a message sent before', count(*), min(v) FROM smsflow.check_attribution() v
 $$;

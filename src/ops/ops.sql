@@ -359,7 +359,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
 		('operator', 'watch_carts watch_orders watch_table unwatch'),
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
-		('operator', 'health check arm disarm explain'),
+		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;

@@ -20,10 +20,10 @@ CREATE TABLE smsflow.worker_start (
 COMMENT ON TABLE smsflow.worker_start IS 'Starts of the worker; its generation owns claims';
 
 CREATE TABLE smsflow.tail (
-	name		text PRIMARY KEY CHECK (name IN ('event', 'callback')),
+	name		text PRIMARY KEY CHECK (name IN ('event', 'callback', 'unsettled')),
 	cursor_id	bigint NOT NULL DEFAULT 0,
 	low_id		bigint NOT NULL DEFAULT 0,
 	snapshot	pg_snapshot NOT NULL DEFAULT pg_current_snapshot()
 );
 COMMENT ON TABLE smsflow.tail IS 'How far the worker has read an append-only log: rows up to cursor_id that the snapshot sees are done';
-INSERT INTO smsflow.tail (name) VALUES ('event'), ('callback');
+INSERT INTO smsflow.tail (name) VALUES ('event'), ('callback'), ('unsettled');

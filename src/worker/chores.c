@@ -22,6 +22,7 @@
 #define ENROLLMENT_SLICE 500
 #define CAMPAIGN_SLICE 2000
 #define FEEDBACK_SLICE 100
+#define SETTLE_SLICE 1000
 #define FOLD_INTERVAL USECS_PER_SEC
 
 /* A failing chore is tried again after this. */
@@ -65,6 +66,7 @@ static Tail callbacks = {
 static TimestampTz enrollments_due = DT_NOBEGIN;
 static TimestampTz campaigns_due = DT_NOBEGIN;
 static TimestampTz feedback_due = DT_NOBEGIN;
+static TimestampTz settlements_due = DT_NOBEGIN;
 static TimestampTz fold_due = DT_NOEND;
 static TimestampTz retry_at = DT_NOEND;
 static bool rechecking = true;
@@ -298,6 +300,7 @@ tail_step(void *arg)
 
 typedef struct Advance
 {
+	const char *name;
 	const char *activity;
 	const char *query;
 	TimestampTz *due;
@@ -310,27 +313,57 @@ advance_step(void *arg)
 
 	worker_begin(advance->activity, false);
 	if (SPI_execute(advance->query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "unexpected result of \"%s\"", advance->query);
+		elog(ERROR, "unexpected result of chore \"%s\"", advance->name);
 	*advance->due = column_time(0, 1, DT_NOEND);
-	smsflow_fault(advance->due == &campaigns_due ? "campaign" : "enrollment");
+	smsflow_fault(advance->name);
 	worker_commit();
 }
 
 static Advance enrollments = {
+	.name = "enrollment",
 	.activity = "advancing enrolments",
 	.query = "SELECT smsflow.advance_enrollments(" CppAsString2(ENROLLMENT_SLICE) ")",
 	.due = &enrollments_due,
 };
 static Advance campaigns = {
+	.name = "campaign",
 	.activity = "advancing campaigns",
 	.query = "SELECT smsflow.advance_campaigns(" CppAsString2(CAMPAIGN_SLICE) ")",
 	.due = &campaigns_due,
 };
 static Advance feedback = {
+	.name = "feedback",
 	.activity = "recording what gateways said of contacts",
 	.query = "SELECT smsflow.learn_feedback(" CppAsString2(FEEDBACK_SLICE) ")",
 	.due = &feedback_due,
 };
+
+static Advance settlements = {
+	.name = "settle",
+	.activity = "ending the wait for reports",
+	.query = "SELECT smsflow.settle_unanswered(" CppAsString2(SETTLE_SLICE) ")",
+	.due = &settlements_due,
+};
+
+/* Messages that a person found to be unsent are due again: their queues look for timers. */
+static void
+resolve_step(void *arg)
+{
+	HASH_SEQ_STATUS scan;
+	Queue *queue;
+	bool again;
+
+	worker_begin("resolving doubts", false);
+	if (SPI_execute("SELECT smsflow.apply_resolutions(" CppAsString2(SETTLE_SLICE) ")", false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not apply resolutions");
+	again = column_bool(0, 1);
+	worker_commit();
+	if (!again)
+		return;
+	hash_seq_init(&scan, worker.queues);
+	while ((queue = hash_seq_search(&scan)) != NULL)
+		queue->next_due = DT_NOBEGIN;
+}
 
 /* ---- upkeep ---- */
 
@@ -368,7 +401,7 @@ void
 chores_forget(void)
 {
 	events.loaded = callbacks.loaded = false;
-	enrollments_due = campaigns_due = feedback_due = DT_NOBEGIN;
+	enrollments_due = campaigns_due = feedback_due = settlements_due = DT_NOBEGIN;
 	recheck_begin();
 	rechecking = true;
 }
@@ -421,6 +454,13 @@ chores_run(uint32 news, bool sweep)
 		campaigns_due = DT_NOEND;
 		attempt(advance_step, &campaigns, now);
 	}
+	if (sweep || retry || (news & SMSFLOW_NEWS_RESOLUTIONS))
+		attempt(resolve_step, NULL, now);
+	if (settlements_due <= now || sweep || retry)
+	{
+		settlements_due = DT_NOEND;
+		attempt(advance_step, &settlements, now);
+	}
 	if (news & SMSFLOW_NEWS_RULES)
 		recheck_begin();
 	if ((rechecking || retry || (news & SMSFLOW_NEWS_RULES)) && recheck_unfinished())
@@ -450,7 +490,7 @@ chores_learn_soon(void)
 TimestampTz
 chores_due(void)
 {
-	TimestampTz due = Min(Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at)), feedback_due);
+	TimestampTz due = Min(Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at)), Min(feedback_due, settlements_due));
 
 	return events.pending || callbacks.pending || rechecking ? DT_NOBEGIN : due;
 }

@@ -193,6 +193,15 @@ smsflow_note_config_sql(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+PG_FUNCTION_INFO_V1(smsflow_note_resolution_sql);
+Datum
+smsflow_note_resolution_sql(PG_FUNCTION_ARGS)
+{
+	pending.news |= SMSFLOW_NEWS_RESOLUTIONS;
+	note();
+	PG_RETURN_VOID();
+}
+
 /* Statement trigger of the tables that the worker keeps in memory. */
 PG_FUNCTION_INFO_V1(smsflow_config_changed);
 Datum

@@ -146,6 +146,41 @@ append_touches(Job **jobs, int count)
 	append_end(touches);
 }
 
+/* ---- doubts ---- */
+
+enum
+{
+	UNSETTLED_MESSAGE,
+	UNSETTLED_DUE,
+	UNSETTLED_LISTED,
+	UNSETTLED_IN_DOUBT
+};
+static const char *const unsettled_columns[] = {"message_id", "due_at", "listed_at", "in_doubt"};
+
+/* Listed once, until a report comes or its time is over. */
+static void
+append_doubts(Job **jobs, int count)
+{
+	Appender *doubts = NULL;
+
+	for (int i = 0; i < count; i++)
+	{
+		const Job *job = jobs[i];
+
+		if (job->outcome != OUTCOME_IN_DOUBT || job->was_in_doubt)
+			continue;
+		if (doubts == NULL)
+			doubts = append_begin("unsettled", unsettled_columns, lengthof(unsettled_columns));
+		append_row(doubts);
+		append_value(doubts, UNSETTLED_MESSAGE, Int64GetDatum(job->message_id));
+		append_value(doubts, UNSETTLED_DUE, TimestampTzGetDatum(job->expires_at + SMSFLOW_REPORT_GRACE * USECS_PER_SEC));
+		append_value(doubts, UNSETTLED_LISTED, TimestampTzGetDatum(worker.clock->now()));
+		append_value(doubts, UNSETTLED_IN_DOUBT, BoolGetDatum(true));
+	}
+	if (doubts)
+		append_end(doubts);
+}
+
 /* ---- timers ---- */
 
 enum
@@ -402,6 +437,7 @@ record_jobs(Job **jobs, int count)
 	qsort(jobs, count, sizeof(Job *), compare_jobs);
 	append_attempts(jobs, count);
 	append_touches(jobs, count);
+	append_doubts(jobs, count);
 	append_timers(jobs, count);
 	append_feedback(jobs, count);
 	for (int i = 0; i < count; i++)

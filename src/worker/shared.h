@@ -29,6 +29,7 @@
 #define SMSFLOW_NEWS_CALLBACKS 2u
 #define SMSFLOW_NEWS_CONFIG 4u
 #define SMSFLOW_NEWS_RULES 8u
+#define SMSFLOW_NEWS_RESOLUTIONS 16u
 
 typedef struct SmsflowDirty
 {
