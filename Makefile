@@ -38,7 +38,7 @@ EXTRA_CLEAN = smsflow--*.sql smsflowd build src/core/generated tmp_regress tmp_i
 
 PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
-SHLIB_LINK = -lcurl
+SHLIB_LINK = -lcurl -lcrypto
 
 REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate decision otp stores
 REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate hours decision otp

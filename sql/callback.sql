@@ -54,7 +54,7 @@ SELECT status FROM smsflow.receive_callback(NULL, NULL, NULL, NULL, NULL, NULL);
 -- Nor is what cannot be read.
 SELECT pg_temp.report(:ann, '{"status": ') AS cut, pg_temp.report(:ann, '[1]') AS no_object, pg_temp.report(:ann, '"x"') AS scalar,
 	pg_temp.report(:ann, '{"a": "\u0000"}') AS zero, pg_temp.report(:ann, '{"a": 1e999999}') AS huge_number,
-	pg_temp.report(:ann, '{"a": "' || repeat('x', 65536) || '"}') AS long,
+	pg_temp.report(:ann, '{"a": "' || repeat('x', 262144) || '"}') AS long,
 	pg_temp.post(pg_temp.path('cb_json', :ann), '<status/>', 'text/xml') AS xml;
 SELECT status FROM smsflow.receive_callback('cb_json', 'POST', pg_temp.path('cb_json', :ann), '', '{"content-type": "application/json"}', '\xff');
 SELECT count(*) AS kept FROM smsflow.callback JOIN smsflow.gateway USING (gateway_id) WHERE name LIKE 'cb\_%';

@@ -18,8 +18,9 @@
 #include "utils/jsonb.h"
 
 #include "compat.h"
-#include "core/phone.h"
-#include "callback/fields.h"
+#include "callback/gateway.h"
+#include "callback/reply.h"
+#include "callback/verify.h"
 #include "errcodes.h"
 #include "gateway/secret.h"
 #include "message/spi.h"
@@ -29,27 +30,18 @@
 #define HTTP_FORBIDDEN 403
 #define HTTP_NOT_FOUND 404
 #define HTTP_BAD_METHOD 405
+#define HTTP_UNAVAILABLE 503
 
 #define ARGUMENTS 6
 
-typedef struct Gateway
-{
-	int32 id;
-	char *name;
-	Jsonb *inbound; /* profile: where a reply keeps what */
-	SmsflowTextField text;
-} Gateway;
+typedef SmsflowCallback Request;
 
-typedef struct Request
+typedef struct Answer
 {
-	const char *gateway;
-	const char *method;
-	const char *path;
-	const char *query;
-	Jsonb *headers;
-	const char *body;
-	size_t body_len;
-} Request;
+	int status;
+	const char *type; /* NULL: plain text */
+	const char *body; /* NULL: empty */
+} Answer;
 
 /* A path taken apart. */
 typedef struct Token
@@ -65,6 +57,7 @@ typedef struct Token
 typedef struct Reports
 {
 	int count;
+	int size;
 	Datum *gateway_id;
 	Datum *message_id;
 	Datum *attempt;
@@ -74,51 +67,9 @@ typedef struct Reports
 typedef struct Receiver
 {
 	char *key; /* NULL: no URL of ours exists */
-	int gateways;
-	Gateway *gateway;
+	CallbackGateways gateways;
 	Reports reports;
 } Receiver;
-
-/* ---- gateways ---- */
-
-static char *
-text_at(uint64 row, int column)
-{
-	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
-}
-
-static void
-load_gateways(Receiver *receiver)
-{
-	static SPIPlanPtr plan = NULL;
-
-	smsflow_spi_plan(&plan,
-					 "SELECT g.gateway_id, g.name, p.inbound, p.inbound ->> 'body', p.inbound ->> 'charset'"
-					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile)",
-					 0, NULL);
-	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
-	receiver->gateways = (int) SPI_processed;
-	receiver->gateway = palloc(Max(SPI_processed, 1) * sizeof(Gateway));
-	for (uint64 row = 0; row < SPI_processed; row++)
-	{
-		Gateway *gateway = &receiver->gateway[row];
-		bool isnull;
-
-		gateway->id = DatumGetInt32(smsflow_spi_value(row, 1, &isnull));
-		gateway->name = text_at(row, 2);
-		gateway->inbound = DatumGetJsonbPCopy(smsflow_spi_value(row, 3, &isnull));
-		gateway->text = (SmsflowTextField){text_at(row, 4), text_at(row, 5)};
-	}
-}
-
-static Gateway *
-find_gateway(Receiver *receiver, const char *name)
-{
-	for (int i = 0; i < receiver->gateways; i++)
-		if (strcmp(receiver->gateway[i].name, name) == 0)
-			return &receiver->gateway[i];
-	return NULL;
-}
 
 /* ---- paths ---- */
 
@@ -185,23 +136,51 @@ is_genuine(const Receiver *receiver, const Token *token)
 /* ---- delivery reports ---- */
 
 static void
-make_room(Reports *reports, int most)
+make_room(Reports *reports)
 {
-	reports->gateway_id = palloc(most * sizeof(Datum));
-	reports->message_id = palloc(most * sizeof(Datum));
-	reports->attempt = palloc(most * sizeof(Datum));
-	reports->fields = palloc(most * sizeof(Datum));
+	size_t bytes;
+
+	if (reports->count < reports->size)
+		return;
+	reports->size = Max(reports->size * 2, 64);
+	bytes = (size_t) reports->size * sizeof(Datum);
+	reports->gateway_id = reports->gateway_id ? repalloc(reports->gateway_id, bytes) : palloc(bytes);
+	reports->message_id = reports->message_id ? repalloc(reports->message_id, bytes) : palloc(bytes);
+	reports->attempt = reports->attempt ? repalloc(reports->attempt, bytes) : palloc(bytes);
+	reports->fields = reports->fields ? repalloc(reports->fields, bytes) : palloc(bytes);
 }
 
 static void
-keep_report(Reports *reports, const Gateway *gateway, const Token *token, Jsonb *fields)
+keep_report(Reports *reports, const CallbackGateway *gateway, const Token *token, Jsonb *fields)
 {
-	int n = reports->count++;
+	int n;
 
+	make_room(reports);
+	n = reports->count++;
 	reports->gateway_id[n] = Int32GetDatum(gateway->id);
 	reports->message_id[n] = Int64GetDatum(token->message_id);
 	reports->attempt[n] = Int16GetDatum(token->attempt);
 	reports->fields[n] = JsonbPGetDatum(fields);
+}
+
+/*
+ * At the URL of an account, a report names its message by our reference. One
+ * without is kept for message 0: the profile may know it by the gateway's id.
+ */
+static void
+keep_account_report(Reports *reports, const CallbackGateway *gateway, Jsonb *record)
+{
+	char *reference = smsflow_record_text(record, gateway->reference_path);
+	Token token = {0};
+	const char *rest;
+	int64 attempt;
+
+	if (!reference || !read_number(reference, '.', PG_INT64_MAX, &token.message_id, &rest) ||
+		!read_number(rest, '\0', PG_INT16_MAX, &attempt, &rest))
+		token.message_id = 0;
+	else
+		token.attempt = (int16) attempt;
+	keep_report(reports, gateway, &token, record);
 }
 
 static void
@@ -225,132 +204,91 @@ append_reports(const Reports *reports)
 	smsflow_note_callback();
 }
 
-/* ---- replies ---- */
+/* ---- requests ---- */
 
-/* What each action of classify_reply() does; see callback.sql. */
-static struct
-{
-	const char *action;
-	const char *query;
-	SPIPlanPtr plan;
-} effects[] = {
-	{"opt_out", "SELECT smsflow.obey_opt_out($1)", NULL}, {"review", "SELECT smsflow.obey_review($1)", NULL},
-	{"opt_in", "SELECT smsflow.obey_opt_in($1)", NULL},   {"confirm", "SELECT smsflow.obey_confirm($1)", NULL},
-	{"help", "SELECT smsflow.obey_help($1)", NULL},       {"none", "SELECT smsflow.credit_reply($1)", NULL},
-};
-
-static void
-obey(const char *action, Datum inbound_id)
-{
-	for (int i = 0; i < (int) lengthof(effects); i++)
-		if (strcmp(effects[i].action, action) == 0)
-		{
-			smsflow_spi_plan(&effects[i].plan, effects[i].query, 1, (Oid[]){INT8OID});
-			smsflow_spi_run(effects[i].plan, &inbound_id, NULL, false, SPI_OK_SELECT);
-			return;
-		}
-	elog(ERROR, "unknown action of a reply: %s", action);
-}
-
-/* Gateways write international numbers with and without the plus. */
 static bool
-read_sender(const char *text, char phone[SMSFLOW_PHONE_BUFSIZE])
+has_all(Jsonb *record, Jsonb *wanted)
 {
-	int64 number;
-	const char *international;
+	JsonbIterator *it = JsonbIteratorInit(&wanted->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	char *path = NULL;
 
-	if (text == NULL)
-		return false;
-	text += strspn(text, " ");
-	international = text[0] == '+' ? text : psprintf("+%s", text);
-	if (smsflow_phone_parse(international, strlen(international), &number) != PHONE_OK)
-		return false;
-	smsflow_phone_format(number, phone);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			path = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE && value.type == jbvString)
+		{
+			char *found = smsflow_record_text(record, path);
+
+			if (!found || strlen(found) != (size_t) value.val.string.len ||
+				memcmp(found, value.val.string.val, value.val.string.len) != 0)
+				return false;
+		}
+	}
 	return true;
 }
 
-/* Picks a reply's parts by the profile's paths. */
-static void
-pick_parts(const Gateway *gateway, Jsonb *fields, char *parts[4])
+/* Gateways with one URL for both. */
+static bool
+is_reply(const CallbackGateway *gateway, Jsonb *record)
 {
-	static SPIPlanPtr plan = NULL;
-	Datum values[] = {JsonbPGetDatum(fields), JsonbPGetDatum(gateway->inbound)};
-
-	smsflow_spi_plan(&plan,
-					 "SELECT $1 #>> string_to_array($2 ->> 'from', '.'), $1 #>> string_to_array($2 ->> 'to', '.'),"
-					 " $1 #>> string_to_array($2 ->> 'body', '.'), $1 #>> string_to_array($2 ->> 'id', '.')",
-					 2, (Oid[]){JSONBOID, JSONBOID});
-	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
-	for (int i = 0; i < 4; i++)
-		parts[i] = text_at(0, i + 1);
+	if (gateway->reply_when)
+		return has_all(record, gateway->reply_when);
+	return !gateway->status_path || !smsflow_record_text(record, gateway->status_path);
 }
 
 static int
-take_reply(const Gateway *gateway, Jsonb *fields)
+take_record(Receiver *receiver, const CallbackGateway *gateway, const Token *token, Jsonb *record)
 {
-	static SPIPlanPtr plan = NULL;
-	char phone[SMSFLOW_PHONE_BUFSIZE];
-	char *parts[4];
-	Datum values[5];
-	char nulls[] = "     ";
-	bool isnull;
-
-	pick_parts(gateway, fields, parts);
-	if (!read_sender(parts[0], phone))
+	if (token->is_report)
+		keep_report(&receiver->reports, gateway, token, record);
+	else if (!is_reply(gateway, record))
+		keep_account_report(&receiver->reports, gateway, record);
+	else if (!smsflow_take_reply(gateway, record))
 		return HTTP_BAD_REQUEST;
-	values[0] = Int32GetDatum(gateway->id);
-	values[1] = CStringGetTextDatum(phone);
-	for (int i = 1; i < 4; i++)
-	{
-		nulls[i + 1] = parts[i] ? ' ' : 'n';
-		values[i + 1] = parts[i] ? CStringGetTextDatum(parts[i]) : (Datum) 0;
-	}
-	smsflow_spi_plan(&plan, "SELECT inbound_id, action FROM smsflow.store_reply($1, $2, $3, $4, $5)", 5,
-					 (Oid[]){INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID});
-	smsflow_spi_run(plan, values, nulls, false, SPI_OK_SELECT);
-	/* No row: the gateway has sent this one before. */
-	if (SPI_processed > 0)
-		obey(text_at(0, 2), smsflow_spi_value(0, 1, &isnull));
 	return HTTP_OK;
 }
 
-/* ---- requests ---- */
-
 static int
-take(Receiver *receiver, const Request *request)
+take(Receiver *receiver, const Request *request, Answer *answer)
 {
 	Token token = {0};
-	Gateway *gateway;
-	Jsonb *fields;
+	CallbackGateway *gateway;
+	SmsflowRecords records;
 
 	if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "POST") != 0)
 		return HTTP_BAD_METHOD;
-	gateway = find_gateway(receiver, request->gateway);
+	gateway = smsflow_callback_gateway(&receiver->gateways, request->gateway);
 	if (gateway == NULL || !read_path(request->path, request->gateway, &token))
 		return HTTP_NOT_FOUND;
 	if (!is_genuine(receiver, &token))
 		return HTTP_FORBIDDEN;
-	fields = smsflow_fields(request->query, request->headers, request->body, request->body_len,
-							token.is_report ? NULL : &gateway->text);
-	if (fields == NULL)
+	if (gateway->keys_fail)
+		return HTTP_UNAVAILABLE;
+	if (gateway->keys && !smsflow_verify(gateway, request))
+		return HTTP_FORBIDDEN;
+	if (!smsflow_records(request->query, request->headers, request->body, request->body_len, &gateway->rules, &records))
 		return HTTP_BAD_REQUEST;
-	if (!token.is_report)
-		return take_reply(gateway, fields);
-	keep_report(&receiver->reports, gateway, &token, fields);
+	for (int i = 0; i < records.count; i++)
+		if (take_record(receiver, gateway, &token, records.record[i]) != HTTP_OK)
+			return HTTP_BAD_REQUEST;
+	answer->body = gateway->answer;
+	answer->type = gateway->answer_type;
 	return HTTP_OK;
 }
 
-/* Answers each request by a status; SPI is connected. */
+/* Answers each request; SPI is connected. */
 static void
-take_all(const Request *requests, int count, int *statuses)
+take_all(const Request *requests, int count, Answer *answers)
 {
 	Receiver receiver = {0};
 
 	receiver.key = smsflow_callback_key();
-	load_gateways(&receiver);
-	make_room(&receiver.reports, Max(count, 1));
+	receiver.gateways = smsflow_callback_gateways();
 	for (int i = 0; i < count; i++)
-		statuses[i] = take(&receiver, &requests[i]);
+		answers[i].status = take(&receiver, &requests[i], &answers[i]);
 	append_reports(&receiver.reports);
 }
 
@@ -380,7 +318,20 @@ request_of(const Datum *values, const bool *nulls)
 		request.body = VARDATA_ANY(body);
 		request.body_len = VARSIZE_ANY_EXHDR(body);
 	}
+	request.arrived = GetCurrentTimestamp();
 	return request;
+}
+
+/* A text in memory that SPI_finish() does not take away. */
+static Datum
+kept_text(const char *content, const char *otherwise)
+{
+	size_t length = strlen(content ? content : otherwise);
+	text *result = SPI_palloc(VARHDRSZ + length);
+
+	SET_VARSIZE(result, VARHDRSZ + length);
+	memcpy(VARDATA(result), content ? content : otherwise, length);
+	return PointerGetDatum(result);
 }
 
 /* receive_callback(gateway, method, path, query, headers, body, OUT status, OUT content_type, OUT body) */
@@ -394,7 +345,7 @@ smsflow_pg_receive_callback(PG_FUNCTION_ARGS)
 	bool nulls[3] = {false, false, false};
 	TupleDesc desc;
 	Request request;
-	int status;
+	Answer answer = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -405,11 +356,11 @@ smsflow_pg_receive_callback(PG_FUNCTION_ARGS)
 	}
 	request = request_of(arguments, missing);
 	SPI_connect();
-	take_all(&request, 1, &status);
+	take_all(&request, 1, &answer);
+	values[0] = Int32GetDatum(answer.status);
+	values[1] = kept_text(answer.type, "text/plain");
+	values[2] = kept_text(answer.body, "");
 	SPI_finish();
-	values[0] = Int32GetDatum(status);
-	values[1] = CStringGetTextDatum("text/plain");
-	values[2] = CStringGetTextDatum("");
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
@@ -470,7 +421,7 @@ smsflow_pg_receive_callbacks(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Columns columns = columns_of(fcinfo);
 	Request *requests = palloc(Max(columns.count, 1) * sizeof(Request));
-	int *statuses = palloc(Max(columns.count, 1) * sizeof(int));
+	Answer *answers = palloc0(Max(columns.count, 1) * sizeof(Answer));
 	Datum values[4];
 	bool nulls[4] = {false, false, false, false};
 
@@ -478,16 +429,16 @@ smsflow_pg_receive_callbacks(PG_FUNCTION_ARGS)
 	for (int i = 0; i < columns.count; i++)
 		requests[i] = request_in(&columns, i);
 	SPI_connect();
-	take_all(requests, columns.count, statuses);
-	SPI_finish();
-	values[2] = CStringGetTextDatum("text/plain");
-	values[3] = CStringGetTextDatum("");
+	take_all(requests, columns.count, answers);
 	for (int i = 0; i < columns.count; i++)
 	{
 		values[0] = Int32GetDatum(i + 1);
-		values[1] = Int32GetDatum(statuses[i]);
+		values[1] = Int32GetDatum(answers[i].status);
+		values[2] = CStringGetTextDatum(answers[i].type ? answers[i].type : "text/plain");
+		values[3] = CStringGetTextDatum(answers[i].body ? answers[i].body : "");
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+	SPI_finish();
 	return (Datum) 0;
 }
 

@@ -36,6 +36,33 @@ $$;
 COMMENT ON FUNCTION smsflow.store_reply(integer, text, text, text, text) IS 'Keeps a reply, and classifies it; no row when the gateway has sent it before';
 REVOKE ALL ON FUNCTION smsflow.store_reply(integer, text, text, text, text) FROM PUBLIC;
 
+-- The lock makes receivers that get parts of one reply at the same time see each other's. A part that comes again
+-- changes nothing; what was joined stays for a while, so that it does not begin anew.
+CREATE OR REPLACE FUNCTION smsflow.store_reply_part(gateway_id integer, phone text, address text, ref text, total integer, number integer,
+		body text, provider_id text) RETURNS TABLE (body text, provider_id text)
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', 'smsflow', store_reply_part.gateway_id, store_reply_part.phone, store_reply_part.ref), 0));
+	INSERT INTO smsflow.inbound_part AS p (gateway_id, phone, address, ref, total, number, body, provider_id)
+		VALUES (store_reply_part.gateway_id, store_reply_part.phone::smsflow.phone, store_reply_part.address, store_reply_part.ref,
+			store_reply_part.total, store_reply_part.number, store_reply_part.body, store_reply_part.provider_id)
+		ON CONFLICT DO NOTHING;
+	WITH parts AS (SELECT DISTINCT ON (p.number) p.inbound_part_id, p.number, p.body, p.provider_id FROM smsflow.inbound_part p
+			WHERE p.gateway_id = store_reply_part.gateway_id AND p.phone OPERATOR(smsflow.=) store_reply_part.phone::smsflow.phone
+				AND p.ref = store_reply_part.ref AND p.total = store_reply_part.total AND NOT p.joined
+			ORDER BY p.number, p.inbound_part_id DESC),
+		complete AS (SELECT FROM parts HAVING count(*) = store_reply_part.total),
+		joined AS (UPDATE smsflow.inbound_part p SET joined = true FROM parts, complete WHERE p.inbound_part_id = parts.inbound_part_id
+			RETURNING p.number, p.body, p.provider_id)
+	SELECT string_agg(j.body, '' ORDER BY j.number), min(j.provider_id) FILTER (WHERE j.number = 1) FROM joined j HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION smsflow.store_reply_part(integer, text, text, text, integer, integer, text, text) IS 'Keeps one part of a long reply; with the last one, its whole text and the id of its first part, else no row';
+REVOKE ALL ON FUNCTION smsflow.store_reply_part(integer, text, text, text, integer, integer, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.obey_reply(gateway_id integer, phone text, address text, body text, provider_id text) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smsflow_pg_obey_reply';
+COMMENT ON FUNCTION smsflow.obey_reply(integer, text, text, text, text) IS 'Keeps, classifies and obeys a reply';
+REVOKE ALL ON FUNCTION smsflow.obey_reply(integer, text, text, text, text) FROM PUBLIC;
+
 -- A store with one brand never named it: {{brand|...}} then takes its default.
 CREATE OR REPLACE FUNCTION smsflow.answer(inbound_id bigint, body text, purpose text, dedup_key text) RETURNS bigint
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -198,36 +225,77 @@ REVOKE ALL ON FUNCTION smsflow.obey_help(bigint) FROM PUBLIC;
 
 -- Delivery reports. --------------------------------------------------------------
 
--- Money comes as a text, and some gateways give a debit as a negative number.
--- Instants count only as seconds since 1970: nothing a gateway writes may fail here.
+-- What a report is about: the message of its token or reference, else the one that the gateway gave this id to.
+CREATE OR REPLACE VIEW smsflow.callback_message AS
+SELECT c.callback_id, c.gateway_id, COALESCE(k.message_id, c.message_id) AS message_id, COALESCE(k.attempt, c.attempt) AS attempt
+FROM smsflow.callback c
+LEFT JOIN LATERAL (SELECT n.message_id, n.attempt FROM smsflow.provider_message n
+	JOIN smsflow.gateway g ON g.gateway_id = n.gateway_id JOIN smsflow.gateway_profile p ON p.profile = g.profile
+	WHERE c.message_id = 0 AND n.gateway_id = c.gateway_id AND p.report ->> 'key' = 'provider_id'
+		AND n.provider_id = smsflow.field(c.fields, p.report ->> 'provider_id') LIMIT 1) k ON c.message_id = 0;
+COMMENT ON VIEW smsflow.callback_message IS 'Message of each delivery report in the inbox; 0: not known (yet)';
+
+-- Money comes as a text, perhaps with its currency, and some gateways give a debit as a negative number. Nothing a
+-- gateway writes may fail here. A status that says it all may stand for the code.
 CREATE OR REPLACE VIEW smsflow.callback_reading AS
-SELECT c.callback_id, c.message_id, c.attempt, c.received_at, f.word,
+SELECT c.callback_id, i.message_id, i.attempt, c.received_at, f.word,
 	CASE WHEN s.status = 'undelivered' AND e.class = 'expired' THEN 'expired' ELSE s.status END::smsflow.message_status AS status,
 	CASE WHEN s.status IN ('undelivered', 'rejected') THEN COALESCE(e.class, 'unknown') ELSE e.class END AS class,
 	f.code, f.provider_id,
-	CASE WHEN f.cost ~ '^-?[0-9]{1,9}(\.[0-9]{1,9})?$' THEN abs(f.cost::numeric) END AS cost,
-	CASE WHEN f.currency ~ '^[A-Za-z]{3}$' THEN upper(f.currency) END AS currency,
-	CASE WHEN f.at ~ '^[0-9]{9,10}$' THEN LEAST(to_timestamp(f.at::double precision), c.received_at) ELSE c.received_at END AS occurred_at
+	CASE WHEN f.cost ~ '^([A-Z]{3} )?-?[0-9]{1,9}(\.[0-9]{1,9})?$' THEN abs(substring(f.cost FROM '-?[0-9.]+$')::numeric) END AS cost,
+	CASE WHEN f.currency ~ '^[A-Za-z]{3}$' THEN upper(f.currency) WHEN f.cost ~ '^[A-Z]{3} ' THEN left(f.cost, 3) END AS currency,
+	LEAST(COALESCE(smsflow.read_instant(f.at), c.received_at), c.received_at) AS occurred_at,
+	CASE WHEN f.parts ~ '^[0-9]{1,3}$' THEN f.parts::smallint END AS parts, f.carrier, f.line_type,
+	COALESCE(p.report ->> 'per_part' = 'true', false) AS per_part
 FROM smsflow.callback c
-JOIN smsflow.gateway g USING (gateway_id)
+JOIN smsflow.callback_message i USING (callback_id)
+JOIN smsflow.gateway g ON g.gateway_id = c.gateway_id
 JOIN smsflow.gateway_profile p USING (profile)
-CROSS JOIN LATERAL (SELECT c.fields #>> string_to_array(p.report ->> 'code', '.') AS code) raw
-CROSS JOIN LATERAL (SELECT c.fields #>> string_to_array(p.report ->> 'status', '.') AS word,
-	left(NULLIF(COALESCE(substring(raw.code FROM p.report ->> 'code_pattern'), raw.code), ''), 200) AS code,
-	left(NULLIF(c.fields #>> string_to_array(p.report ->> 'provider_id', '.'), ''), 200) AS provider_id,
-	c.fields #>> string_to_array(p.report ->> 'cost', '.') AS cost,
-	c.fields #>> string_to_array(p.report ->> 'currency', '.') AS currency,
-	c.fields #>> string_to_array(p.report ->> 'at', '.') AS at) f
-CROSS JOIN LATERAL (SELECT COALESCE(p.report_status ->> f.word, p.report_status ->> lower(f.word)) AS mapped) m
+CROSS JOIN LATERAL (SELECT smsflow.field(c.fields, p.report ->> 'code') AS code, smsflow.field(c.fields, p.report ->> 'status') AS word) raw
+CROSS JOIN LATERAL (SELECT raw.word,
+	left(COALESCE(p.report ->> 'code_prefix', '') || NULLIF(COALESCE(substring(raw.code FROM p.report ->> 'code_pattern'), raw.code), ''), 200) AS code,
+	left(smsflow.field(c.fields, p.report ->> 'provider_id'), 200) AS provider_id,
+	smsflow.field(c.fields, p.report ->> 'cost') AS cost,
+	smsflow.field(c.fields, p.report ->> 'currency') AS currency,
+	smsflow.field(c.fields, p.report ->> 'at') AS at,
+	smsflow.field(c.fields, p.report ->> 'parts') AS parts,
+	left(smsflow.field(c.fields, p.report ->> 'carrier'), 100) AS carrier,
+	left(smsflow.field(c.fields, p.report ->> 'line_type'), 100) AS line_type) f
+CROSS JOIN LATERAL (SELECT COALESCE(p.report_status ->> (f.word || ' ' || raw.code), p.report_status ->> f.word, p.report_status ->> lower(f.word)) AS mapped) m
 CROSS JOIN LATERAL (SELECT CASE WHEN m.mapped IN ('accepted', 'delivered', 'undelivered', 'expired', 'rejected', 'unknown')
 	THEN m.mapped END AS status) s
 LEFT JOIN LATERAL (SELECT x.class FROM smsflow.error_code x
 	WHERE s.status IN ('undelivered', 'expired', 'rejected', 'unknown') AND x.profile = p.profile
-		AND (x.code = f.code OR (x.code LIKE 'text:%' AND starts_with(f.code, substr(x.code, 6))))
-	ORDER BY x.code = f.code DESC, length(x.code) DESC LIMIT 1) e ON true;
+		AND (x.code IN (f.code, f.word) OR (x.code LIKE 'text:%' AND starts_with(f.code, substr(x.code, 6))))
+	ORDER BY x.code = f.code DESC NULLS LAST, x.code = f.word DESC, length(x.code) DESC LIMIT 1) e ON true;
 COMMENT ON VIEW smsflow.callback_reading IS 'Delivery reports of the inbox, read by the profile of their gateway';
 COMMENT ON COLUMN smsflow.callback_reading.word IS 'Status in the gateway''s own words';
 COMMENT ON COLUMN smsflow.callback_reading.status IS 'NULL when the profile does not know the word';
+
+-- What gateways say and profiles do not know: rows of error_code, or words of report_status, that are missing.
+CREATE OR REPLACE VIEW smsflow.unknown_code AS
+SELECT g.name AS gateway, x.kind, x.code, sum(x.times)::bigint AS times, max(x.last_at) AS last_at
+FROM (SELECT c.gateway_id, 'status' AS kind, left(smsflow.field(c.fields, p.report ->> 'status'), 80) AS code, count(*) AS times, max(c.received_at) AS last_at
+		FROM smsflow.callback_problem o
+		JOIN smsflow.callback c ON c.callback_id = o.callback_id
+		JOIN smsflow.gateway n ON n.gateway_id = c.gateway_id
+		JOIN smsflow.gateway_profile p ON p.profile = n.profile
+		WHERE o.problem LIKE 'status "%' GROUP BY 1, 3
+	UNION ALL SELECT n.gateway_id, 'report', r.code, count(*), max(r.received_at)
+		FROM smsflow.report r
+		JOIN smsflow.callback c ON c.callback_id = r.callback_id
+		JOIN smsflow.gateway n ON n.gateway_id = c.gateway_id
+		WHERE r.class = 'unknown' AND NOT EXISTS (SELECT FROM smsflow.error_code e WHERE e.profile = n.profile AND e.code = r.code)
+		GROUP BY 1, 3
+	UNION ALL SELECT n.gateway_id, 'answer', a.code, count(*), max(a.finished_at)
+		FROM smsflow.attempt a
+		JOIN smsflow.sender s ON s.sender_id = a.sender_id
+		JOIN smsflow.gateway n ON n.gateway_id = s.gateway_id
+		WHERE a.class = 'unknown' AND NOT EXISTS (SELECT FROM smsflow.error_code e WHERE e.profile = n.profile AND e.code = a.code)
+		GROUP BY 1, 3) AS x
+JOIN smsflow.gateway g ON g.gateway_id = x.gateway_id
+GROUP BY 1, 2, 3;
+COMMENT ON VIEW smsflow.unknown_code IS 'Codes and status words that no row of a profile explains, with how often they came; kind: answer to a request, code of a report, or its status';
 
 -- A profile may name the same cost in every report of a message: it counts once.
 CREATE OR REPLACE FUNCTION smsflow.count_reports(callback_ids bigint[], message_ids bigint[], statuses smsflow.message_status[], sent boolean[])
@@ -334,27 +402,54 @@ END $$;
 COMMENT ON FUNCTION smsflow.learn_feedback(integer) IS 'Records so many rows of smsflow.feedback with their contacts, the oldest first; returns when there is more to do, NULL for never. A contact that another transaction holds is tried again after a second, what fails after a minute';
 REVOKE ALL ON FUNCTION smsflow.learn_feedback(integer) FROM PUBLIC;
 
--- Known messages come with their status and whether they were sent, as they are
--- before these reports. The correlated look-ups keep the plan on indexes.
+CREATE OR REPLACE FUNCTION smsflow.learn_provider_ids(message_ids bigint[]) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	INSERT INTO smsflow.provider_message (gateway_id, provider_id, message_id, attempt)
+	SELECT s.gateway_id, a.provider_id, a.message_id, a.attempt FROM smsflow.attempt a JOIN smsflow.sender s ON s.sender_id = a.sender_id
+	WHERE a.message_id = ANY (learn_provider_ids.message_ids) AND a.outcome = 'accepted' AND a.provider_id IS NOT NULL
+	ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION smsflow.learn_provider_ids(bigint[]) IS 'Keeps the ids that a gateway has given to messages, so that its reports find them';
+REVOKE ALL ON FUNCTION smsflow.learn_provider_ids(bigint[]) FROM PUBLIC;
+
+-- Where a gateway reports each part by itself, the message is delivered when all of its parts are, and its price is
+-- that of all. Known messages come with their status and whether they were sent, as they are before these reports. The
+-- correlated look-ups keep the plan on indexes.
 CREATE OR REPLACE FUNCTION smsflow.apply_reports(callback_ids bigint[], message_ids bigint[], statuses smsflow.message_status[], sent boolean[])
 	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
-	INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status, class, code, provider_id, cost, currency)
-	SELECT DISTINCT ON (r.message_id, r.attempt, r.status, r.code)
-		r.message_id, r.callback_id, r.received_at, r.occurred_at, r.attempt, r.status, r.class, r.code, r.provider_id, r.cost, r.currency
-	FROM smsflow.callback_reading r
-	WHERE r.callback_id = ANY (apply_reports.callback_ids) AND r.status IS NOT NULL
-		AND r.message_id = ANY (apply_reports.message_ids)
-		AND (SELECT true FROM smsflow.report x WHERE x.message_id = r.message_id AND x.attempt = r.attempt AND x.status = r.status
-			AND x.code IS NOT DISTINCT FROM r.code LIMIT 1) IS NULL
-	ORDER BY r.message_id, r.attempt, r.status, r.code, r.callback_id;
+	WITH reading AS MATERIALIZED (
+		SELECT r.*, CASE WHEN r.per_part THEN (SELECT o.parts FROM smsflow.outbox o WHERE o.message_id = r.message_id) ELSE 1 END AS of_parts
+		FROM smsflow.callback_reading r
+		WHERE r.callback_id = ANY (apply_reports.callback_ids) AND r.status IS NOT NULL
+			AND r.message_id = ANY (apply_reports.message_ids)),
+	told AS (
+		SELECT r.*, CASE WHEN r.of_parts > 1 AND r.status = 'delivered' AND r.of_parts > (SELECT count(DISTINCT d.provider_id)
+				FROM (SELECT x.provider_id FROM smsflow.report x WHERE x.message_id = r.message_id AND x.part_delivered
+					UNION ALL SELECT y.provider_id FROM reading y WHERE y.message_id = r.message_id AND y.status = 'delivered') d)
+			THEN 'accepted' ELSE r.status END AS known_status,
+			CASE WHEN r.of_parts > 1 THEN r.provider_id END AS part
+		FROM reading r)
+	INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status, class, code, provider_id, cost, currency,
+		parts, carrier, line_type, part_delivered)
+	SELECT DISTINCT ON (r.message_id, r.attempt, r.known_status, r.code, r.part)
+		r.message_id, r.callback_id, r.received_at, r.occurred_at, r.attempt, r.known_status, r.class, r.code, r.provider_id,
+		r.cost * r.of_parts, r.currency, r.parts, r.carrier, r.line_type, r.of_parts > 1 AND r.status = 'delivered'
+	FROM told r
+	WHERE (SELECT true FROM smsflow.report x WHERE x.message_id = r.message_id AND x.attempt = r.attempt AND x.status = r.known_status
+			AND x.code IS NOT DISTINCT FROM r.code AND (r.part IS NULL OR x.provider_id = r.part) LIMIT 1) IS NULL
+	ORDER BY r.message_id, r.attempt, r.known_status, r.code, r.part, r.status DESC, r.callback_id;
 
-	INSERT INTO smsflow.callback_problem (callback_id, problem)
-	SELECT r.callback_id, CASE WHEN r.message_id <> ALL (COALESCE(apply_reports.message_ids, '{}')) THEN 'message does not exist'
+	INSERT INTO smsflow.callback_problem (callback_id, problem, retry_until)
+	SELECT r.callback_id, CASE WHEN n.confirm IS NOT NULL THEN format('a person has to visit %s', left(n.confirm, 1000))
+		WHEN n.strange THEN 'message does not exist'
 		WHEN r.word IS NULL THEN 'no status where the profile looks for it'
-		ELSE format('status "%s" is not in report_status of the profile', left(r.word, 80)) END
+		ELSE format('status "%s" is not in report_status of the profile', left(r.word, 80)) END,
+		CASE WHEN n.strange AND n.confirm IS NULL THEN clock_timestamp() + interval '1 day' END
 	FROM smsflow.callback_reading r
-	WHERE r.callback_id = ANY (apply_reports.callback_ids)
-		AND (r.status IS NULL OR r.message_id <> ALL (COALESCE(apply_reports.message_ids, '{}')))
+	CROSS JOIN LATERAL (SELECT r.message_id <> ALL (COALESCE(apply_reports.message_ids, '{}')) AS strange,
+		(SELECT smsflow.field(c.fields, p.callback ->> 'confirm') FROM smsflow.callback c JOIN smsflow.gateway g ON g.gateway_id = c.gateway_id
+			JOIN smsflow.gateway_profile p ON p.profile = g.profile WHERE c.callback_id = r.callback_id) AS confirm) n
+	WHERE r.callback_id = ANY (apply_reports.callback_ids) AND (r.status IS NULL OR n.strange)
 	ON CONFLICT DO NOTHING;
 
 	SELECT smsflow.count_reports(callback_ids, message_ids, statuses, sent);
@@ -366,8 +461,43 @@ REVOKE ALL ON FUNCTION smsflow.apply_reports(bigint[], bigint[], smsflow.message
 CREATE OR REPLACE FUNCTION smsflow.apply_callbacks(callback_ids bigint[]) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT smsflow.apply_reports(apply_callbacks.callback_ids, array_agg(f.message_id), array_agg(f.status), array_agg(f.sent))
-	FROM smsflow.message_fold(ARRAY(SELECT DISTINCT c.message_id FROM smsflow.callback c
+	FROM smsflow.message_fold(ARRAY(SELECT DISTINCT c.message_id FROM smsflow.callback_message c
 		WHERE c.callback_id = ANY (apply_callbacks.callback_ids))) f
 $$;
 COMMENT ON FUNCTION smsflow.apply_callbacks(bigint[]) IS 'Applies delivery reports from the inbox: appends them as smsflow.report, moves the counters, learns who is unreachable or opted out. A repeat changes nothing; one that cannot be read or has no message is set aside in callback_problem';
 REVOKE ALL ON FUNCTION smsflow.apply_callbacks(bigint[]) FROM PUBLIC;
+
+-- What waits for something that did not come. --------------------------------
+
+CREATE OR REPLACE FUNCTION smsflow.retry_callbacks() RETURNS bigint
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	WITH due AS MATERIALIZED (SELECT o.callback_id FROM smsflow.callback_problem o JOIN smsflow.callback_message m USING (callback_id)
+			WHERE o.retry_until > clock_timestamp() AND EXISTS (SELECT FROM smsflow.outbox b WHERE b.message_id = m.message_id)
+			ORDER BY o.callback_id LIMIT 1000),
+		taken AS (DELETE FROM smsflow.callback_problem o USING due WHERE o.callback_id = due.callback_id RETURNING o.callback_id),
+		applied AS MATERIALIZED (SELECT count(*) AS reports, smsflow.apply_callbacks(array_agg(t.callback_id)) FROM taken t HAVING count(*) > 0)
+	SELECT COALESCE(sum(reports), 0)::bigint FROM applied
+$$;
+COMMENT ON FUNCTION smsflow.retry_callbacks() IS 'Applies reports that came before their message was known; how many';
+REVOKE ALL ON FUNCTION smsflow.retry_callbacks() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.join_late_parts(patience interval) RETURNS bigint
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, smsflow, pg_temp AS $$
+	DELETE FROM smsflow.inbound_part p WHERE p.joined AND p.received_at < clock_timestamp() - interval '1 day';
+	WITH late AS (SELECT p.gateway_id, p.phone, p.ref, p.total FROM smsflow.inbound_part p WHERE NOT p.joined
+			GROUP BY p.gateway_id, p.phone, p.ref, p.total HAVING max(p.received_at) < clock_timestamp() - join_late_parts.patience),
+		taken AS (UPDATE smsflow.inbound_part p SET joined = true FROM late l
+			WHERE NOT p.joined AND (p.gateway_id, p.phone, p.ref, p.total) = (l.gateway_id, l.phone, l.ref, l.total) RETURNING p.*),
+		obeyed AS MATERIALIZED (SELECT smsflow.obey_reply(t.gateway_id, t.phone::text, max(t.address), string_agg(t.body, '' ORDER BY t.number),
+				min(t.provider_id)) FROM taken t GROUP BY t.gateway_id, t.phone, t.ref, t.total)
+	SELECT count(*) FROM obeyed
+$$;
+COMMENT ON FUNCTION smsflow.join_late_parts(interval) IS 'Takes what there is of long replies whose other parts have not come for so long; how many replies';
+REVOKE ALL ON FUNCTION smsflow.join_late_parts(interval) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.tend_callbacks() RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.retry_callbacks(), smsflow.join_late_parts(interval '10 minutes')
+$$;
+COMMENT ON FUNCTION smsflow.tend_callbacks() IS 'Looks after reports and parts of replies that wait; the worker calls it now and then';
+REVOKE ALL ON FUNCTION smsflow.tend_callbacks() FROM PUBLIC;

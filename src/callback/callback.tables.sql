@@ -16,14 +16,46 @@ CREATE TABLE smsflow.callback (
 	fields		jsonb NOT NULL
 );
 COMMENT ON TABLE smsflow.callback IS 'Inbox of delivery reports whose token was genuine, drained by the worker';
+COMMENT ON COLUMN smsflow.callback.message_id IS 'Message of its token or reference; 0: neither was there';
 COMMENT ON COLUMN smsflow.callback.fields IS 'Query, form or JSON fields as received';
 
 CREATE TABLE smsflow.callback_problem (
 	callback_id	bigint PRIMARY KEY,
 	problem		text NOT NULL,
-	at			timestamptz NOT NULL DEFAULT clock_timestamp()
+	at			timestamptz NOT NULL DEFAULT clock_timestamp(),
+	retry_until	timestamptz
 );
+CREATE INDEX callback_problem_retry ON smsflow.callback_problem (retry_until) WHERE retry_until IS NOT NULL;
 COMMENT ON TABLE smsflow.callback_problem IS 'Callback that could not be applied, set aside with the reason';
+COMMENT ON COLUMN smsflow.callback_problem.retry_until IS 'Until when its message may still turn up; NULL: nothing will help';
+
+CREATE TABLE smsflow.provider_message (
+	gateway_id	integer NOT NULL,
+	provider_id	text NOT NULL,
+	message_id	bigint NOT NULL,
+	attempt		smallint NOT NULL,
+	recorded_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (gateway_id, provider_id)
+);
+COMMENT ON TABLE smsflow.provider_message IS 'Message that a gateway gave an id to, for gateways whose reports name nothing else (report key "provider_id" of the profile)';
+
+CREATE TABLE smsflow.inbound_part (
+	inbound_part_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	gateway_id	integer NOT NULL,
+	phone		smsflow.phone NOT NULL,
+	address		text,
+	ref			text NOT NULL,
+	total		integer NOT NULL,
+	number		integer NOT NULL,
+	body		text NOT NULL,
+	provider_id	text,
+	joined		boolean NOT NULL DEFAULT false,
+	received_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	UNIQUE (gateway_id, provider_id)
+);
+CREATE INDEX inbound_part_open ON smsflow.inbound_part (gateway_id, phone, ref) WHERE NOT joined;
+COMMENT ON TABLE smsflow.inbound_part IS 'Part of a long reply of a gateway that does not join them';
+COMMENT ON COLUMN smsflow.inbound_part.joined IS 'The whole is in smsflow.inbound';
 
 CREATE TABLE smsflow.feedback (
 	feedback_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

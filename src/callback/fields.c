@@ -14,6 +14,8 @@
 #include "utils/resowner.h"
 
 #include "compat.h"
+#include "core/escape.h"
+#include "types/types.h"
 
 typedef struct Pair
 {
@@ -40,34 +42,6 @@ from_utf8(const char *bytes, size_t len)
 	return text == bytes ? pnstrdup(bytes, len) : text;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Decodes %XX and +; a % that begins no escape stands for itself. */
-static size_t
-unescape_octets(const char *raw, size_t len, unsigned char *out)
-{
-	size_t used = 0;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		if (raw[i] == '%' && i + 2 < len && hex_digit(raw[i + 1]) >= 0 && hex_digit(raw[i + 2]) >= 0)
-		{
-			out[used++] = (unsigned char) (hex_digit(raw[i + 1]) << 4 | hex_digit(raw[i + 2]));
-			i += 2;
-		}
-		else
-			out[used++] = (unsigned char) (raw[i] == '+' ? ' ' : raw[i]);
-	}
-	return used;
-}
-
 /*
  * What is not UTF-8 is read as ISO 8859-1, and zero bytes are dropped: a
  * receipt quotes the octets of the message in whatever alphabet it was sent,
@@ -76,8 +50,8 @@ unescape_octets(const char *raw, size_t len, unsigned char *out)
 static char *
 decoded(const char *raw, size_t len)
 {
-	unsigned char *octets = palloc(len + 1);
-	size_t used = unescape_octets(raw, len, octets);
+	char *octets = palloc(len + 1);
+	size_t used = smsflow_unescape_octets(raw, len, octets);
 	size_t kept = 0;
 	char *text;
 
@@ -85,8 +59,8 @@ decoded(const char *raw, size_t len)
 		if (octets[i] != '\0')
 			octets[kept++] = octets[i];
 	octets[kept] = '\0';
-	text = from_utf8((char *) octets, kept);
-	return text ? text : pg_any_to_server((char *) octets, (int) kept, PG_LATIN1);
+	text = from_utf8(octets, kept);
+	return text ? text : pg_any_to_server(octets, (int) kept, PG_LATIN1);
 }
 
 /*
@@ -116,7 +90,7 @@ static char *
 decoded_utf16(const char *raw, size_t len)
 {
 	unsigned char *octets = palloc(len + 1);
-	size_t used = unescape_octets(raw, len, octets);
+	size_t used = smsflow_unescape_octets(raw, len, (char *) octets);
 	unsigned char *text = palloc(used * 2 + 1);
 	size_t length = 0;
 	int size;
@@ -159,20 +133,27 @@ split(const char *text, size_t len, Pairs *pairs)
 	}
 }
 
+/* Names of UTF-16, and the data coding of SMPP that stands for it. */
+static bool
+charset_is_wide(const char *charset, size_t len)
+{
+	static const char *const names[] = {"UTF-16BE", "UTF-16", "UCS-2", "UCS2", "8"};
+
+	for (int n = 0; n < (int) lengthof(names); n++)
+		if (len == strlen(names[n]) && pg_strncasecmp(charset, names[n], len) == 0)
+			return true;
+	return false;
+}
+
 /* Whether the text field of these pairs is in UTF-16, as another field says. */
 static bool
 is_utf16(const Pairs *pairs, const SmsflowTextField *text)
 {
-	static const char *const names[] = {"UTF-16BE", "UTF-16", "UCS-2", "UCS2"};
-
-	if (text == NULL || text->name == NULL || text->charset_name == NULL)
+	if (text->name == NULL || text->charset_name == NULL)
 		return false;
 	for (int i = 0; i < pairs->count; i++)
-		if (strcmp(pairs->pair[i].name, text->charset_name) == 0)
-			for (int n = 0; n < (int) lengthof(names); n++)
-				if (pairs->pair[i].raw_len == strlen(names[n]) &&
-					pg_strncasecmp(pairs->pair[i].raw, names[n], strlen(names[n])) == 0)
-					return true;
+		if (strcmp(pairs->pair[i].name, text->charset_name) == 0 && charset_is_wide(pairs->pair[i].raw, pairs->pair[i].raw_len))
+			return true;
 	return false;
 }
 
@@ -221,13 +202,13 @@ insist_on_data_error(ErrorData *error)
 }
 
 /* PostgreSQL 15 has no way to ask whether a text is jsonb but to try. */
-static Jsonb *
-fields_of_json(const char *body, size_t len)
+Jsonb *
+smsflow_parse_json(const char *body, size_t len)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	char *text = from_utf8(body, len);
-	Jsonb *volatile fields = NULL;
+	Jsonb *volatile json = NULL;
 
 	if (text == NULL)
 		return NULL;
@@ -235,7 +216,7 @@ fields_of_json(const char *body, size_t len)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		fields = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+		json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -253,7 +234,7 @@ fields_of_json(const char *body, size_t len)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return fields && JB_ROOT_IS_OBJECT(fields) ? fields : NULL;
+	return json && !JB_ROOT_IS_SCALAR(json) ? json : NULL;
 }
 
 static char *
@@ -269,32 +250,116 @@ content_type(Jsonb *headers)
 	return asc_tolower(value->val.string.val, value->val.string.len);
 }
 
-/* A body without a type is taken for what it looks like. */
+/* A body without a type, or of plain text, is taken for what it looks like. */
 static Jsonb *
 fields_of_body(Jsonb *headers, const char *body, size_t len, const SmsflowTextField *text)
 {
 	char *type = content_type(headers);
 	size_t start = 0;
+	bool looks_like_json;
 
 	while (start < len && strchr(" \t\r\n", body[start]) != NULL)
 		start++;
-	if (type ? strstr(type, "json") != NULL : start < len && body[start] == '{')
-		return fields_of_json(body, len);
+	looks_like_json = start < len && (body[start] == '{' || body[start] == '[');
+	if (type && strncmp(type, "text/plain", 10) == 0)
+		return looks_like_json ? smsflow_parse_json(body, len) : NULL;
+	if (type ? strstr(type, "json") != NULL : looks_like_json)
+		return smsflow_parse_json(body, len);
 	if (type && strncmp(type, "application/x-www-form-urlencoded", 33) != 0)
 		return NULL;
 	return fields_of_form(body, len, text);
 }
 
-Jsonb *
-smsflow_fields(const char *query, Jsonb *headers, const char *body, size_t body_len, const SmsflowTextField *text)
+/* Some gateways pass on through a queue, whose envelope holds the report as a text. */
+static Jsonb *
+unwrapped(Jsonb *body, const char *inner)
 {
-	Jsonb *of_query = fields_of_form(query, strlen(query), text);
-	Jsonb *of_body;
+	const char *text;
+	size_t length;
+	Jsonb *content = NULL;
 
+	if (inner && smsflow_jsonb_field(body, inner, &text, &length))
+		content = smsflow_parse_json(text, length);
+	return content ? content : body;
+}
+
+static void
+add_record(SmsflowRecords *records, Jsonb *of_query, Jsonb *record)
+{
+	if (!JB_ROOT_IS_OBJECT(record))
+		return;
+	if (JB_ROOT_COUNT(of_query) > 0)
+		record = DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(of_query), JsonbPGetDatum(record)));
+	records->record[records->count++] = record;
+}
+
+static void
+add_list(SmsflowRecords *records, Jsonb *of_query, Jsonb *list)
+{
+	JsonbIterator *it = JsonbIteratorInit(&list->root);
+	JsonbValue value;
+	JsonbIteratorToken token = JsonbIteratorNext(&it, &value, true);
+
+	records->record = palloc(sizeof(Jsonb *) * (JB_ROOT_COUNT(list) + 1));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+		if (token == WJB_ELEM && value.type == jbvBinary)
+			add_record(records, of_query, JsonbValueToJsonb(&value));
+}
+
+bool
+smsflow_records(const char *query, Jsonb *headers, const char *body, size_t body_len, const SmsflowBodyRules *rules,
+				SmsflowRecords *records)
+{
+	Jsonb *of_query = fields_of_form(query, strlen(query), &rules->text);
+	Jsonb *of_body;
+	Jsonb *list = NULL;
+
+	records->count = 0;
+	records->record = palloc(sizeof(Jsonb *));
 	if (body_len == 0)
-		return of_query;
-	of_body = body_len <= SMSFLOW_MAX_CALLBACK_BODY ? fields_of_body(headers, body, body_len, text) : NULL;
-	if (of_body == NULL || JB_ROOT_COUNT(of_query) == 0)
-		return of_body;
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(of_query), JsonbPGetDatum(of_body)));
+	{
+		records->record[records->count++] = of_query;
+		return true;
+	}
+	of_body = body_len <= SMSFLOW_MAX_CALLBACK_BODY ? fields_of_body(headers, body, body_len, &rules->text) : NULL;
+	if (of_body == NULL)
+		return false;
+	of_body = unwrapped(of_body, rules->inner);
+	if (rules->list)
+		list = smsflow_jsonb_at(of_body, rules->list);
+	if (list && JB_ROOT_IS_ARRAY(list))
+		add_list(records, of_query, list);
+	else if (JB_ROOT_IS_OBJECT(of_body))
+		add_record(records, of_query, of_body);
+	else
+		return false;
+	return true;
+}
+
+char *
+smsflow_decode_octets(const char *text, SmsflowOctets form, bool wide)
+{
+	size_t len = strlen(text);
+
+	if (form == SMSFLOW_OCTETS_HEX)
+	{
+		char *escaped = palloc(len * 3 / 2 + 1);
+		size_t used = 0;
+
+		for (size_t i = 0; i + 1 < len; i += 2)
+		{
+			escaped[used++] = '%';
+			escaped[used++] = text[i];
+			escaped[used++] = text[i + 1];
+		}
+		text = escaped;
+		len = used;
+	}
+	return wide ? decoded_utf16(text, len) : decoded(text, len);
+}
+
+bool
+smsflow_is_wide(const char *charset)
+{
+	return charset_is_wide(charset, strlen(charset));
 }

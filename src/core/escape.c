@@ -98,8 +98,8 @@ smsflow_header_safe(const char *text, size_t len)
 	return true;
 }
 
-static int
-hex_digit(char c)
+int
+smsflow_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -123,8 +123,8 @@ smsflow_unescape_url(const char *text, size_t len, char *out)
 			c = ' ';
 		else if (c == '%')
 		{
-			int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
+			int high = i + 2 < len ? smsflow_hex_digit(text[i + 1]) : -1;
+			int low = i + 2 < len ? smsflow_hex_digit(text[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return SIZE_MAX;
@@ -134,6 +134,27 @@ smsflow_unescape_url(const char *text, size_t len, char *out)
 		if (c == '\0')
 			return SIZE_MAX;
 		out[used++] = c;
+	}
+	return used;
+}
+
+size_t
+smsflow_unescape_octets(const char *text, size_t len, char *out)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		int high = text[i] == '%' && i + 2 < len ? smsflow_hex_digit(text[i + 1]) : -1;
+		int low = high >= 0 ? smsflow_hex_digit(text[i + 2]) : -1;
+
+		if (low >= 0)
+		{
+			out[used++] = (char) (high << 4 | low);
+			i += 2;
+		}
+		else
+			out[used++] = (char) (text[i] == '+' ? ' ' : text[i]);
 	}
 	return used;
 }

@@ -26,4 +26,13 @@ extern bool smsflow_header_safe(const char *text, size_t len);
  */
 extern size_t smsflow_unescape_url(const char *text, size_t len, char *out);
 
+/*
+ * The same for what strangers sent, which is to be read anyway: a % that begins
+ * no escape stands for itself, and zero bytes stay.
+ */
+extern size_t smsflow_unescape_octets(const char *text, size_t len, char *out);
+
+/* Value of a hexadecimal digit, or -1. */
+extern int smsflow_hex_digit(char c);
+
 #endif

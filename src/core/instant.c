@@ -7,6 +7,8 @@
  */
 #include "instant.h"
 
+#include <string.h>
+
 #define DAYS_PER_ERA 146097       /* 400 years */
 #define DAYS_TO_2000_01_01 730425 /* from 0000-03-01 */
 #define USECS_PER_SEC INT64_C(1000000)
@@ -125,11 +127,10 @@ get_fraction(const char **p, const char *end, int *fraction)
 	return digits > 0;
 }
 
-size_t
-smsflow_instant_parse(const char *text, size_t len, int64_t *instant)
+/* get_clock reads date and time of day, the character between being one of these. */
+static bool
+get_clock(const char **p, const char *end, const char *between, int64_t *instant)
 {
-	const char *p = text;
-	const char *end = text + len;
 	int year;
 	int month;
 	int day;
@@ -138,14 +139,72 @@ smsflow_instant_parse(const char *text, size_t len, int64_t *instant)
 	int second;
 	int fraction;
 
-	if (!get_number(&p, end, 4, '-', &year) || !get_number(&p, end, 2, '-', &month) || !get_number(&p, end, 2, 'T', &day) ||
-		!get_number(&p, end, 2, ':', &hour) || !get_number(&p, end, 2, ':', &minute) || !get_number(&p, end, 2, '\0', &second) ||
-		!get_fraction(&p, end, &fraction) || p == end || *p != 'Z')
-		return 0;
+	if (!get_number(p, end, 4, '-', &year) || !get_number(p, end, 2, '-', &month) || !get_number(p, end, 2, '\0', &day) ||
+		*p == end || **p == '\0' || strchr(between, *(*p)++) == NULL || !get_number(p, end, 2, ':', &hour) ||
+		!get_number(p, end, 2, ':', &minute) || !get_number(p, end, 2, '\0', &second) || !get_fraction(p, end, &fraction))
+		return false;
 	if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 || minute > 59 ||
 		second > 59)
-		return 0;
-
+		return false;
 	*instant = days_from_date(year, month, day) * USECS_PER_DAY + (hour * 3600 + minute * 60 + second) * USECS_PER_SEC + fraction;
+	return true;
+}
+
+size_t
+smsflow_instant_parse(const char *text, size_t len, int64_t *instant)
+{
+	const char *p = text;
+	const char *end = text + len;
+
+	if (!get_clock(&p, end, "T", instant) || p == end || *p != 'Z')
+		return 0;
 	return (size_t) (p + 1 - text);
+}
+
+/* get_offset reads the rest of an instant: nothing, Z, or an offset, in minutes east of UTC. */
+static bool
+get_offset(const char *p, const char *end, int *offset)
+{
+	int hours;
+	int minutes = 0;
+	int sign;
+
+	*offset = 0;
+	if (p == end || (end - p == 1 && *p == 'Z'))
+		return true;
+	if (*p == ' ')
+		p++;
+	if (p == end || (*p != '+' && *p != '-'))
+		return false;
+	sign = *p++ == '-' ? -1 : 1;
+	if (!get_number(&p, end, 2, '\0', &hours))
+		return false;
+	if (p < end && *p == ':')
+		p++;
+	if (p < end && !get_number(&p, end, 2, '\0', &minutes))
+		return false;
+	*offset = sign * (hours * 60 + minutes);
+	return p == end && hours <= 15 && minutes <= 59;
+}
+
+bool
+smsflow_instant_read(const char *text, size_t len, int64_t *instant)
+{
+	const int64_t unix_epoch = INT64_C(-946684800) * USECS_PER_SEC;
+	const char *p = text;
+	int64_t number = 0;
+	size_t digits = 0;
+	int offset;
+
+	for (; digits < len && digits < 14 && text[digits] >= '0' && text[digits] <= '9'; digits++)
+		number = number * 10 + (text[digits] - '0');
+	if (digits == len && (len == 9 || len == 10 || len == 12 || len == 13))
+	{
+		*instant = unix_epoch + number * (len < 12 ? USECS_PER_SEC : USECS_PER_SEC / 1000);
+		return true;
+	}
+	if (!get_clock(&p, text + len, "T ", instant) || !get_offset(p, text + len, &offset))
+		return false;
+	*instant -= offset * 60 * USECS_PER_SEC;
+	return smsflow_instant_is_valid(*instant);
 }

@@ -41,4 +41,11 @@ extern size_t smsflow_instant_format(int64_t instant, char out[SMSFLOW_INSTANT_T
  */
 extern size_t smsflow_instant_parse(const char *text, size_t len, int64_t *instant);
 
+/*
+ * smsflow_instant_read reads the whole text as an instant in one of the forms that gateways write: seconds (9 or 10
+ * digits) or milliseconds (12 or 13) since 1970, or date and time of day with "T" or a space between them, an optional
+ * fraction, and nothing (UTC), Z, or an offset with or without its colon.
+ */
+extern bool smsflow_instant_read(const char *text, size_t len, int64_t *instant);
+
 #endif /* SMSFLOW_INSTANT_H */

@@ -26,6 +26,8 @@
 
 #define MAX_SECRET 8192
 
+static const char missing[] = "there is neither a file nor a row of this name";
+
 /* A name becomes part of a path, so it may have nothing that leads elsewhere. */
 static bool
 is_plain(const char *name)
@@ -151,8 +153,14 @@ smsflow_read_secret(const char *name, const char **problem)
 	if (secret == NULL)
 		secret = read_table(name);
 	if (secret == NULL)
-		*problem = "there is neither a file nor a row of this name";
+		*problem = missing;
 	return secret;
+}
+
+bool
+smsflow_secret_is_missing(const char *problem)
+{
+	return problem == missing;
 }
 
 char *

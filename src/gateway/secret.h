@@ -20,6 +20,9 @@
  */
 extern char *smsflow_callback_key(void);
 
+/* Whether this problem of smsflow_read_secret() is that there is no such secret at all. */
+extern bool smsflow_secret_is_missing(const char *problem);
+
 /* Compares two MACs in a time that does not depend on where they differ. */
 extern bool smsflow_mac_equal(const char *mac, const char *expected);
 

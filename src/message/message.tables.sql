@@ -174,10 +174,17 @@ CREATE TABLE smsflow.report (
 	code		text,
 	provider_id	text,
 	cost		numeric,
-	currency	text
+	currency	text,
+	parts		smallint,
+	carrier		text,
+	line_type	text,
+	part_delivered boolean NOT NULL DEFAULT false
 ) PARTITION BY RANGE (message_id);
 CREATE INDEX report_message ON smsflow.report (message_id);
 COMMENT ON TABLE smsflow.report IS 'Delivery report, normalized';
+COMMENT ON COLUMN smsflow.report.parts IS 'Parts that the gateway counted';
+COMMENT ON COLUMN smsflow.report.carrier IS 'Network of the recipient, as the gateway writes it';
+COMMENT ON COLUMN smsflow.report.part_delivered IS 'One part of several was delivered';
 
 CREATE TABLE smsflow.revocation (
 	revocation_id	bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

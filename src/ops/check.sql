@@ -217,13 +217,15 @@ REVOKE ALL ON FUNCTION smsflow.check_provider_ids() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.check_callbacks() RETURNS SETOF text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('callback %s for message %s', c.callback_id, c.message_id)
+	SELECT format('callback %s for message %s', c.callback_id, m.message_id)
 	FROM smsflow.callback c
+	JOIN smsflow.callback_message m USING (callback_id)
 	CROSS JOIN smsflow.tail t
 	WHERE t.name = 'callback' AND c.callback_id <= t.cursor_id AND pg_visible_in_snapshot(c.xid, t.snapshot)
-		AND NOT EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = c.message_id AND (r.callback_id = c.callback_id
+		AND NOT EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = m.message_id AND (r.callback_id = c.callback_id
 			OR EXISTS (SELECT FROM smsflow.callback_reading d WHERE d.callback_id = c.callback_id		-- a repeat
-				AND r.attempt = d.attempt AND r.status::text = d.status::text AND r.code IS NOT DISTINCT FROM d.code)))
+				AND r.attempt = d.attempt AND r.code IS NOT DISTINCT FROM d.code
+				AND (r.status::text = d.status::text OR (r.part_delivered AND d.status::text = 'delivered' AND r.provider_id = d.provider_id)))))
 		AND NOT EXISTS (SELECT FROM smsflow.callback_problem p WHERE p.callback_id = c.callback_id)
 $$;
 COMMENT ON FUNCTION smsflow.check_callbacks() IS 'I12. Proves that no delivery report is lost: each is applied, repeats one that is, is set aside with its problem, or is still to be read';

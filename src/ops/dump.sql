@@ -79,6 +79,9 @@ SELECT pg_extension_config_dump('smsflow.callback_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.callback_problem', '');
 SELECT pg_extension_config_dump('smsflow.feedback', '');
 SELECT pg_extension_config_dump('smsflow.feedback_feedback_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.provider_message', '');
+SELECT pg_extension_config_dump('smsflow.inbound_part', '');
+SELECT pg_extension_config_dump('smsflow.inbound_part_inbound_part_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.inbound', '');
 SELECT pg_extension_config_dump('smsflow.inbound_inbound_id_seq', '');
 

@@ -7,6 +7,7 @@
 #include "../compat.h"
 
 #include "../core/gsm.h"
+#include "../core/instant.h"
 #include "../core/keyword.h"
 #include "../core/template.h"
 #include "../errcodes.h"
@@ -19,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 /* utf8_from_text returns the bytes of a text in UTF-8, not zero-terminated. */
 static const char *
@@ -270,6 +272,30 @@ smsflow_jsonb_field(Jsonb *json, const char *paths, const char **text, size_t *l
 			return true;
 	}
 	return false;
+}
+
+Jsonb *
+smsflow_jsonb_at(Jsonb *json, const char *path)
+{
+	JsonbValue *value;
+
+	if (path[0] == '\0')
+		return json;
+	value = value_at(&json->root, path, strlen(path));
+	return value != NULL && value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL;
+}
+
+/* read_instant(written text) returns timestamptz */
+PG_FUNCTION_INFO_V1(smsflow_pg_read_instant);
+Datum
+smsflow_pg_read_instant(PG_FUNCTION_ARGS)
+{
+	text *written = PG_GETARG_TEXT_PP(0);
+	int64 instant;
+
+	if (!smsflow_instant_read(VARDATA_ANY(written), VARSIZE_ANY_EXHDR(written), &instant))
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(instant);
 }
 
 /* field(fields jsonb, paths text) returns text */

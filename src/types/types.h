@@ -82,4 +82,7 @@ extern bool smsflow_jsonb_text(Jsonb *json, const char *path, const char **text,
  */
 extern bool smsflow_jsonb_field(Jsonb *json, const char *paths, const char **text, size_t *len);
 
+/* smsflow_jsonb_at returns the object or array at a dotted path, the whole for an empty one, or NULL. */
+extern Jsonb *smsflow_jsonb_at(Jsonb *json, const char *path);
+
 #endif /* SMSFLOW_TYPES_H */

@@ -388,6 +388,15 @@ segments_step(void *arg)
 	worker_commit();
 }
 
+/* Reports that came before their message was known, and replies of which a part is missing. */
+static void
+tend_step(void *arg)
+{
+	worker_begin("tending callbacks", false);
+	SPI_execute("SELECT smsflow.tend_callbacks()", false, 1);
+	worker_commit();
+}
+
 /* ---- all of it ---- */
 
 static void
@@ -471,7 +480,10 @@ chores_run(uint32 news, bool sweep)
 		attempt(fold_step, NULL, now);
 	}
 	if (sweep)
+	{
+		attempt(tend_step, NULL, now);
 		attempt(segments_step, NULL, now);
+	}
 }
 
 void

@@ -383,7 +383,7 @@ append_deltas(Deltas *deltas)
 	append_end(rows);
 }
 
-/* ---- opt-outs that a gateway knows of ---- */
+/* ---- what answers teach ---- */
 
 /*
  * A gateway may refuse at once what its carrier would have reported later. The
@@ -418,6 +418,32 @@ append_feedback(Job **jobs, int count)
 	chores_learn_soon();
 }
 
+/* Its reports will name it by the gateway's id alone. */
+static bool
+is_found_by_id(const Job *job)
+{
+	return job->outcome == OUTCOME_ACCEPTED && job->provider_id[0] != '\0' && job->sender && job->sender->gateway->found_by_id;
+}
+
+static void
+append_provider_ids(Job **jobs, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT8ARRAYOID};
+	Datum *messages = palloc(sizeof(Datum) * count);
+	int found = 0;
+	Datum values[1];
+
+	for (int i = 0; i < count; i++)
+		if (is_found_by_id(jobs[i]))
+			messages[found++] = Int64GetDatum(jobs[i]->message_id);
+	if (found == 0)
+		return;
+	values[0] = PointerGetDatum(construct_array(messages, found, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	smsflow_spi_plan(&plan, "SELECT smsflow.learn_provider_ids($1)", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
+}
+
 static int
 compare_jobs(const void *a, const void *b)
 {
@@ -440,6 +466,7 @@ record_jobs(Job **jobs, int count)
 	append_doubts(jobs, count);
 	append_timers(jobs, count);
 	append_feedback(jobs, count);
+	append_provider_ids(jobs, count);
 	for (int i = 0; i < count; i++)
 		count_job(&deltas, jobs[i]);
 	append_deltas(&deltas);

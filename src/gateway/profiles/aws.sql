@@ -18,7 +18,7 @@ VALUES ('aws_sms', 'POST', '/', '{"X-Amz-Target": "PinpointSMSVoiceV2.SendTextMe
 	  "TEXT_BLOCKED": "rejected", "TEXT_CARRIER_BLOCKED": "rejected", "TEXT_SPAM": "rejected", "TEXT_PROTECT_BLOCKED": "rejected",
 	  "TEXT_TTL_EXPIRED": "expired", "TEXT_UNKNOWN": "unknown"}',
 	'{"from": "originationNumber", "to": "destinationNumber", "body": "messageBody", "id": "inboundMessageId"}',
-	'[5,259201)', 1600, '{"inner": "Message"}', '{"kind": "sns"}', true);
+	'[5,259201)', 1600, '{"inner": "Message", "confirm": "SubscribeURL"}', '{"kind": "sns", "tolerance": 3600}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('aws_sms', 'ThrottlingException', 'throttled', 'too many requests', true),

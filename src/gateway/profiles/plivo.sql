@@ -13,7 +13,7 @@ VALUES ('plivo', 'POST', '/v1/Account/{{option.username}}/Message/', 'applicatio
 	'{"queued": "accepted", "sent": "accepted", "delivered": "delivered", "undelivered": "undelivered", "failed": "rejected", "rejected": "rejected"}',
 	'{"from": "From", "to": "To", "body": "Text", "id": "MessageUUID"}',
 	'[5,10801)', 1600, '{"before": ", \"media_urls\": [", "item": "\"{{media_url}}\"", "separator": ", ", "after": "]"}',
-	'{"ask": ", \"url\": \"{{callback_url}}\", \"method\": \"POST\""}', '{"kind": "plivo"}', true);
+	'{"ask": ", \"url\": \"{{callback_url}}\", \"method\": \"POST\""}', '{"kind": "plivo", "header": "x-plivo-signature-v3", "nonce": "x-plivo-signature-v3-nonce", "header_v2": "x-plivo-signature-v2", "nonce_v2": "x-plivo-signature-v2-nonce"}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('plivo', '10', 'invalid', 'invalid message', true),

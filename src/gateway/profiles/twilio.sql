@@ -15,7 +15,7 @@ VALUES ('twilio', 'POST', '/2010-04-01/Accounts/{{option.account}}/Messages.json
 	'{"from": "From", "to": "To", "body": "Body", "id": "MessageSid", "when": {"SmsStatus": "received"}}',
 	'[1,36001)', 1600, '{"item": "&MediaUrl={{media_url}}"}',
 	'{"ask": "&StatusCallback={{callback_url}}%23rc%3D5%26rp%3Dall", "answer": "<Response/>", "answer_type": "text/xml"}',
-	'{"kind": "twilio"}', true);
+	'{"kind": "twilio", "header": "x-twilio-signature"}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('twilio', '14107', 'throttled', 'send rate exceeded', true),

@@ -17,7 +17,7 @@ VALUES ('vonage', 'POST', '/sms/json', 'application/x-www-form-urlencoded',
 	  "expired": "expired", "unknown": "unknown"}',
 	'{"from": "msisdn", "to": "to", "body": "text", "id": "messageId", "part_ref": "concat-ref", "part_total": "concat-total", "part_number": "concat-part"}',
 	'[20,604801)', 3200, '\[ *([0-9]+) *\]',
-	'{"ask": "&status-report-req=1&callback={{callback_url}}"}', '{"kind": "vonage"}', true);
+	'{"ask": "&status-report-req=1&callback={{callback_url}}"}', '{"kind": "vonage", "hash": "md5"}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('vonage', '1', 'throttled', 'too fast', true),
