@@ -21,6 +21,7 @@
 #include "callback/gateway.h"
 #include "callback/reply.h"
 #include "callback/verify.h"
+#include "core/instant.h"
 #include "errcodes.h"
 #include "gateway/secret.h"
 #include "message/spi.h"
@@ -298,6 +299,23 @@ text_or_empty(Datum value, bool isnull)
 	return isnull ? "" : TextDatumGetCString(value);
 }
 
+/*
+ * smsflowd says when a callback came, since it may have kept it on disk while
+ * the database was away. Only its own interface is believed: others may hand
+ * on headers that a stranger wrote.
+ */
+static TimestampTz
+arrival(Jsonb *headers)
+{
+	char *written = headers && JB_ROOT_IS_OBJECT(headers) ? smsflow_record_text(headers, "x-smsflow-arrived") : NULL;
+	TimestampTz now = GetCurrentTimestamp();
+	int64 arrived;
+
+	if (written == NULL || !smsflow_instant_read(written, strlen(written), &arrived))
+		return now;
+	return Min(arrived, now);
+}
+
 /* Values in the order gateway, method, path, query, headers, body. */
 static Request
 request_of(const Datum *values, const bool *nulls)
@@ -427,7 +445,10 @@ smsflow_pg_receive_callbacks(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < columns.count; i++)
+	{
 		requests[i] = request_in(&columns, i);
+		requests[i].arrived = arrival(requests[i].headers);
+	}
 	SPI_connect();
 	take_all(requests, columns.count, answers);
 	for (int i = 0; i < columns.count; i++)

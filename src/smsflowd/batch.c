@@ -259,7 +259,9 @@ commit_one(struct batcher *batcher, const struct reply *reply)
 {
 	struct callback *callback = leave_flight(batcher);
 
-	if (callback->exchange == NULL)
+	if (callback->exchange == NULL && reply->status >= HTTP_INTERNAL)
+		spool_reject(batcher->spool, record_of(callback));
+	else if (callback->exchange == NULL)
 		batcher->metrics->replayed++;
 	else
 		exchange_reply(callback->exchange, reply->status, reply->content_type, reply->body);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "callback.h"
@@ -120,7 +121,7 @@ make_callback(struct evhttp_request *request, struct slice gateway)
 	struct callback *callback = NULL;
 	struct slice fields[FIELD_COUNT];
 
-	text_append_headers(headers, evhttp_request_get_input_headers(request));
+	text_append_headers(headers, evhttp_request_get_input_headers(request), (int64_t) time(NULL));
 	fields[FIELD_GATEWAY] = gateway;
 	fields[FIELD_METHOD] = slice_of(evhttp_request_get_command(request) == EVHTTP_REQ_GET ? "GET" : "POST");
 	fields[FIELD_PATH] = slice_of(evhttp_uri_get_path(uri));

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* strcasestr */
 #include "text.h"
 
+#include <inttypes.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
@@ -93,7 +94,7 @@ name_ends_with(const char *name, const char *ending)
 static bool
 is_kept(const char *name)
 {
-	if (strcasestr(name, "cookie") != NULL)
+	if (strcasestr(name, "cookie") != NULL || strncasecmp(name, "x-smsflow-", 10) == 0)
 		return false;
 	return strncasecmp(name, "x-", 2) == 0 || strcasecmp(name, "content-type") == 0 || strcasecmp(name, "user-agent") == 0 ||
 		   strcasecmp(name, "authorization") == 0 || strcasecmp(name, "webhook-id") == 0 ||
@@ -150,19 +151,18 @@ append_name(struct evbuffer *json, const char *name)
 }
 
 void
-text_append_headers(struct evbuffer *json, const struct evkeyvalq *headers)
+text_append_headers(struct evbuffer *json, const struct evkeyvalq *headers, int64_t arrived)
 {
 	const struct evkeyval *header;
-	const char *separator = "{";
 
+	evbuffer_add_printf(json, "{\"x-smsflow-arrived\":\"%" PRId64 "\"", arrived);
 	TAILQ_FOREACH(header, headers, next)
 	{
 		if (!is_kept(header->key) || is_repetition(headers, header))
 			continue;
-		evbuffer_add(json, separator, 1);
+		evbuffer_add(json, ",", 1);
 		append_name(json, header->key);
 		append_values(json, header);
-		separator = ",";
 	}
-	evbuffer_add_printf(json, "%s}", *separator == '{' ? "{" : "");
+	evbuffer_add(json, "}", 1);
 }

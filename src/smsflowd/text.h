@@ -6,6 +6,7 @@
 #include <event2/keyvalq_struct.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes that belong to someone else. */
 struct slice
@@ -23,8 +24,10 @@ bool text_is_valid(struct slice text);
 /*
  * Appends the headers worth keeping as a JSON object: lower-case names; repeated headers joined with ", " as in
  * RFC 9110, section 5.3.  Kept are content-type, user-agent, authorization, x-* and the headers that gateways put
- * signatures and their time stamps in; cookies never are.  A value that is not UTF-8 is read as ISO 8859-1.
+ * signatures and their time stamps in; cookies never are.  A value that is not UTF-8 is read as ISO 8859-1.  The first
+ * is x-smsflow-arrived, seconds since 1970: signatures are good for minutes, but a callback may lie in the spool for
+ * longer.  Nobody else can send it.
  */
-void text_append_headers(struct evbuffer *json, const struct evkeyvalq *headers);
+void text_append_headers(struct evbuffer *json, const struct evkeyvalq *headers, int64_t arrived);
 
 #endif
