@@ -372,6 +372,55 @@ test_instants(void)
 	check_no_instant("");
 }
 
+static void
+check_read(const char *text, int64_t expected)
+{
+	int64_t instant = 0;
+
+	CHECK(smsflow_instant_read(text, strlen(text), &instant));
+	CHECK_EQ(instant, expected);
+}
+
+static void
+check_no_read(const char *text)
+{
+	int64_t instant;
+
+	CHECK(!smsflow_instant_read(text, strlen(text), &instant));
+}
+
+/* As gateways write them; 1700000000 is 2023-11-14T22:13:20Z. */
+static void
+test_instants_of_gateways(void)
+{
+	const int64_t then = INT64_C(753315200000000);
+
+	check_read("1700000000", then);
+	check_read("1700000000123", then + 123000);
+	check_read("2023-11-14T22:13:20Z", then);
+	check_read("2023-11-14T22:13:20.5Z", then + 500000);
+	check_read("2023-11-14T22:13:20", then);
+	check_read("2023-11-14 22:13:20", then);
+	check_read("2023-11-14 23:13:20+01:00", then);
+	check_read("2023-11-14 23:13:20 +0100", then);
+	check_read("2023-11-14T20:43:20.000-0130", then);
+	check_read("2023-11-15T00:13:20+02", then);
+	check_read("2016-10-06T09:28:39.220+0000", INT64_C(529061319220000));
+
+	check_no_read("");
+	check_no_read("0");
+	check_no_read("17000000001");
+	check_no_read("2311142213xx");
+	check_no_read("2023-11-14");
+	check_no_read("2023-11-14T22:13:20+1");
+	check_no_read("2023-11-14T22:13:20+01:0");
+	check_no_read("2023-11-14T22:13:20+01:00x");
+	check_no_read("2023-11-14T22:13:20 x");
+	check_no_read("2023-11-14T22:13:20+16:00");
+	check_no_read("0001-01-01T00:00:00+01:00");
+	check_no_read("2023-02-29T00:00:00Z");
+}
+
 /* Consecutive days have consecutive dates: every day of the valid range, by its text. */
 static void
 test_every_day(void)
@@ -485,6 +534,7 @@ main(void)
 	test_levels();
 	test_consent_text();
 	test_instants();
+	test_instants_of_gateways();
 	test_every_day();
 	test_opt_out_text();
 	test_opt_out_applies();
