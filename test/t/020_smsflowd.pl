@@ -220,7 +220,7 @@ sub test_bad_configuration
 sub test_callback
 {
 	my $socket = send_raw("POST /callback/my%20gate/tok%2Fen?a=1&b=%E9%00 HTTP/1.1\r\nHost: x\r\n"
-		. "X-SIGN: caf\xe9 \"quoted\"\\\r\nCookie: c=1\r\nX-Twice: 1\r\nAccept: x\r\nx-twice: 2\r\n"
+		. "X-Smsflow-Arrived: 12345\r\nX-SIGN: caf\xe9 \"quoted\"\\\r\nCookie: c=1\r\nX-Twice: 1\r\nAccept: x\r\nx-twice: 2\r\n"
 		. "Content-Type: application/x-thing\r\nContent-Length: 8\r\nConnection: close\r\n\r\n\0\xff'\"{},\\");
 	my $answer = text_of($socket);
 
@@ -229,9 +229,9 @@ sub test_callback
 	like($answer, qr{\r\n\r\n<r>my gate</r>$}, '... and its body');
 	is(sql("SELECT gateway, method, path, query, encode(body, 'hex'), headers->>'content-type',
 			headers->>'x-sign' = 'caf' || chr(233) || ' \"quoted\"\\', headers->>'x-twice',
-			headers ? 'cookie', headers ? 'accept'
+			headers ? 'cookie', headers ? 'accept', (headers->>'x-smsflow-arrived')::bigint BETWEEN extract(epoch FROM now()) - 60 AND extract(epoch FROM now()) + 1
 			FROM received"),
-		'my gate|POST|/callback/my%20gate/tok%2Fen|a=1&b=%E9%00|00ff27227b7d2c5c|application/x-thing|t|1, 2|f|f',
+		'my gate|POST|/callback/my%20gate/tok%2Fen|a=1&b=%E9%00|00ff27227b7d2c5c|application/x-thing|t|1, 2|f|f|t',
 		'the function got every byte, and only the headers it may see');
 	is(http()->get("http://127.0.0.1:$port/in/teapot?x")->{status}, 418, 'a GET to /in, with a status of its own');
 	is(sql("SELECT method, path, query, body = '' FROM received WHERE gateway = 'teapot'"), 'GET|/in/teapot|x|t',
@@ -255,7 +255,7 @@ sub test_refused_requests
 	is(raw_status("GET /in/a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"), 400, 'GET with a body');
 	is(raw_status("POST /in/a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), 400, 'two lengths');
 	is(raw_status("POST /in/a HTTP/1.1\r\nConnection: close\r\n\r\nwho knows"), 411, 'body without a length');
-	is(post_status('/callback/a', 'x' x 70_000), 413, 'body beyond the limit');
+	is(post_status('/callback/a', 'x' x 300_000), 413, 'body beyond the limit');
 	isnt(raw_status("GET /in/a HTTP/1.1\r\nX-Long: " . ('x' x 20_000) . "\r\n\r\n"), 200, 'headers beyond the limit');
 	is(count_received("gateway IN ('a', 'b')"), 0, 'nothing of all this reached the database');
 }
