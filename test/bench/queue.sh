@@ -14,8 +14,10 @@ sql >/dev/null <<'SQL'
 CREATE TABLE naive (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, recipient text NOT NULL, sender text NOT NULL, body text NOT NULL,
 	meta jsonb, status text NOT NULL DEFAULT 'queued', code text, provider_id text, created_at timestamptz NOT NULL DEFAULT now(), sent_at timestamptz);
 CREATE INDEX naive_status ON naive (status, id) WHERE status = 'queued';
-CREATE PROCEDURE drain_naive(size integer) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
-DECLARE ids bigint[]; bodies text[];
+CREATE PROCEDURE drain_naive(size integer) LANGUAGE plpgsql AS $$
+DECLARE
+	ids bigint[];
+	bodies text[];
 BEGIN
 	LOOP
 		WITH taken AS (UPDATE naive n SET status = 'sending' FROM (SELECT id FROM naive WHERE status = 'queued' ORDER BY id LIMIT size FOR UPDATE SKIP LOCKED) q
@@ -52,7 +54,7 @@ for round in 1 2 3; do
 	start=$(lsn)
 	enqueue_naive 200000
 	began=$(date +%s%N)
-	sql -c "CALL drain_naive(1000)" >/dev/null
+	sql -c "SET plan_cache_mode = force_custom_plan" -c "CALL drain_naive(1000)" >/dev/null
 	theirs+=($((200000 * 1000000000 / ($(date +%s%N) - began))))
 	their_wal+=($((($(lsn) - start) / 200000)))
 	say "  smsflow ${ours[-1]}/s, ${our_wal[-1]} bytes; SKIP LOCKED ${theirs[-1]}/s, ${their_wal[-1]} bytes"
