@@ -18,6 +18,7 @@ char *smsflow_secrets_dir;
 bool smsflow_allow_insecure_gateway;
 int smsflow_max_in_flight;
 int smsflow_sweep_interval;
+static int retention; /* read by SQL */
 char *smsflow_public_url;
 char *smsflow_default_region;
 int smsflow_arm_policy;
@@ -93,6 +94,9 @@ smsflow_define_settings(void)
 	DefineCustomIntVariable("smsflow.sweep_interval", "Time after which the worker looks for work without being woken.",
 							"Covers prepared transactions and lost wake-ups.", &smsflow_sweep_interval, 30000, 100, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("smsflow.retention", "Age at which messages are dropped by smsflow.apply_retention(), 0 never.",
+							"They go in segments of 1,048,576, when the youngest of a segment has this age.", &retention, 0, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
 	smsflow_define_faults();
 	MarkGUCPrefixReserved(SMSFLOW_SCHEMA);
 }

@@ -124,7 +124,10 @@ CREATE OR REPLACE VIEW smsflow.metric AS
 	FROM smsflow.metric_delta;
 COMMENT ON VIEW smsflow.metric IS 'Counters, folded and pending; several rows may share a key, so sum them';
 
-CREATE OR REPLACE VIEW smsflow.metric_recount AS
+CREATE OR REPLACE FUNCTION smsflow.recount(from_id bigint, to_id bigint)
+	RETURNS TABLE (campaign_id integer, sequence_id integer, step smallint, measure text, currency text, value numeric)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
 	WITH counted AS (
 		SELECT m.campaign_id, m.sequence_id, m.step, x.measure, x.value, x.currency
 		FROM smsflow.message_state m
@@ -134,7 +137,7 @@ CREATE OR REPLACE VIEW smsflow.metric_recount AS
 			('parts', CASE WHEN m.queue_id <> 0 THEN m.parts END, ''),		-- queue 0: refused at once
 			('sent', CASE WHEN m.sent_at IS NOT NULL THEN 1 END, ''),
 			('cost', m.cost, coalesce(m.currency, ''))) AS x (measure, value, currency)
-		WHERE x.value IS NOT NULL
+		WHERE x.value IS NOT NULL AND m.message_id >= recount.from_id AND m.message_id < recount.to_id
 		UNION ALL
 		SELECT o.campaign_id, o.sequence_id, o.step, x.measure, x.value, x.currency
 		FROM smsflow.attribution a
@@ -142,13 +145,20 @@ CREATE OR REPLACE VIEW smsflow.metric_recount AS
 		CROSS JOIN LATERAL (VALUES
 			(CASE a.kind WHEN 'order' THEN 'orders' WHEN 'reply' THEN 'replies' ELSE 'opt_outs' END, 1, ''),
 			('revenue', a.amount, coalesce(a.currency, ''))) AS x (measure, value, currency)
-		WHERE x.value IS NOT NULL
+		WHERE x.value IS NOT NULL AND a.message_id >= recount.from_id AND a.message_id < recount.to_id
 	)
-	SELECT coalesce(campaign_id, 0) AS campaign_id, coalesce(sequence_id, 0) AS sequence_id,
-		coalesce(step, 0::smallint) AS step, measure, currency, sum(value) AS value
-	FROM counted
+	SELECT coalesce(c.campaign_id, 0), coalesce(c.sequence_id, 0), coalesce(c.step, 0::smallint), c.measure, c.currency, sum(c.value)
+	FROM counted c
+	GROUP BY 1, 2, 3, 4, 5
+$$;
+COMMENT ON FUNCTION smsflow.recount(bigint, bigint) IS 'The counters that can be recomputed, counted anew from the messages from_id <= message_id < to_id and what is credited to them';
+REVOKE ALL ON FUNCTION smsflow.recount(bigint, bigint) FROM PUBLIC;
+
+CREATE OR REPLACE VIEW smsflow.metric_recount AS
+	SELECT c.campaign_id, c.sequence_id, c.step, c.measure, c.currency, sum(c.value) AS value
+	FROM (SELECT * FROM smsflow.recount(0, 9223372036854775807) UNION ALL SELECT * FROM smsflow.metric_dropped) c
 	GROUP BY 1, 2, 3, 4, 5;
-COMMENT ON VIEW smsflow.metric_recount IS 'The counters that can be recomputed, counted anew from messages and attributions; reads every message';
+COMMENT ON VIEW smsflow.metric_recount IS 'The counters that can be recomputed, counted anew from messages and attributions, and what retention kept of those it has dropped; reads every message';
 
 -- One row per hour and currency, a column per counter. Whatever sums these
 -- sums one currency at a time, or finds out that there are several.

@@ -30,6 +30,17 @@ CREATE TABLE smsflow.metric_hour (LIKE smsflow.metric_delta,
 CREATE INDEX metric_hour_campaign ON smsflow.metric_hour (campaign_id) WHERE campaign_id <> 0;
 COMMENT ON TABLE smsflow.metric_hour IS 'Counters by hour';
 
+CREATE TABLE smsflow.metric_dropped (
+	campaign_id	integer NOT NULL,
+	sequence_id	integer NOT NULL,
+	step		smallint NOT NULL,
+	measure		text NOT NULL,
+	currency	text NOT NULL,
+	value		numeric NOT NULL,
+	PRIMARY KEY (campaign_id, sequence_id, step, measure, currency)
+);
+COMMENT ON TABLE smsflow.metric_dropped IS 'What the messages that retention has dropped count in the recount';
+
 CREATE TABLE smsflow.attribution (
 	kind		text NOT NULL CHECK (kind IN ('order', 'reply', 'opt_out')),
 	message_id	bigint NOT NULL,

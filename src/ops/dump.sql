@@ -87,6 +87,7 @@ SELECT pg_extension_config_dump('smsflow.inbound_inbound_id_seq', '');
 
 SELECT pg_extension_config_dump('smsflow.metric_delta', '');
 SELECT pg_extension_config_dump('smsflow.metric_hour', '');
+SELECT pg_extension_config_dump('smsflow.metric_dropped', '');
 SELECT pg_extension_config_dump('smsflow.attribution', '');
 
 -- The position in the event and callback logs goes along, or a restored copy

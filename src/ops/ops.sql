@@ -359,7 +359,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
 		('operator', 'watch_carts watch_orders watch_table unwatch'),
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
-		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt'),
+		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;
@@ -433,6 +433,7 @@ BEGIN
 	FOR job IN
 		SELECT * FROM (VALUES
 			('smsflow: check', '30 3 * * *', 'SELECT smsflow.assert_invariants()'),
+			('smsflow: retention', '50 * * * *', 'SELECT smsflow.apply_retention()'),
 			('smsflow: trim history', '40 3 * * *',
 				$job$DELETE FROM cron.job_run_details d USING cron.job j
 				WHERE j.jobid = d.jobid AND j.jobname LIKE 'smsflow: %' AND d.end_time < now() - interval '7 days'$job$)
@@ -444,5 +445,5 @@ BEGIN
 	RETURN jobs;
 END
 $$;
-COMMENT ON FUNCTION smsflow.schedule_defaults() IS 'Makes or renews the pg_cron jobs: check every night, and the history of our own jobs kept for 7 days; returns their number. Errors: SF008 pg_cron is not installed here';
+COMMENT ON FUNCTION smsflow.schedule_defaults() IS 'Makes or renews the pg_cron jobs: check every night, retention every hour, and the history of our own jobs kept for 7 days; returns their number. Errors: SF008 pg_cron is not installed here';
 REVOKE ALL ON FUNCTION smsflow.schedule_defaults() FROM PUBLIC;

@@ -67,7 +67,7 @@ is(sql(q{SELECT string_agg(status, ' ' ORDER BY campaign_id) FROM smsflow.campai
 is(sql('SELECT count(*), count(DISTINCT jobid) FROM cron.job_run_details'), '3|3', 'each job ran once');
 
 is(sql(q{SELECT smsflow.launch_scheduled('flash sale')}), 'f', 'a doubled run launches nothing');
-is(sql(q{SELECT smsflow.schedule_defaults()}), 2, 'the regular jobs are made');
+is(sql(q{SELECT smsflow.schedule_defaults()}), 3, 'the regular jobs are made');
 is(sql(q{SELECT count(*) FROM cron.job}), 2, '... as jobs of pg_cron');
 check_is_clean();
 

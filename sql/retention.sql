@@ -1,0 +1,55 @@
+-- Retention drops whole segments of old messages, and no counter changes.
+\set VERBOSITY sqlstate
+SELECT current_database() AS home \gset
+CREATE DATABASE regress_smsflow_retention;
+\c regress_smsflow_retention
+CREATE EXTENSION smsflow;
+SELECT smsflow.make_segments() > 1 AS made;
+SELECT smsflow.subscribe('+14155550140', '{promotional,transactional}') > 0 AS ok;
+
+-- Three messages of long ago, one of them with a key, sent and reported on; then one of today in the next segment.
+CREATE FUNCTION pg_temp.old_message(message text, purpose text, key text) RETURNS bigint LANGUAGE sql AS $$
+	INSERT INTO smsflow.outbox (created_at, expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body, dedup_key)
+	SELECT now() - interval '500 days', now() - interval '499 days', c.contact_id, c.phone, 5, 1, $2::smsflow.purpose, 1, false, $1, $3 FROM smsflow.contact c RETURNING message_id $$;
+SELECT count(pg_temp.old_message('old ' || n, 'promotional', CASE n WHEN 1 THEN 'key' END)) FROM generate_series(1, 3) n;
+INSERT INTO smsflow.dedup SELECT 1, dedup_key, message_id FROM smsflow.outbox WHERE dedup_key IS NOT NULL;
+INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id, cursor_id, low_id, oldest_open, generation, claimed_at)
+	VALUES (5, 'new', 0, 3, '-infinity', 0, '-infinity', 0, 3, 3, 0, 1, now() - interval '500 days');
+INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, attempt, wire, outcome)
+	SELECT message_id, contact_id, created_at, created_at, 1, 1, 'yes', 'accepted' FROM smsflow.outbox;
+INSERT INTO smsflow.attribution (kind, message_id, contact_id, at, sent_at, ref, amount, currency)
+	SELECT 'order', message_id, contact_id, created_at, created_at, 'order 1', 20, 'EUR' FROM smsflow.outbox WHERE body = 'old 1';
+INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value, currency)
+	SELECT date_trunc('hour', now() - interval '500 days', 'UTC'), 1, 0, 0, 0, 0, 'promotional', m, v, c FROM (VALUES ('recipients', 3, ''), ('parts', 3, ''), ('accepted', 3, ''),
+		('sent', 3, ''), ('orders', 1, ''), ('revenue', 20, 'EUR')) x (m, v, c);
+SELECT setval('smsflow.message_id_seq', 1048576) > 0 AS next_segment;
+SELECT smsflow.send('+14155550140', 'Today', 'transactional') AS today;
+CREATE FUNCTION pg_temp.counters() RETURNS TABLE (measure text, value numeric) LANGUAGE sql AS
+	$$SELECT measure, sum(value) FROM smsflow.metric_recount WHERE measure <> 'queued' GROUP BY 1 ORDER BY 1$$;
+SELECT * FROM pg_temp.counters();
+SELECT * FROM smsflow.check() WHERE violations > 0;
+
+-- Not without a wish, not before the age, not while the youngest is younger.
+SELECT smsflow.apply_retention();
+SET smsflow.retention = '501d';
+SELECT smsflow.apply_retention();
+SET smsflow.retention = '400d';
+-- Not while somebody reads it, and then nothing has changed.
+BEGIN;
+LOCK TABLE smsflow.outbox_0 IN ACCESS SHARE MODE;
+PREPARE TRANSACTION 'reader';
+SELECT smsflow.apply_retention();
+SELECT count(*) FROM smsflow.outbox;
+ROLLBACK PREPARED 'reader';
+SELECT smsflow.apply_retention();
+SELECT to_regclass('smsflow.outbox_0'), to_regclass('smsflow.attempt_0'), to_regclass('smsflow.timer_0'), to_regclass('smsflow.report_0');
+SELECT message_id, body FROM smsflow.message;
+SELECT count(*) AS keys FROM smsflow.dedup;
+SELECT * FROM pg_temp.counters();
+SELECT * FROM smsflow.check() WHERE violations > 0;
+-- What is left is of today; its segment, and those made ahead, stay.
+SELECT smsflow.apply_retention();
+SELECT min(segment), max(segment) >= 2 AS ahead FROM smsflow.message_segment;
+SELECT smsflow.make_segments();
+\c :home
+DROP DATABASE regress_smsflow_retention;

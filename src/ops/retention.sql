@@ -1,0 +1,74 @@
+-- Retention: segments of messages are dropped whole when they are old enough.
+--
+-- In a session of its own (pg_cron, or a person) and not in the worker, because
+-- what the segment counts is kept first, which reads all of it: sending does not
+-- wait. Only the drop itself needs the lock of the parents, for a moment, and
+-- gives up when a reader has them: it is tried again the next time.
+
+CREATE OR REPLACE FUNCTION smsflow.forget_segment(segment integer, from_id bigint, to_id bigint) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	parent text;
+BEGIN
+	INSERT INTO smsflow.metric_dropped AS d SELECT r.* FROM smsflow.recount(from_id, to_id) r
+		ON CONFLICT (campaign_id, sequence_id, step, measure, currency) DO UPDATE SET value = d.value + excluded.value;
+	DELETE FROM smsflow.attribution a WHERE a.message_id >= from_id AND a.message_id < to_id;
+	DELETE FROM smsflow.dedup d WHERE d.message_id >= from_id AND d.message_id < to_id;
+	DELETE FROM smsflow.touch t WHERE t.message_id >= from_id AND t.message_id < to_id;
+	DELETE FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id >= from_id AND r.target_id < to_id;
+	WITH gone AS (DELETE FROM smsflow.callback c WHERE c.message_id >= from_id AND c.message_id < to_id RETURNING c.callback_id)
+		DELETE FROM smsflow.callback_problem p USING gone WHERE p.callback_id = gone.callback_id;
+	-- The newest claim of a queue is its cursor.
+	DELETE FROM smsflow.claim c WHERE c.to_id < forget_segment.to_id AND c.claimed_at < now() - interval '7 days'
+		AND c.claim_id < (SELECT max(n.claim_id) FROM smsflow.claim n WHERE n.queue_id = c.queue_id)
+		AND c.claim_id < (SELECT n.oldest_open FROM smsflow.claim n ORDER BY n.claim_id DESC LIMIT 1);
+	FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
+		EXECUTE format('DROP TABLE smsflow.%I', parent || '_' || segment);
+	END LOOP;
+	DELETE FROM smsflow.message_segment s WHERE s.segment = forget_segment.segment;
+END $$;
+COMMENT ON FUNCTION smsflow.forget_segment(integer, bigint, bigint) IS 'Drops one segment of the message tables with all that belongs to its messages, and keeps what they count. Errors: 55P03 somebody reads or writes it';
+REVOKE ALL ON FUNCTION smsflow.forget_segment(integer, bigint, bigint) FROM PUBLIC;
+
+-- Nothing of it may be sent any more, and reports on it are no longer expected.
+CREATE OR REPLACE FUNCTION smsflow.segment_is_over(segment integer, to_id bigint, keep interval) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	over boolean;
+BEGIN
+	IF to_id > (SELECT last_value FROM smsflow.message_id_seq) THEN
+		RETURN false;
+	END IF;
+	-- The newest row answers for most calls, without reading them all.
+	EXECUTE format('SELECT NOT EXISTS (SELECT FROM (SELECT created_at FROM smsflow.%I ORDER BY message_id DESC LIMIT 1) n WHERE n.created_at > now() - $1)',
+		'outbox_' || segment) INTO over USING keep;
+	IF over THEN
+		EXECUTE format('SELECT count(*) = 0 OR max(GREATEST(o.created_at + $1, o.expires_at + interval ''7 days'')) < now() FROM smsflow.%I o',
+			'outbox_' || segment) INTO over USING keep;
+	END IF;
+	RETURN over;
+END $$;
+COMMENT ON FUNCTION smsflow.segment_is_over(integer, bigint, interval) IS 'Whether all messages of a segment are older than an interval, and expired for a week';
+REVOKE ALL ON FUNCTION smsflow.segment_is_over(integer, bigint, interval) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.apply_retention() RETURNS boolean
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+	keep CONSTANT interval := current_setting('smsflow.retention')::interval;
+	old smsflow.message_segment;
+BEGIN
+	SELECT * INTO old FROM smsflow.message_segment s ORDER BY s.segment LIMIT 1;
+	IF keep = interval '0' OR old.segment IS NULL OR NOT smsflow.segment_is_over(old.segment, old.to_id, keep) THEN
+		RETURN false;
+	END IF;
+	-- What is counted now must not change any more; readers need not wait for it.
+	EXECUTE format('LOCK TABLE smsflow.%I, smsflow.%I, smsflow.%I, smsflow.%I IN SHARE ROW EXCLUSIVE MODE',
+		'outbox_' || old.segment, 'attempt_' || old.segment, 'timer_' || old.segment, 'report_' || old.segment);
+	PERFORM smsflow.forget_segment(old.segment, old.from_id, old.to_id);
+	RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+	RAISE NOTICE 'segment % of the messages is in use, it is dropped another time', old.segment;
+	RETURN false;
+END $$;
+COMMENT ON FUNCTION smsflow.apply_retention() IS 'Drops the oldest segment of the message tables (1,048,576 messages) when all of it is older than smsflow.retention and has expired more than 7 days ago; false when there is none, when it is in use, or when smsflow.retention is 0. Counters stay as they are';
+REVOKE ALL ON FUNCTION smsflow.apply_retention() FROM PUBLIC;
