@@ -9,8 +9,8 @@ SELECT smsflow.subscribe('+14155550140', '{promotional,transactional}') > 0 AS o
 
 -- Three messages of long ago, one of them with a key, sent and reported on; then one of today in the next segment.
 CREATE FUNCTION pg_temp.old_message(message text, purpose text, key text) RETURNS bigint LANGUAGE sql AS $$
-	INSERT INTO smsflow.outbox (created_at, expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body, dedup_key)
-	SELECT now() - interval '500 days', now() - interval '499 days', c.contact_id, c.phone, 5, 1, $2::smsflow.purpose, 1, false, $1, $3 FROM smsflow.contact c RETURNING message_id $$;
+	INSERT INTO smsflow.outbox (created_at, expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body, dedup_key, consent_event_id)
+	SELECT now() - interval '500 days', now() - interval '499 days', c.contact_id, c.phone, 5, 1, $2::smsflow.purpose, 1, false, $1, $3, smsflow.proof(c.proof, 'promotional') FROM smsflow.contact c RETURNING message_id $$;
 SELECT count(pg_temp.old_message('old ' || n, 'promotional', CASE n WHEN 1 THEN 'key' END)) FROM generate_series(1, 3) n;
 INSERT INTO smsflow.dedup SELECT 1, dedup_key, message_id FROM smsflow.outbox WHERE dedup_key IS NOT NULL;
 INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id, cursor_id, low_id, oldest_open, generation, claimed_at)

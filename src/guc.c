@@ -95,8 +95,8 @@ smsflow_define_settings(void)
 							"Covers prepared transactions and lost wake-ups.", &smsflow_sweep_interval, 30000, 100, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("smsflow.retention", "Age at which messages are dropped by smsflow.apply_retention(), 0 never.",
-							"They go in segments of 1,048,576, when the youngest of a segment has this age.", &retention, 0, 0, INT_MAX,
-							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+							"They go in segments of 1,048,576, when the youngest of a segment has this age.", &retention, 0, 0,
+							PG_INT32_MAX, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
 	smsflow_define_faults();
 	MarkGUCPrefixReserved(SMSFLOW_SCHEMA);
 }
