@@ -24,7 +24,7 @@ trap finish EXIT
 
 say() { printf '%s\n' "$*" >&2; }
 row() { printf '| %s | %s | %s |\n' "$@" | tee -a "${BENCH_TABLE:-/dev/null}"; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", b > 0 ? a / b : 0 }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", (b > 0 ? a / b : 0) }'; }
 median() { printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 sql() { as_user psql -h "$work" -p "$port" -U bench -d shop -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
