@@ -84,7 +84,7 @@ smsflow_define_settings(void)
 							 "Off: the worker waits without a connection to its database and sends nothing.", &smsflow_enabled,
 							 true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("smsflow.max_in_flight", "Requests on the wire at one time, over all gateways.", NULL,
-							&smsflow_max_in_flight, 64, 1, SMSFLOW_MAX_PLACES, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							&smsflow_max_in_flight, 256, 1, SMSFLOW_MAX_PLACES, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("smsflow.public_url", "Base of callback URLs, as gateways reach smsflowd.",
 							   "Empty: gateways are not asked for delivery reports.", &smsflow_public_url, "", PGC_SIGHUP, 0,
 							   check_public_url, NULL, NULL);
