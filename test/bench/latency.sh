@@ -2,7 +2,6 @@
 # From the call of send() to the arrival at the gateway, commit included: idle,
 # and behind 100,000 promotional messages at full rate.
 . "$(dirname "$0")/lib.sh"
-CONTACTS=${CONTACTS:-1000000}
 
 start_server
 start_sink "$sink_port"
@@ -14,7 +13,7 @@ sink_clear() { curl -s "http://127.0.0.1:$sink_port/__reset" >/dev/null; }
 # Both in milliseconds, of requests with a time in the body.
 percentiles() {
 	curl -s "http://127.0.0.1:$sink_port/__stats" | grep -oE '"p50":[0-9]+|"p99":[0-9]+' | cut -d: -f2 |
-		awk '{ printf "%s%.1f", NR > 1 ? " / " : "", $1 / 1000 }'
+		awk '{ printf "%s%.1f", (NR > 1 ? " / " : ""), $1 / 1000 }'
 }
 send_for() { as_user pgbench -h "$work" -p "$port" -U bench -n -R 20 -T "$1" -f "$work/send.sql" shop >/dev/null 2>&1; }
 

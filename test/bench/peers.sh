@@ -12,7 +12,7 @@ start_server
 start_sink "$sink_port"
 make_store
 as_user psql -h "$work" -p "$port" -U bench -d postgres -Xqc 'CREATE DATABASE peers'
-peer() { (cd "$work" && timeout 200 node peers.js "$1" "postgres://bench@/peers?host=$work&port=$port" "http://127.0.0.1:$sink_port/" "$2"); }
+peer() { (cd "$work" && timeout 200 node peers.js "$1" "postgres://bench@/peers?host=$work&port=$port" "http://127.0.0.1:$sink_port/" "$2" 2>>"$work/peers.log"); }
 
 declare -A rates=([smsflow]="" [skip-locked]="" [graphile]="" [pg-boss]="")
 for round in 1 2 3; do
