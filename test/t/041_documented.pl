@@ -48,7 +48,7 @@ none_missing('every view is in README.md', grep { $views !~ /`(?:smsflow(?:_bi)?
 
 # Name, default and when a change takes effect.
 my $settings = section('Settings');
-my %change = (postmaster => 'restart', sighup => 'reload', user => 'session');
+my %change = (postmaster => 'restart', sighup => 'reload', superuser => 'session, superuser', user => 'session');
 my @settings = map { [ split(/\t/) ] } rows("SELECT concat_ws(E'\\t', name, coalesce(nullif(boot_val, ''), 'empty'), context)
 	FROM pg_settings WHERE name LIKE 'smsflow.%' ORDER BY 1");
 cmp_ok(scalar(@settings), '>', 5, 'there are settings');
