@@ -40,7 +40,7 @@ PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
 SHLIB_LINK = -lcurl -lcrypto
 
-REGRESS = phone consent text contact optin import rights gateway message segment campaign sequence callback metrics ops gate hours decision otp stores retention
+REGRESS = phone consent text contact optin import rights gateway profiles message segment campaign sequence callback metrics ops gate hours decision otp stores retention
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

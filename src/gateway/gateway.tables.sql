@@ -172,3 +172,11 @@ CREATE TABLE smsflow.secret (
 	set_at		timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE smsflow.secret IS 'Secrets for development; never dumped. In production a file in smsflow.secrets_dir takes its place';
+
+CREATE TABLE smsflow.gateway_trace (
+	message_id	bigint PRIMARY KEY,
+	request		text,
+	answer		text,
+	at			timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE smsflow.gateway_trace IS 'Request without its secret, and answer, of a message of test_gateway(); for a day, and never dumped';

@@ -354,6 +354,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('analyst', 'smsflow_bi'),
 		('receiver', 'receive_callback receive_callbacks'),
 		('operator', 'add_gateway set_gateway set_secret secret_problem add_sender set_sender inbound_url callback_url'),
+		('operator', 'test_gateway send_test test_result unknown_code'),
 		('operator', 'add_registration set_registration warm_up_sender'),
 		('operator', 'add_disclosure require_double_opt_in verify_consent_ledger is_suppressed export_contact erase_contact'),
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),

@@ -374,6 +374,7 @@ answer_received(const SmsflowAnswer *answer)
 	}
 	job->finished_at = worker.clock->now();
 	job->http_status = answer->status;
+	trace_answer(job, answer);
 	interpret_guarded(job, answer, gateway);
 	judge_route(job, answer, gateway);
 	if (job->outcome == OUTCOME_RETRY)

@@ -352,6 +352,7 @@ read_queue(uint64 row)
 	queue->weight = (int16) get_int(row, 5);
 	queue->brand_id = get_int(row, 6);
 	pace_campaign(queue, get_int(row, 7), get_double(row, 8));
+	queue->traced = get_bool(row, 9);
 }
 
 static void
@@ -362,7 +363,7 @@ read_queues(void)
 	smsflow_spi_plan(&plan,
 					 "SELECT q.queue_id, q.lane::integer, q.sender_id, COALESCE(k.status = 'paused', false),"
 					 " COALESCE((k.options ->> 'weight')::integer, 1), k.brand_id, k.campaign_id,"
-					 " COALESCE((k.options ->> 'parts_per_minute')::float8, 0)"
+					 " COALESCE((k.options ->> 'parts_per_minute')::float8, 0), q.source = 'test'"
 					 " FROM smsflow.queue q LEFT JOIN smsflow.campaign k"
 					 "  ON q.source = 'campaign:' || k.campaign_id"
 					 " WHERE q.queue_id <> 0 ORDER BY q.queue_id",

@@ -200,6 +200,7 @@ start_request(Job *job, Sender *sender)
 	job->journal_place = smsflow_journal_take(job->message_id, job->attempt);
 	if (job->journal_place < 0)
 		return false;
+	trace_request(job);
 	smsflow_fault("dispatch");
 	job->started_at = worker.clock->now();
 	request->tag = job;

@@ -467,6 +467,7 @@ record_jobs(Job **jobs, int count)
 	append_timers(jobs, count);
 	append_feedback(jobs, count);
 	append_provider_ids(jobs, count);
+	append_traces(jobs, count);
 	for (int i = 0; i < count; i++)
 		count_job(&deltas, jobs[i]);
 	append_deltas(&deltas);

@@ -30,7 +30,11 @@ typedef struct Variables
 	bool in_fragment;
 	bool unsafe; /* a line break in a header */
 	bool secret_missing;
+	bool masked; /* for people to read */
 } Variables;
+
+/* Stands for a secret; no escaping changes it. */
+#define MASK "xxxxx"
 
 /* ---- escaping ---- */
 
@@ -67,6 +71,11 @@ append_value(StringInfo out, Variables *vars, const char *name)
 	}
 	if (strcmp(name, "secret") == 0)
 		vars->secret_missing |= vars->job->sender->gateway->secret == NULL;
+	if (strcmp(name, "secret") == 0 && vars->masked)
+	{
+		appendStringInfoString(out, MASK);
+		return true;
+	}
 	return variable_append(out, vars->job, name);
 }
 
@@ -238,7 +247,7 @@ set_credentials(SmsflowRequest *request, Variables *vars, const Gateway *gateway
 	request->username = gateway->name;
 	if (smsflow_jsonb_text(gateway->options, "username", &name, &length))
 		request->username = pnstrdup(name, length);
-	request->password = gateway->secret;
+	request->password = vars->masked ? MASK : gateway->secret;
 	if (gateway->sigv4 == NULL)
 		return true;
 	initStringInfo(&sigv4);
@@ -261,12 +270,12 @@ problem_of_message(const Job *job, const Gateway *gateway)
 	return NULL;
 }
 
-SmsflowRequest *
-request_build(Job *job, const char **problem)
+static SmsflowRequest *
+build(Job *job, bool masked, const char **problem)
 {
 	const Gateway *gateway = job->sender->gateway;
 	SmsflowRequest *request = palloc0(sizeof(SmsflowRequest));
-	Variables vars = {.job = job};
+	Variables vars = {.job = job, .masked = masked};
 	bool built;
 
 	*problem = problem_of_message(job, gateway);
@@ -288,4 +297,16 @@ request_build(Job *job, const char **problem)
 		return NULL;
 	}
 	return request;
+}
+
+SmsflowRequest *
+request_build(Job *job, const char **problem)
+{
+	return build(job, false, problem);
+}
+
+SmsflowRequest *
+request_build_masked(Job *job, const char **problem)
+{
+	return build(job, true, problem);
 }

@@ -167,6 +167,7 @@ typedef struct Queue
 	int16 lane;
 	int16 weight;        /* share of its lane */
 	bool stopped;        /* its campaign is paused */
+	bool traced;         /* of test_gateway() */
 	Sender *sender;      /* NULL: any that is there */
 	SendLimit *campaign; /* NULL: not paced */
 	int32 brand_id;      /* of its campaign; 0: each message has its own */
@@ -265,6 +266,8 @@ typedef struct Job
 	char code[64];
 	const char *reason;
 	char provider_id[128];
+	char *traced_request; /* NULL: not traced */
+	char *traced_answer;
 	TimestampTz due_at; /* timer to append, DT_NOBEGIN none */
 	const char *timer_reason;
 	int next_attempt;
@@ -543,6 +546,14 @@ extern void dispatch_end(Job *job, SmsflowStart start);
  * words in *problem when the profile or its secret does not allow one.
  */
 extern SmsflowRequest *request_build(Job *job, const char **problem);
+
+/* The same without the secret, to be shown. */
+extern SmsflowRequest *request_build_masked(Job *job, const char **problem);
+
+/* Of messages of test_gateway(): keep request and answer, and write them down (in a transaction). */
+extern void trace_request(Job *job);
+extern void trace_answer(Job *job, const SmsflowAnswer *answer);
+extern void append_traces(Job **jobs, int count);
 
 /* Called by the transport for every request that has ended. */
 extern void answer_received(const SmsflowAnswer *answer);

@@ -260,6 +260,31 @@ foreach my $file (glob('test/gateway/profiles/*.json'))
 	sql("SELECT smsflow.set_gateway('$route{name}', enabled => false)");
 }
 
+# test_gateway() shows what was on the wire, but for the secret.
+subtest 'test_gateway' => sub {
+	my ($out, $error);
+	my $secret = 'p/q "r" &';
+	my $call = sub { $node->psql('shop', "CALL smsflow.test_gateway('$_[0]', '+14155550150')", stdout => \$out, stderr => \$error); return $out };
+
+	add_route('tested', $gateway, profile => 'twilio', gateway => '{"account": "AC7", "username": "AC7"}', secret => $secret);
+	$gateway->script({ path => '/tested', status => 201, body => '{"sid": "SMt"}' });
+	like($call->('tested'), qr{^accepted\|\|POST http://127\.0\.0\.1:\d+/tested/2010-04-01/Accounts/AC7/Messages\.json\nAuthorization: Basic AC7:xxxxx\n}, 'status and request');
+	like($out, qr{Body=Test%20of%20gateway%20%22tested%22&.*\|201\|\{"sid": "SMt"\}$}s, 'body and answer');
+	is(sent_body(($gateway->requests)[-1]) =~ s/^.*\n\n//sr, $out =~ s/^.*?\n\n(.*)\|201\|.*$/$1/sr, 'it was on the wire like this');
+
+	add_route('queried', $gateway, profile => 'jasmin', gateway => '{"username": "shop"}', secret => $secret);
+	$gateway->script({ path => '/queried', status => 403, body => 'Error "Authentication failure for username:shop"' });
+	like($call->('queried'), qr{^held\|configuration\|GET \S+&password=xxxxx&.*\|403\|Error "Authentication failure}s, 'a secret in a URL is masked, too');
+	unlike($out, qr{p/q|p%2Fq}, 'it is nowhere');
+
+	$call->('nowhere');
+	like($error, qr/gateway "nowhere" does not exist/, 'no such gateway');
+	sql("SELECT smsflow.opt_out('+14155550150', '{transactional}')");
+	$call->('tested');
+	like($error, qr/has opted out/, 'not to somebody who has opted out');
+	sql("SELECT smsflow.cancel(message_id) FROM smsflow.message WHERE status = 'held'");
+};
+
 check_is_clean();
 $node->stop;
 done_testing();
