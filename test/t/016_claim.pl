@@ -1,0 +1,79 @@
+# What a claim takes, however it reads it: plain messages through the index of their queue, others by the view, rows of
+# the default segment, and the seam between two segments. All leave, in the order of their ids, and once.
+
+use strict;
+use warnings;
+
+use SmsflowGateway;
+use SmsflowTest;
+use Test::More;
+
+my $gateway = SmsflowGateway->start;
+my $segment = 1048576;
+
+start_server('claim', {}, 'smsflow.max_in_flight' => 1);
+create_shop(3);
+add_route('main', $gateway, rate => 1000, burst => 1000);
+
+sub texts { my ($like) = @_; return map { $_->{text} } grep { ($_->{text} // '') =~ $like } $gateway->requests; }
+
+# All asked for in one transaction, so that one claim takes them.
+sub ask_for
+{
+	my ($what, $count, $from) = @_;
+	my $more = $from ? "SELECT setval('smsflow.message_id_seq', $from);" : '';
+
+	return sql("$more SELECT count(smsflow.send('" . phone(1) . "', '$what ' || to_char(n, 'FM000'), 'transactional', pool => 'main'))
+		FROM generate_series(1, $count) n");
+}
+
+sub test_order
+{
+	my ($what, $count, $from) = @_;
+
+	ask_for($what, $count, $from);
+	ok(wait_settled(), "$what: all are settled");
+	is_deeply([ texts(qr/^$what/) ], [ map { sprintf('%s %03d', $what, $_) } 1 .. $count ], '... each left once, in order');
+}
+
+# Plain and not plain in one claim.
+sub ask_mixed
+{
+	my $send = "smsflow.send('" . phone(2) . "', '%s', '%s', pool => 'main'%s)";
+
+	return split(/\|/, sql('SELECT ' . join(', ', map { sprintf($send, @$_) }
+		[ 'mixed plain', 'promotional', '' ], [ 'mixed later', 'promotional', ", send_at => now() + interval '2 seconds'" ],
+		[ 'mixed cancelled', 'promotional', '' ], [ 'mixed refused', 'promotional', '' ], [ 'mixed last', 'promotional', '' ])));
+}
+
+test_order('first', 40);
+
+# While nothing is claimed, one of them is cancelled, and the time of another runs out.
+sql('SELECT smsflow.disarm()');
+my ($plain, $later, $cancelled, $refused, $last) = ask_mixed();
+sql("SELECT smsflow.cancel($cancelled)");
+sql("UPDATE smsflow.outbox SET expires_at = created_at WHERE message_id = $refused");
+sql('SELECT smsflow.arm()');
+wait_status($plain, 'accepted', 'mixed: the plain message is sent');
+wait_status($cancelled, 'cancelled', '... the cancelled one is not');
+wait_status($refused, 'expired', '... nor the expired one');
+wait_status($later, 'accepted', '... the later one is');
+wait_status($last, 'accepted', '... and so is the one behind them');
+is(join(', ', texts(qr/^mixed/)), 'mixed plain, mixed last, mixed later', '... each once, when it was due');
+is(sql("SELECT sent_at >= due_at FROM smsflow.message WHERE message_id = $later"), 't', '... and not before');
+
+# The last ids of one segment and the first of the next, in one transaction.
+test_order('seam', 40, $segment - 20);
+is(sql("SELECT count(DISTINCT tableoid) FROM smsflow.outbox WHERE body LIKE 'seam%'"), 2, '... from two segments');
+
+# Far beyond every segment that was made ahead: the store's transaction does not fail, and they leave as well.
+test_order('default', 40, 60 * $segment);
+is(sql("SELECT DISTINCT tableoid::regclass FROM smsflow.outbox WHERE body LIKE 'default%'"), 'smsflow.outbox_default', '... from the default segment');
+ok(wait_sql('segments are made behind them', "SELECT max(from_id) > 60 * $segment FROM smsflow.message_segment", 't'), 'new segments are made behind it');
+test_order('beyond', 40, 61 * $segment);
+is(sql("SELECT count(*) FROM ONLY smsflow.outbox_default WHERE body LIKE 'beyond%'"), 0, '... from a segment of their own');
+
+check_is_clean();
+$gateway->stop;
+$SmsflowTest::node->stop;
+done_testing();
