@@ -50,7 +50,7 @@ CREATE FUNCTION pg_temp.apply() RETURNS void LANGUAGE sql AS
 		WHERE g.name LIKE 'pr\_%' AND NOT EXISTS (SELECT FROM smsflow.report r WHERE r.callback_id = c.callback_id)
 			AND NOT EXISTS (SELECT FROM smsflow.callback_problem o WHERE o.callback_id = c.callback_id)$$;
 CREATE TEMP TABLE sent (who text PRIMARY KEY, phone text, message_id bigint);
-INSERT INTO sent SELECT who, phone FROM (VALUES ('ann', '+12025550161'), ('bob', '+12025550162'), ('cyd', '+12025550163'), ('dan', '+12025550164'), ('eve', '+12025550165')) AS p (who, phone);
+INSERT INTO sent SELECT who, phone FROM (VALUES ('ann', '+12025550361'), ('bob', '+12025550362'), ('cyd', '+12025550363'), ('dan', '+12025550364'), ('eve', '+12025550365')) AS p (who, phone);
 SELECT count(smsflow.subscribe(phone, '{transactional,promotional}', 'web')) FROM sent;
 UPDATE sent SET message_id = smsflow.send(phone, 'Hello ' || repeat('x', 200), pool => 'pr');
 SELECT message_id AS ann FROM sent WHERE who = 'ann' \gset
@@ -66,7 +66,7 @@ SELECT pg_temp.account('pr_own', jsonb_build_object('payload', jsonb_build_objec
 	jsonb_build_object('state', 'SENT', 'ref', :'ann' || '.1', 'key', 'k1', 'cost', 'KES 0.80', 'n', 2, 'at', '2023-11-14T22:13:20+01:00'),
 	jsonb_build_object('state', 'DONE', 'ref', :'bob' || '.1', 'why', '7'),
 	jsonb_build_object('state', 'DONE', 'ref', 'somebody else''s'),
-	jsonb_build_object('event', 'reply', 'who', '12025550161', 'text', 'Thanks', 'key', 'r1'),
+	jsonb_build_object('event', 'reply', 'who', '12025550361', 'text', 'Thanks', 'key', 'r1'),
 	'no object'))::text)::text);
 SELECT pg_temp.apply();
 SELECT * FROM told WHERE who IN ('ann', 'bob') ORDER BY who;
@@ -106,9 +106,9 @@ SELECT status FROM told WHERE who = 'ann';
 SELECT count(*) AS waiting FROM smsflow.callback_problem o JOIN smsflow.callback c USING (callback_id) JOIN smsflow.gateway g USING (gateway_id) WHERE g.name = 'pr_at';
 
 -- Parts of a reply that stay alone are taken as they are in the end, and obeyed.
-SELECT pg_temp.account('pr_vonage', '{"msisdn": "12025550162", "to": "12025550100", "messageId": "p1", "text": "STOP", "concat-ref": "9", "concat-total": "2", "concat-part": "1"}');
+SELECT pg_temp.account('pr_vonage', '{"msisdn": "12025550362", "to": "12025550100", "messageId": "p1", "text": "STOP", "concat-ref": "9", "concat-total": "2", "concat-part": "1"}');
 SELECT smsflow.join_late_parts('1 hour') AS not_yet, smsflow.join_late_parts('-1 second') AS in_the_end, smsflow.join_late_parts('-1 second') AS once;
-SELECT allowed, reason FROM smsflow.can_send('+12025550162', 'promotional');
+SELECT allowed, reason FROM smsflow.can_send('+12025550362', 'promotional');
 SELECT count(*) AS violations FROM smsflow.check_callbacks();
 
 SELECT smsflow.resume_rule('window') AND smsflow.resume_rule('cap') AND smsflow.resume_rule('subject_cap') AS resumed;

@@ -497,7 +497,8 @@ REVOKE ALL ON FUNCTION smsflow.join_late_parts(interval) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.tend_callbacks() RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT smsflow.retry_callbacks(), smsflow.join_late_parts(interval '10 minutes')
+	SELECT smsflow.retry_callbacks(), smsflow.join_late_parts(interval '10 minutes');
+	DELETE FROM smsflow.provider_message n WHERE n.recorded_at < clock_timestamp() - interval '30 days';
 $$;
-COMMENT ON FUNCTION smsflow.tend_callbacks() IS 'Looks after reports and parts of replies that wait; the worker calls it now and then';
+COMMENT ON FUNCTION smsflow.tend_callbacks() IS 'Looks after reports and parts of replies that wait, and forgets ids of gateways after 30 days; the worker calls it now and then';
 REVOKE ALL ON FUNCTION smsflow.tend_callbacks() FROM PUBLIC;

@@ -37,6 +37,7 @@ CREATE TABLE smsflow.provider_message (
 	recorded_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	PRIMARY KEY (gateway_id, provider_id)
 );
+CREATE INDEX provider_message_age ON smsflow.provider_message USING brin (recorded_at);
 COMMENT ON TABLE smsflow.provider_message IS 'Message that a gateway gave an id to, for gateways whose reports name nothing else (report key "provider_id" of the profile)';
 
 CREATE TABLE smsflow.inbound_part (
