@@ -14,12 +14,14 @@
 char *smsflow_ca_file;
 char *smsflow_databases;
 bool smsflow_enabled;
+int smsflow_failover_hold;
 char *smsflow_secrets_dir;
 bool smsflow_allow_insecure_gateway;
 int smsflow_max_in_flight;
 int smsflow_sweep_interval;
 static int retention; /* read by SQL */
 char *smsflow_public_url;
+bool smsflow_require_sync_standby;
 char *smsflow_default_region;
 int smsflow_arm_policy;
 
@@ -83,11 +85,17 @@ smsflow_define_settings(void)
 	DefineCustomBoolVariable("smsflow.enabled", "Lets the worker run.",
 							 "Off: the worker waits without a connection to its database and sends nothing.", &smsflow_enabled,
 							 true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("smsflow.failover_hold", "Time for which a promoted server holds marketing.",
+							"Reports of what the lost server sent come in meanwhile.", &smsflow_failover_hold, 120, 0, 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("smsflow.max_in_flight", "Requests on the wire at one time, over all gateways.", NULL,
 							&smsflow_max_in_flight, 256, 1, SMSFLOW_MAX_PLACES, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("smsflow.public_url", "Base of callback URLs, as gateways reach smsflowd.",
 							   "Empty: gateways are not asked for delivery reports.", &smsflow_public_url, "", PGC_SIGHUP, 0,
 							   check_public_url, NULL, NULL);
+	DefineCustomBoolVariable("smsflow.require_sync_standby", "Sends only when a standby confirms each claim.",
+							 "Needs synchronous_standby_names; then nothing sent is unknown to that standby.",
+							 &smsflow_require_sync_standby, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("smsflow.secrets_dir", "Directory with one file per secret, named as the gateway.",
 							   "Files belong to the server's user and are readable by nobody else.", &smsflow_secrets_dir, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);

@@ -15,6 +15,8 @@
 extern char *smsflow_ca_file;
 extern char *smsflow_databases;
 extern bool smsflow_enabled;
+extern int smsflow_failover_hold; /* seconds */
+extern bool smsflow_require_sync_standby;
 extern char *smsflow_secrets_dir;
 extern bool smsflow_allow_insecure_gateway;
 extern int smsflow_max_in_flight;  /* requests, over all gateways */

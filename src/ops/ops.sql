@@ -31,6 +31,8 @@ AS $$
 		WHEN NOT a.armed THEN 'disarmed by ' || a.by_role || ' at ' || a.armed_at::timestamptz(0)
 		WHEN a.system_identifier <> c.system_identifier THEN 'this is a copy: it was armed in another database cluster'
 		WHEN a.database_oid <> c.database_oid THEN 'this is a copy: it was armed as another database'
+		WHEN current_setting('smsflow.require_sync_standby', true) = 'on' AND current_setting('synchronous_standby_names') = ''
+			THEN 'smsflow.require_sync_standby is on, and synchronous_standby_names is empty'
 		WHEN a.timeline <> c.timeline AND current_setting('smsflow.arm_policy', true) = 'timeline'
 			THEN 'the server was promoted or recovered since it was armed'
 	END
@@ -47,6 +49,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION smsflow.is_armed() IS 'Whether this database may send';
 REVOKE ALL ON FUNCTION smsflow.is_armed() FROM PUBLIC;
+
+-- What the primary claimed last may not have come here, with asynchronous replication.
+CREATE OR REPLACE FUNCTION smsflow.promotion(OUT held_until timestamptz, OUT last_message_id bigint)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(min(w.started_at), now()) + coalesce(nullif(current_setting('smsflow.failover_hold', true), ''), '0')::interval,
+		coalesce(min(w.last_message_id), (SELECT s.last_value FROM smsflow.message_id_seq s))
+	FROM smsflow.this_copy() c
+	LEFT JOIN smsflow.worker_start w USING (timeline)
+	WHERE EXISTS (SELECT FROM smsflow.worker_start o WHERE o.timeline <> c.timeline)
+	HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION smsflow.promotion() IS 'Until when marketing is held since the server was promoted or recovered, by smsflow.failover_hold, and the highest message id then; NULL: never promoted';
+REVOKE ALL ON FUNCTION smsflow.promotion() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.arm() RETURNS boolean
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -217,10 +233,18 @@ AS $$
 	WHERE x.extname = 'smsflow'
 	UNION ALL
 	SELECT 'armed', problem IS NULL, coalesce(problem, 'this database may send'),
-		CASE WHEN problem IS NOT NULL THEN 'If it is this database that shall send: SELECT smsflow.arm().' END
+		CASE WHEN problem LIKE '%synchronous_standby_names%' THEN 'Name the standby that has to confirm each claim, or switch the setting off.'
+			WHEN problem IS NOT NULL THEN 'If it is this database that shall send: SELECT smsflow.arm().' END
 	FROM smsflow.armed_problem() problem
+	UNION ALL
+	SELECT 'promotion', NOT held, CASE WHEN held THEN 'the server was promoted: marketing is held until ' || held_until::timestamptz(0)
+			WHEN held_until IS NOT NULL THEN 'the server was promoted before ' || held_until::timestamptz(0)
+			ELSE 'never promoted since the first start of the worker' END,
+		CASE WHEN held THEN 'Let gateways send their reports, and read the view in_doubt; smsflow.failover_hold is the time.' END
+	FROM (SELECT p.held_until, coalesce(p.held_until > now(), false) AS held FROM (SELECT 1) one
+		LEFT JOIN smsflow.promotion() p ON true) promotion
 $$;
-COMMENT ON FUNCTION smsflow.health_of_copy() IS 'Lines version and armed of health()';
+COMMENT ON FUNCTION smsflow.health_of_copy() IS 'Lines version, armed and promotion of health()';
 REVOKE ALL ON FUNCTION smsflow.health_of_copy() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.health_of_route(OUT component text, OUT ok boolean, OUT message text, OUT hint text)

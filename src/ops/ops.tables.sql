@@ -15,9 +15,13 @@ CREATE TABLE smsflow.worker_start (
 	generation	bigint PRIMARY KEY,
 	started_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	pid			integer NOT NULL,
-	version		text NOT NULL
+	version		text NOT NULL,
+	timeline	integer NOT NULL,
+	last_message_id bigint NOT NULL
 );
 COMMENT ON TABLE smsflow.worker_start IS 'Starts of the worker; its generation owns claims';
+COMMENT ON COLUMN smsflow.worker_start.timeline IS 'A new one is that of a promotion, or of a recovery to an instant';
+COMMENT ON COLUMN smsflow.worker_start.last_message_id IS 'Highest message id that had been given out';
 
 CREATE TABLE smsflow.tail (
 	name		text PRIMARY KEY CHECK (name IN ('event', 'callback', 'unsettled')),

@@ -199,6 +199,31 @@ read_view(Queue *queue, int limit, TakenRow *rows)
 	return (int) SPI_processed;
 }
 
+/* What a primary that is lost has sent, as its reports say, is not sent again. */
+static void
+settle_reported(TakenRow *rows, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT8OID, INT8OID, INT4OID};
+	Datum values[] = {Int64GetDatum(rows[0].message_id), Int64GetDatum(rows[count - 1].message_id),
+					  Int32GetDatum(rows[0].job->queue->queue_id)};
+
+	if (rows[0].message_id > worker.promoted_id)
+		return;
+	smsflow_spi_plan(&plan,
+					 "SELECT DISTINCT r.message_id FROM smsflow.report r JOIN smsflow.outbox o USING (message_id)"
+					 " WHERE r.message_id BETWEEN $1 AND $2 AND o.queue_id = $3",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed; row++)
+		for (int i = 0; i < count; i++)
+			if (rows[i].message_id == column_id(row, 1))
+			{
+				rows[i].job->outcome = OUTCOME_RESOLVED;
+				rows[i].job->reason = "reported";
+			}
+}
+
 static void
 claim_new(Queue *queue, int limit)
 {
@@ -216,6 +241,7 @@ claim_new(Queue *queue, int limit)
 		return;
 	}
 	ask_view(queue, rows, count);
+	settle_reported(rows, count);
 	claim = stage_claim(queue, "new");
 	claim->more = count == limit;
 	claim->to_id = rows[count - 1].message_id;

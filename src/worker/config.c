@@ -384,6 +384,18 @@ is_armed(void)
 }
 
 static void
+read_promotion(void)
+{
+	int64 held;
+
+	if (SPI_execute("SELECT held_until, last_message_id FROM smsflow.promotion()", true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the promotion");
+	held = column_time(0, 1, DT_NOBEGIN) == DT_NOBEGIN ? 0 : column_time(0, 1, 0) - worker.clock->now();
+	worker.marketing_opens = held > 0 ? worker.clock->monotonic() + held : 0;
+	worker.promoted_id = column_id(0, 2);
+}
+
+static void
 read_callback_key(void)
 {
 	char *key = smsflow_callback_key();
@@ -434,6 +446,7 @@ config_load(bool changed)
 	lanes_recount();
 	read_callback_key();
 	worker.armed = is_armed();
+	read_promotion();
 	if (!answers_awaited())
 		MemoryContextDeleteChildren(worker.config);
 }

@@ -179,8 +179,9 @@ write_start(void)
 	Oid types[] = {INT4OID, TEXTOID};
 	Datum values[] = {Int32GetDatum(MyProcPid), CStringGetTextDatum(SMSFLOW_VERSION)};
 
-	if (SPI_execute_with_args("INSERT INTO smsflow.worker_start (generation, pid, version)"
-							  " VALUES (nextval('smsflow.generation_seq'), $1, $2) RETURNING generation",
+	if (SPI_execute_with_args("INSERT INTO smsflow.worker_start (generation, pid, version, timeline, last_message_id)"
+							  " SELECT nextval('smsflow.generation_seq'), $1, $2, c.timeline, s.last_value"
+							  " FROM smsflow.this_copy() c, smsflow.message_id_seq s RETURNING generation",
 							  2, types, values, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write worker_start");
 	worker.generation = column_id(0, 1);

@@ -27,17 +27,21 @@ schedule_wake(Queue *queue)
 	queue->hungry = true;
 }
 
+/* Cart and promotional. */
+#define FIRST_MARKETING_LANE 3
+
 /* An open breaker opens by itself; what has been switched off does not. */
 int64
 schedule_opens(const Queue *queue)
 {
 	Sender *sender = queue->sender;
+	int64 opens = queue->lane >= FIRST_MARKETING_LANE ? worker.marketing_opens : 0;
 
 	if (queue->stopped || (sender && !sender->present))
 		return PG_INT64_MAX;
 	if (sender == NULL)
-		return config_has_sender() ? 0 : PG_INT64_MAX;
-	return Max(sender->breaker.open_until, sender->gateway->breaker.open_until);
+		return config_has_sender() ? opens : PG_INT64_MAX;
+	return Max(opens, Max(sender->breaker.open_until, sender->gateway->breaker.open_until));
 }
 
 /* ---- sharing ---- */

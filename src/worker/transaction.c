@@ -67,6 +67,9 @@ worker_commit(void)
 	PopActiveSnapshot();
 	committing = true;
 	CommitTransactionCommand();
+
+	/* A commit that no standby confirmed, because the server stops, must not be acted on. */
+	CHECK_FOR_INTERRUPTS();
 	worker_outside();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);

@@ -97,6 +97,21 @@ on_sigterm(SIGNAL_ARGS)
 	errno = saved_errno;
 }
 
+/* A commit that waits for its standby is not to be cut short: what it claims would be sent without it. */
+static void
+on_sigint(SIGNAL_ARGS)
+{
+	int saved_errno = errno;
+
+	if (cancellable && MyProc && MyProc->syncRepState == SYNC_REP_NOT_WAITING)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+		SetLatch(MyLatch);
+	}
+	errno = saved_errno;
+}
+
 /* ---- state for others to see ---- */
 
 /* The first route that does not work, in words for health(). */
@@ -288,6 +303,7 @@ setup(int slot)
 	choose_seams();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, on_sigterm);
+	pqsignal(SIGINT, on_sigint);
 	BackgroundWorkerUnblockSignals();
 	before_shmem_exit(at_exit, (Datum) 0);
 	make_memory();

@@ -286,7 +286,9 @@ typedef struct Worker
 	Oid schema; /* whose tables this is about; InvalidOid: none yet */
 	int64 generation;
 	bool armed;
-	char *callback_key; /* NULL until the first arm() */
+	int64 marketing_opens; /* monotonic; after a promotion marketing is held for a while */
+	int64 promoted_id;     /* up to here a primary that is lost may have sent messages; 0 none */
+	char *callback_key;    /* NULL until the first arm() */
 	const SmsflowTransport *transport;
 	const SmsflowClock *clock;
 	MemoryContext long_lived;
