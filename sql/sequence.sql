@@ -8,7 +8,7 @@ CREATE SCHEMA shop AUTHORIZATION regress_shop;
 SELECT coalesce(max(event_id), 0) AS start FROM smsflow.event \gset
 CREATE TEMP VIEW happened AS
 	SELECT e.event_id, c.external_id AS contact, e.kind, e.ref, e.phone, e.amount, e.currency, e.data
-	FROM smsflow.event e LEFT JOIN smsflow.contact c USING (contact_id) WHERE e.event_id > :start AND e.kind <> 'rows';
+	FROM smsflow.event e LEFT JOIN smsflow.contact c USING (contact_id) WHERE e.event_id > :start AND e.kind NOT IN ('rows', 'subscribed', 'confirmed', 'opted_out');
 -- The worker reads carts that changed.
 CREATE FUNCTION pg_temp.read_carts() RETURNS void LANGUAGE sql AS $$
 	SELECT smsflow.process_events(ARRAY(SELECT event_id FROM smsflow.event WHERE kind = 'rows')) $$;
@@ -200,7 +200,7 @@ SELECT smsflow.add_step('no such sequence', '0', 'Hello');
 SELECT smsflow.add_step('reminder', '-1 minute', 'Hello');
 SELECT smsflow.add_step('reminder', '1 minute', ' ');
 SELECT smsflow.add_step('reminder', '1 minute', 'Hello {{first_name');
-SELECT smsflow.add_step('reminder', '1 minute', 'Hello', '{"condition": "true"}');
+SELECT smsflow.add_step('reminder', '1 minute', 'Hello', '{"colour": "true"}');
 SELECT smsflow.add_step('reminder', '0', 'Hi {{first_name|there}}, your {{cart.items.0.title}} waits: {{url|https://shop}}'),
 	smsflow.add_step('reminder', '1 day', 'Still there: {{cart.items.0.title}}');
 SELECT smsflow.add_step('thanks', '0', 'Order of {{order.total}} received');
@@ -215,7 +215,7 @@ SELECT coalesce(max(event_id), 0) AS start FROM smsflow.event \gset
 INSERT INTO beginning VALUES (:start);
 CREATE OR REPLACE TEMP VIEW happened AS
 	SELECT e.event_id, c.external_id AS contact, e.kind, e.ref, e.phone, e.amount, e.currency, e.data
-	FROM smsflow.event e LEFT JOIN smsflow.contact c USING (contact_id) WHERE e.event_id > :start AND e.kind <> 'rows';
+	FROM smsflow.event e LEFT JOIN smsflow.contact c USING (contact_id) WHERE e.event_id > :start AND e.kind NOT IN ('rows', 'subscribed', 'confirmed', 'opted_out');
 
 -- Going through a sequence. ------------------------------------------------------------
 -- A changed cart sets the clock anew and counts once; the order of the same batch ends it.

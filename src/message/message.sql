@@ -92,6 +92,12 @@ REVOKE ALL ON FUNCTION smsflow.queues_for(smallint, text, text) FROM PUBLIC;
 
 -- The gate over messages. ----------------------------------------------------
 
+CREATE OR REPLACE FUNCTION smsflow.cart_ref(ref text, enrollment_id bigint, round integer) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN COALESCE(NULLIF(ref, ''), 'enrollment ' || enrollment_id) || CASE WHEN round > 1 THEN '#' || round ELSE '' END;
+COMMENT ON FUNCTION smsflow.cart_ref(text, bigint, integer) IS 'What one reminder a cart counts by: the cart, and how often it was abandoned';
+REVOKE ALL ON FUNCTION smsflow.cart_ref(text, bigint, integer) FROM PUBLIC;
+
 CREATE OR REPLACE VIEW smsflow.gated AS
 SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, o.recipient, o.enrollment_id,
 	o.queue_id, o.brand_id, o.campaign_id, o.sequence_id, o.purpose, o.step, o.parts, o.unicode, o.body,
@@ -109,7 +115,7 @@ LEFT JOIN smsflow.queue q ON q.queue_id = o.queue_id
 LEFT JOIN smsflow.sender n ON n.sender_id = COALESCE(q.sender_id,
 	smsflow.any_sender(o.recipient, c.region, COALESCE(o.contact_id, substr(o.recipient::text, 2)::bigint)))
 CROSS JOIN LATERAL (SELECT COALESCE(o.subject, k.options ->> 'subject', k.name, s.options ->> 'subject', s.name) AS subject,
-	COALESCE(NULLIF(e.ref, ''), 'enrollment ' || o.enrollment_id) AS ref) f
+	smsflow.cart_ref(e.ref, o.enrollment_id, e.round) AS ref) f
 -- OFFSET 0 keeps the two apart, so that each is worked out once for a message and not once for each column.
 CROSS JOIN LATERAL (SELECT smsflow.gate(o.contact_id, o.recipient, c.consent, o.purpose, c.region, c.time_zone,
 	c.time_zone_source, c.reachability, o.message_id, f.subject, f.ref, n.kind, n.registration, n.options, now(), o.brand_id) AS gate OFFSET 0) d
@@ -122,7 +128,7 @@ CROSS JOIN LATERAL (SELECT CASE
 	WHEN e.ended_at IS NOT NULL AND e.end_reason <> 'completed' THEN 'sequence_ended'
 	WHEN o.sequence_id IS NOT NULL AND s.sequence_id IS NULL THEN 'sequence_ended'
 	WHEN (SELECT true FROM smsflow.event x WHERE x.contact_id = o.contact_id AND x.event_id > o.trigger_event_id
-			AND x.kind = ANY (s.exit_on) AND (x.kind <> 'cart_emptied' OR COALESCE(x.ref, '') = e.ref) LIMIT 1) THEN 'sequence_exited'
+			AND x.kind = ANY (s.exit_on) AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR COALESCE(x.ref, '') = e.ref) LIMIT 1) THEN 'sequence_exited'
 	WHEN o.due_at > now() AND smsflow.final_refusal(d.gate) IS NULL THEN 'not_due'
 	END AS reason OFFSET 0) m;
 COMMENT ON VIEW smsflow.gated IS 'Messages with the gate''s decision in the reader''s snapshot';

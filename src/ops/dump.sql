@@ -72,6 +72,10 @@ SELECT pg_extension_config_dump('smsflow.sequence_step', '');
 SELECT pg_extension_config_dump('smsflow.enrollment', '');
 SELECT pg_extension_config_dump('smsflow.enrollment_enrollment_id_seq', '');
 
+SELECT pg_extension_config_dump('smsflow.interest', '');
+SELECT pg_extension_config_dump('smsflow.interest_interest_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.stock', '');
+SELECT pg_extension_config_dump('smsflow.recipe', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('smsflow.otp_policy', '');
 
 SELECT pg_extension_config_dump('smsflow.callback', '');

@@ -333,6 +333,10 @@ AS $$
 			'See smsflow.event_problem, and correct the sequence that fails.'
 		FROM smsflow.event_problem WHERE at > now() - interval '7 days'
 		UNION ALL
+		SELECT 'sequences', count(*), min('sequence "' || name || '" stopped: ' || error),
+			'Correct the condition with smsflow.set_step(), then SELECT smsflow.enable_sequence(name).'
+		FROM smsflow.sequence WHERE error IS NOT NULL AND NOT enabled
+		UNION ALL
 		SELECT 'campaigns', count(*), min('campaign "' || name || '" failed: ' || coalesce(error, 'no reason was kept')),
 			'Correct what it says, then SELECT smsflow.resume_campaign(name).'
 		FROM smsflow.campaign
@@ -343,7 +347,7 @@ AS $$
 		FROM smsflow.feedback WHERE problem IS NOT NULL OR at < now() - interval '1 minute'
 	) AS lines (component, problems, example, hint)
 $$;
-COMMENT ON FUNCTION smsflow.health_of_store() IS 'Lines triggers, events, campaigns and feedback of health(); failures of events and campaigns count for 7 days';
+COMMENT ON FUNCTION smsflow.health_of_store() IS 'Lines triggers, events, sequences, campaigns and feedback of health(); failures of events and campaigns count for 7 days';
 REVOKE ALL ON FUNCTION smsflow.health_of_store() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.health() RETURNS TABLE (component text, ok boolean, message text, hint text)
@@ -367,13 +371,14 @@ CREATE OR REPLACE VIEW smsflow.access AS
 	FROM (VALUES
 		('app', 'subscribe confirm_opt_in opt_out opt_out_and_wait wait_for_opt_out consent_at can_send parse_phone'),
 		('app', 'send cancel explain message_parts smart_encode render'),
-		('app', 'record_event reply'),
+		('app', 'record_event notify_me reply'),
 		('app', 'otp_start otp_check'),
 		('marketer', 'create_segment drop_segment segment_members segment_count in_segment'),
 		('marketer', 'set_template message_parts smart_encode render'),
 		('marketer', 'create_campaign estimate_campaign preview_campaign launch_campaign pause_campaign resume_campaign'),
 		('marketer', 'cancel_campaign schedule_campaign pace_campaign explain'),
-		('marketer', 'create_sequence add_step enable_sequence disable_sequence'),
+		('marketer', 'create_sequence add_step set_step remove_step enable_sequence disable_sequence pause_sequence resume_sequence'),
+		('marketer', 'install_recipe engaged_since last_answer awaits_confirmation'),
 		('marketer', 'profile message progress_campaign smsflow_bi'),
 		('analyst', 'smsflow_bi'),
 		('receiver', 'receive_callback receive_callbacks'),
@@ -382,7 +387,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'add_registration set_registration warm_up_sender'),
 		('operator', 'add_disclosure require_double_opt_in verify_consent_ledger is_suppressed export_contact erase_contact'),
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
-		('operator', 'watch_carts watch_orders watch_table unwatch'),
+		('operator', 'watch_carts watch_orders watch_table watch_inventory unwatch record_dates'),
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
 		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')

@@ -124,20 +124,6 @@ REVOKE ALL ON FUNCTION smsflow.otp_sample(jsonb) FROM PUBLIC;
 
 -- Whether a number gets a code. ----------------------------------------------
 
--- The n-th last start of what a limit counts says all: until it has left the
--- window, no further one is allowed. One probe of an index, whatever the traffic.
-CREATE OR REPLACE FUNCTION smsflow.otp_limit_count(setting text) RETURNS integer
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN split_part(setting, ' per ', 1)::integer;
-COMMENT ON FUNCTION smsflow.otp_limit_count(text) IS 'The 5 of "5 per 10 minutes"';
-REVOKE ALL ON FUNCTION smsflow.otp_limit_count(text) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION smsflow.otp_limit_window(setting text) RETURNS interval
-	LANGUAGE sql STABLE PARALLEL SAFE
-	RETURN split_part(setting, ' per ', 2)::interval;
-COMMENT ON FUNCTION smsflow.otp_limit_window(text) IS 'The 10 minutes of "5 per 10 minutes"';
-REVOKE ALL ON FUNCTION smsflow.otp_limit_window(text) FROM PUBLIC;
-
 CREATE OR REPLACE FUNCTION smsflow.otp_network(address text) RETURNS cidr
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 	RETURN network(set_masklen(address::inet, CASE WHEN family(address::inet) = 6 THEN 64 ELSE 32 END));
@@ -158,6 +144,9 @@ END;
 COMMENT ON FUNCTION smsflow.otp_rate(text, integer) IS 'Codes asked for by numbers of a prefix in the last hour, at most sample, and how many of them were entered';
 REVOKE ALL ON FUNCTION smsflow.otp_rate(text, integer) FROM PUBLIC;
 
+-- The n-th last start of what a limit counts says all: until it has left the
+-- window, no further one is allowed. One probe of an index, whatever the traffic.
+--
 -- Refusals that no time heals have no retry_at. Of the others the longest counts.
 CREATE OR REPLACE FUNCTION smsflow.otp_decision(brand_id integer, phone smsflow.phone, scope text, network cidr)
 	RETURNS TABLE (status text, retry_at timestamptz)
@@ -185,17 +174,17 @@ BEGIN ATOMIC
 			ORDER BY p.started_at DESC LIMIT 1) last
 		WHERE last.outcome IS DISTINCT FROM 'approved'
 		UNION ALL
-		SELECT 'number_limit', smsflow.otp_limit_window(o.number_limit) + (SELECT p.started_at FROM smsflow.otp p
-			WHERE p.phone = otp_decision.phone ORDER BY p.started_at DESC LIMIT 1 OFFSET smsflow.otp_limit_count(o.number_limit) - 1)
+		SELECT 'number_limit', smsflow.limit_window(o.number_limit) + (SELECT p.started_at FROM smsflow.otp p
+			WHERE p.phone = otp_decision.phone ORDER BY p.started_at DESC LIMIT 1 OFFSET smsflow.limit_count(o.number_limit) - 1)
 		UNION ALL
-		SELECT 'network_limit', smsflow.otp_limit_window(o.network_limit) + (SELECT p.started_at FROM smsflow.otp p
-			WHERE p.network = otp_decision.network ORDER BY p.started_at DESC LIMIT 1 OFFSET smsflow.otp_limit_count(o.network_limit) - 1)
+		SELECT 'network_limit', smsflow.limit_window(o.network_limit) + (SELECT p.started_at FROM smsflow.otp p
+			WHERE p.network = otp_decision.network ORDER BY p.started_at DESC LIMIT 1 OFFSET smsflow.limit_count(o.network_limit) - 1)
 		UNION ALL
-		SELECT 'prefix_limit', smsflow.otp_limit_window(o.prefix_limit) + (SELECT p.started_at FROM smsflow.otp p
-			WHERE p.prefix = n.prefix ORDER BY p.started_at DESC LIMIT 1 OFFSET smsflow.otp_limit_count(o.prefix_limit) - 1)
+		SELECT 'prefix_limit', smsflow.limit_window(o.prefix_limit) + (SELECT p.started_at FROM smsflow.otp p
+			WHERE p.prefix = n.prefix ORDER BY p.started_at DESC LIMIT 1 OFFSET smsflow.limit_count(o.prefix_limit) - 1)
 		UNION ALL
-		SELECT 'country_limit', smsflow.otp_limit_window(o.country_limit) + (SELECT p.started_at FROM smsflow.otp p
-			WHERE p.region = n.region ORDER BY p.started_at DESC LIMIT 1 OFFSET smsflow.otp_limit_count(o.country_limit) - 1)
+		SELECT 'country_limit', smsflow.limit_window(o.country_limit) + (SELECT p.started_at FROM smsflow.otp p
+			WHERE p.region = n.region ORDER BY p.started_at DESC LIMIT 1 OFFSET smsflow.limit_count(o.country_limit) - 1)
 	) AS h (status, until)
 	WHERE h.until > statement_timestamp()
 	ORDER BY h.until DESC LIMIT 1;

@@ -242,9 +242,8 @@ is_bare_expression(const SelectStmt *select)
 	return !(IsA(target->val, ColumnRef) && IsA(llast(castNode(ColumnRef, target->val)->fields), A_Star));
 }
 
-/* check_shape makes sure that the predicate, on its own, is one expression. */
-static void
-check_shape(const char *predicate)
+void
+smsflow_require_expression(const char *predicate)
 {
 	List *parsed = raw_parser(psprintf("SELECT\n%s\n", predicate), RAW_PARSE_DEFAULT);
 	Node *statement = list_length(parsed) == 1 ? linitial_node(RawStmt, parsed)->stmt : NULL;
@@ -299,7 +298,7 @@ check_predicate(const char *predicate)
 	PG_TRY();
 	{
 		smsflow_as_role(GetUserId(), &before);
-		check_shape(predicate);
+		smsflow_require_expression(predicate);
 		check_meaning(predicate);
 		smsflow_as_before(&before);
 	}

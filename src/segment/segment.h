@@ -22,6 +22,9 @@ typedef struct SmsflowIdentity
 extern void smsflow_as_role(Oid role, SmsflowIdentity *before);
 extern void smsflow_as_before(const SmsflowIdentity *before);
 
+/* smsflow_require_expression raises SF007 unless a text parses as exactly one SQL expression. */
+extern void smsflow_require_expression(const char *predicate);
+
 typedef struct SmsflowSegment
 {
 	int32 segment_id;

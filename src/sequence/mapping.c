@@ -33,8 +33,8 @@ enum
 	RULE_NUMBER
 };
 
-static const char *const meaning_names[WATCH_MEANINGS] = {"id",    "phone", "customer_id", "cart_id",   "status",
-														  "items", "total", "currency",    "updated_at"};
+static const char *const meaning_names[WATCH_MEANINGS] = {"id",    "phone",    "customer_id", "cart_id", "status", "items",
+														  "total", "currency", "updated_at",  "stock",   "price"};
 
 static HTAB *watches = NULL;
 
@@ -132,6 +132,7 @@ add_rule(SmsflowWatch *watch, HeapTuple rule, TupleDesc rules, TupleDesc columns
 	watch->brand_id = DatumGetInt32(SPI_getbinval(rule, rules, RULE_BRAND, &(bool){false}));
 	watch->kind = pstrdup(SPI_getvalue(rule, rules, RULE_KIND));
 	watch->is_cart = strcmp(watch->kind, "cart") == 0;
+	watch->is_inventory = strcmp(watch->kind, "inventory") == 0;
 
 	if (strcmp(meaning, "active") == 0)
 		watch->active = lappend(watch->active, pstrdup(value));

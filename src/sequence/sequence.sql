@@ -1,5 +1,5 @@
--- Store events, the sequences that follow them, and the worker's calls that
--- move people through. Watching the store's tables is in watch.sql.
+-- Store events, and the sequences that follow them. The worker's calls that move
+-- people through are in advance.sql; watching the store's tables is in watch.sql.
 
 -- Events. ---------------------------------------------------------------------
 
@@ -15,6 +15,18 @@ CREATE OR REPLACE FUNCTION smsflow.record_event(phone text, kind text, ref text 
 COMMENT ON FUNCTION smsflow.record_event(text, text, text, jsonb, numeric, text, timestamptz, text) IS
 'Appends something a person did in the store and returns the event id; the event counts when the transaction commits. kind is any name: cart, cart_emptied, order and order_<status> mean what watched tables mean by them. ref is the store''s key of the thing; data are template variables of the sequences that follow. A number that is no contact is kept without one. Errors: SF001 phone, SF004 brand, SF007 empty kind or data that is no object';
 REVOKE ALL ON FUNCTION smsflow.record_event(text, text, text, jsonb, numeric, text, timestamptz, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.limit_count(setting text) RETURNS integer
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN split_part(setting, ' per ', 1)::integer;
+COMMENT ON FUNCTION smsflow.limit_count(text) IS 'The 5 of "5 per 10 minutes"';
+REVOKE ALL ON FUNCTION smsflow.limit_count(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.limit_window(setting text) RETURNS interval
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN split_part(setting, ' per ', 2)::interval;
+COMMENT ON FUNCTION smsflow.limit_window(text) IS 'The 10 minutes of "5 per 10 minutes"';
+REVOKE ALL ON FUNCTION smsflow.limit_window(text) FROM PUBLIC;
 
 -- Making sequences. -----------------------------------------------------------
 
@@ -75,7 +87,7 @@ CREATE OR REPLACE FUNCTION smsflow.sequence_exits(on_event text, wanted jsonb) R
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF wanted IS NULL THEN
-		RETURN CASE WHEN on_event = 'cart' THEN '{order,cart_emptied}'::text[] ELSE '{}' END;
+		RETURN CASE WHEN on_event = 'cart' THEN '{order,cart_emptied,opted_out}'::text[] WHEN on_event LIKE 'order%' THEN '{}' ELSE '{opted_out}' END;
 	END IF;
 	IF jsonb_typeof(wanted) <> 'array' OR jsonb_path_exists(wanted, '$[*] ? (@.type() != "string")') THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'option "exit_on" must be an array of event kinds',
@@ -105,6 +117,46 @@ END $$;
 COMMENT ON FUNCTION smsflow.check_validity(text) IS 'Raises SF007 unless the text is NULL or a positive interval';
 REVOKE ALL ON FUNCTION smsflow.check_validity(text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.calling_role() RETURNS regrole
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT quote_ident(coalesce(nullif(current_setting('role'), 'none'), session_user))::regrole
+$$;
+COMMENT ON FUNCTION smsflow.calling_role() IS 'Role that made a call, inside a function that runs as its owner';
+REVOKE ALL ON FUNCTION smsflow.calling_role() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_condition(condition text, role regrole) RETURNS void
+	LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'smsflow_check_condition';
+COMMENT ON FUNCTION smsflow.check_condition(text, regrole) IS 'Raises SF007 when a text is not one SQL condition that this role may evaluate over smsflow.profile, ref, data and started_at';
+REVOKE ALL ON FUNCTION smsflow.check_condition(text, regrole) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_entry(options jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	good boolean;
+BEGIN
+	PERFORM smsflow.check_condition(options ->> 'entry', smsflow.calling_role());
+	BEGIN
+		good := coalesce(options ->> 'reentry' = 'never' OR (options ->> 'reentry')::interval >= '0', true)
+			AND coalesce(options ->> 'limit' ~ '^[1-9][0-9]{0,3} per ' AND smsflow.limit_window(options ->> 'limit') > '0', true);
+	EXCEPTION WHEN data_exception THEN
+		good := false;
+	END;
+	IF NOT good THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'option "reentry" or "limit" cannot be read',
+			DETAIL = 'reentry is never or an interval; limit is a number of enrolments per interval.',
+			HINT = 'Example: {"reentry": "1 day", "limit": "1 per 7 days"}.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_entry(jsonb) IS 'Raises SF007 for options entry, reentry or limit that cannot be used';
+REVOKE ALL ON FUNCTION smsflow.check_entry(jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.reentry(s smsflow.sequence) RETURNS interval
+	LANGUAGE sql STABLE
+	RETURN CASE WHEN (s).options ->> 'reentry' = 'never' THEN NULL WHEN (s).options ? 'reentry' THEN ((s).options ->> 'reentry')::interval
+		WHEN (s).on_event = 'cart' THEN interval '1 day' END;
+COMMENT ON FUNCTION smsflow.reentry(smsflow.sequence) IS 'Time after the end of an enrolment after which the same cart may start again; NULL: never';
+REVOKE ALL ON FUNCTION smsflow.reentry(smsflow.sequence) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.create_sequence(name text, on_event text, options jsonb DEFAULT '{}', brand text DEFAULT 'default')
 	RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -114,13 +166,14 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'a sequence needs a name and the event it follows',
 			DETAIL = 'The name or the event is empty.', HINT = 'Example: smsflow.create_sequence(''reminder'', ''cart'').';
 	END IF;
-	PERFORM smsflow.check_options(create_sequence.options, '{purpose,exit_on,pool,valid_for,subject}');
-	PERFORM smsflow.check_validity(create_sequence.options ->> 'valid_for'), smsflow.check_subject(create_sequence.options);
-	INSERT INTO smsflow.sequence AS s (brand_id, name, on_event, purpose, exit_on, options)
+	PERFORM smsflow.check_options(create_sequence.options, '{purpose,exit_on,pool,valid_for,subject,entry,reentry,limit}');
+	PERFORM smsflow.check_validity(create_sequence.options ->> 'valid_for'), smsflow.check_subject(create_sequence.options),
+		smsflow.check_entry(create_sequence.options);
+	INSERT INTO smsflow.sequence AS s (brand_id, name, on_event, purpose, exit_on, options, owner)
 	VALUES (smsflow.brand_named(create_sequence.brand), create_sequence.name, create_sequence.on_event,
 		smsflow.sequence_purpose(create_sequence.on_event, create_sequence.options ->> 'purpose'),
 		smsflow.sequence_exits(create_sequence.on_event, create_sequence.options -> 'exit_on'),
-		create_sequence.options - '{purpose,exit_on}'::text[])
+		create_sequence.options - '{purpose,exit_on}'::text[], smsflow.calling_role())
 	ON CONFLICT DO NOTHING RETURNING s.sequence_id INTO id;
 	IF id IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('sequence "%s" already exists', create_sequence.name),
@@ -129,49 +182,192 @@ BEGIN
 	RETURN id;
 END $$;
 COMMENT ON FUNCTION smsflow.create_sequence(text, text, jsonb, text) IS
-'Makes a disabled sequence of messages that follows an event kind and returns its id. options: purpose (default: cart after cart, transactional after order..., else promotional), exit_on (event kinds that end it; default for cart: order, cart_emptied), pool (of senders), valid_for (interval after which an unsent message expires), subject (what caps on one subject count by; its name). Errors: SF004 brand, SF005 name taken, SF007 other arguments';
+'Makes a disabled sequence of messages that follows an event kind and returns its id. options: purpose (default: cart after cart, transactional after order..., else promotional), exit_on (event kinds that end it; default for cart: order, cart_emptied, opted_out), pool (of senders), valid_for (interval after which an unsent message expires), subject (what caps on one subject count by; its name), entry (SQL condition over smsflow.profile, ref and data for being enrolled), reentry (never, or the interval after which the same ref may start again; default 1 day after carts, else never), limit (such as "1 per 7 days": enrolments of one person). Errors: SF004 brand, SF005 name taken, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.create_sequence(text, text, jsonb, text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.add_step(sequence text, after interval, body text, options jsonb DEFAULT '{}', brand text DEFAULT 'default')
+-- Steps. A step sends a message, or decides: it waits until something is true,
+-- branches, splits, or ends. Branches lead forward only, so nobody goes in circles.
+
+CREATE OR REPLACE FUNCTION smsflow.is_control(options jsonb) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN options ?| ARRAY['condition', 'wait_until', 'branch', 'split', 'exit', 'goal'];
+COMMENT ON FUNCTION smsflow.is_control(jsonb) IS 'Whether a step has something to decide';
+REVOKE ALL ON FUNCTION smsflow.is_control(jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.refuse_step(message text, detail text, hint text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = message, DETAIL = detail, HINT = hint;
+END $$;
+COMMENT ON FUNCTION smsflow.refuse_step(text, text, text) IS 'Raises SF007';
+REVOKE ALL ON FUNCTION smsflow.refuse_step(text, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_decision(step integer, options jsonb) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	decisions text[] := ARRAY(SELECT k FROM jsonb_object_keys(options) k WHERE k IN ('condition', 'wait_until', 'branch', 'split', 'exit', 'goal'));
+	good boolean := false;
+BEGIN
+	IF cardinality(decisions) > 1 THEN
+		PERFORM smsflow.refuse_step('a step can decide one thing', format('It has %s.', array_to_string(decisions, ' and ')), 'Make two steps of it.');
+	END IF;
+	PERFORM smsflow.check_condition(c.value, smsflow.calling_role())
+	FROM jsonb_each_text(options) c WHERE c.key IN ('condition', 'wait_until', 'branch', 'exit', 'goal');
+	IF options ?| '{branch,split}' IS DISTINCT FROM options ? 'goto' THEN
+		PERFORM smsflow.refuse_step('branch and split belong together with goto', 'They say who goes to another step, and goto says to which.',
+			'Example: {"branch": "orders_count > 0", "goto": 4}.');
+	END IF;
+	BEGIN
+		good := coalesce((options ->> 'goto')::smallint > step, true);
+	EXCEPTION WHEN data_exception THEN
+	END;
+	IF NOT good THEN
+		PERFORM smsflow.refuse_step('a branch must lead to a later step', format('This is step %s, and goto is %s: people would go round in circles.', step, options ->> 'goto'),
+			'Put the step that it leads to behind it.');
+	END IF;
+	BEGIN
+		good := coalesce((options ->> 'split')::numeric BETWEEN 0 AND 100, true) AND (options ? 'wait_until') = (options ? 'timeout')
+			AND coalesce((options ->> 'timeout')::interval > '0', true) AND coalesce((options ->> 'every')::interval >= '1 minute', true) AND coalesce(options ->> 'on_timeout' IN ('go_on', 'end'), true);
+	EXCEPTION WHEN data_exception THEN
+		good := false;
+	END;
+	IF NOT good THEN
+		PERFORM smsflow.refuse_step('a step that waits or splits is not complete', 'split is a percentage; wait_until needs a timeout, and on_timeout is go_on or end.',
+			'Example: {"wait_until": "last_order_at > started_at", "timeout": "3 days", "on_timeout": "end"}.');
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_decision(integer, jsonb) IS 'Raises SF007 for what a step cannot decide';
+REVOKE ALL ON FUNCTION smsflow.check_decision(integer, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_step_text(sequence_id integer, body text, options jsonb, brand text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	purpose smsflow.purpose := (SELECT s.purpose FROM smsflow.sequence s WHERE s.sequence_id = check_step_text.sequence_id);
+	sends boolean := NOT options ?| '{wait_until,branch,split,exit,goal}';
+	given integer := num_nonnulls(nullif(btrim(body), ''), options ->> 'template', options -> 'variants');
+	text_of text;
+BEGIN
+	IF jsonb_typeof(options -> 'variants') <> 'array' OR options -> 'variants' = '[]' OR jsonb_path_exists(options -> 'variants', '$[*] ? (@.type() != "string")') THEN
+		PERFORM smsflow.refuse_step('variants of a step must be a list of texts', 'Each person gets one of them.', 'Example: {"variants": ["Still there?", "Forgot something?"]}.');
+	ELSIF sends AND given <> 1 OR NOT sends AND given <> 0 THEN
+		PERFORM smsflow.refuse_step(CASE WHEN sends THEN 'a step needs a body, a template or variants' ELSE 'a step that decides sends no message' END,
+			format('It has %s of them.', given), CASE WHEN sends THEN 'Pass exactly one.' ELSE 'Put the message into a step of its own.' END);
+	ELSIF options ? 'template' AND NOT EXISTS (SELECT FROM smsflow.template t WHERE t.name = options ->> 'template' AND t.brand_id = smsflow.brand_named(brand)) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('unknown template "%s"', options ->> 'template'), HINT = 'Make it with smsflow.set_template().';
+	END IF;
+	FOR text_of IN SELECT body WHERE sends AND body IS NOT NULL UNION ALL SELECT jsonb_array_elements_text(options -> 'variants')
+		UNION ALL SELECT t.body FROM smsflow.template t WHERE t.name = options ->> 'template' AND t.brand_id = smsflow.brand_named(brand)
+	LOOP
+		PERFORM smsflow.check_template(text_of), smsflow.check_content(text_of, purpose, brand), smsflow.check_transactional(text_of, purpose);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION smsflow.check_step_text(integer, text, jsonb, text) IS 'Raises SF003, SF004 or SF007 for a text that a step cannot send';
+REVOKE ALL ON FUNCTION smsflow.check_step_text(integer, text, jsonb, text) FROM PUBLIC;
+
+-- A message about an order that also sells is marketing, and needs its consent.
+CREATE OR REPLACE FUNCTION smsflow.check_transactional(body text, purpose smsflow.purpose) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	selling text := (regexp_match(body, '(\m(?:sale|discount|coupon|voucher|promo(?:tion)?|special offer|deal|buy now|shop now|save \d+)\M|\d+ ?% ?off)', 'i'))[1];
+BEGIN
+	IF purpose = 'transactional' AND selling IS NOT NULL THEN
+		PERFORM smsflow.refuse_step('a transactional text must not sell', format('It says "%s".', selling),
+			'Take it out, or give the sequence the purpose promotional, which needs consent to marketing.');
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_transactional(text, smsflow.purpose) IS 'Raises SF007 when a transactional text has words of marketing (47 CFR 64.1200(f)(13): a message that also advertises is advertising)';
+REVOKE ALL ON FUNCTION smsflow.check_transactional(text, smsflow.purpose) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_delay(after interval) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF after < '0' OR after IS NULL THEN
+		PERFORM smsflow.refuse_step('the delay of a step must not be negative', 'It counts from the event, or from the step before.', 'Use ''0'' for at once.');
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_delay(interval) IS 'Raises SF007 for a negative delay';
+REVOKE ALL ON FUNCTION smsflow.check_delay(interval) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.put_step(sequence_id integer, step integer, after interval, body text, options jsonb, brand text) RETURNS smallint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM smsflow.check_options(put_step.options, '{condition,wait_until,timeout,on_timeout,branch,split,goto,exit,goal,template,variants,every}');
+	PERFORM smsflow.check_delay(put_step.after), smsflow.check_decision(put_step.step, put_step.options),
+		smsflow.check_step_text(put_step.sequence_id, put_step.body, put_step.options, put_step.brand);
+	INSERT INTO smsflow.sequence_step AS p (sequence_id, step, after, body, options, owner)
+	VALUES (put_step.sequence_id, put_step.step, put_step.after, nullif(btrim(put_step.body), ''), put_step.options, smsflow.calling_role())
+	ON CONFLICT ON CONSTRAINT sequence_step_pkey DO UPDATE SET after = excluded.after, body = excluded.body, options = excluded.options, owner = excluded.owner;
+	PERFORM smsflow.note_config();
+	RETURN put_step.step;
+END $$;
+COMMENT ON FUNCTION smsflow.put_step(integer, integer, interval, text, jsonb, text) IS 'Checks and writes a step';
+REVOKE ALL ON FUNCTION smsflow.put_step(integer, integer, interval, text, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.add_step(sequence text, after interval, body text DEFAULT NULL, options jsonb DEFAULT '{}', brand text DEFAULT 'default')
 	RETURNS smallint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	id integer := smsflow.sequence_named(add_step.sequence, add_step.brand);
-	added smallint;
 BEGIN
-	PERFORM smsflow.check_options(add_step.options, '{}');
-	IF add_step.after < '0' OR add_step.after IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'the delay of a step must not be negative',
-			DETAIL = 'It counts from the event, or from the step before.', HINT = 'Use ''0'' for at once.';
-	END IF;
-	IF coalesce(btrim(add_step.body), '') = '' THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'the message of a step must not be empty',
-			DETAIL = 'Every step sends one message.', HINT = 'Write a text, with {{variables}} where it needs them.';
-	END IF;
-	PERFORM smsflow.check_template(add_step.body);
-	PERFORM smsflow.check_content(add_step.body, s.purpose, add_step.brand) FROM smsflow.sequence s WHERE s.sequence_id = id;
 	-- Two calls at once number their steps one after the other.
 	PERFORM FROM smsflow.sequence s WHERE s.sequence_id = id FOR UPDATE;
-	INSERT INTO smsflow.sequence_step AS p (sequence_id, step, after, body)
-	SELECT id, coalesce(max(o.step), 0) + 1, add_step.after, add_step.body FROM smsflow.sequence_step o WHERE o.sequence_id = id
-	RETURNING p.step INTO added;
-	RETURN added;
+	RETURN smsflow.put_step(id, (SELECT coalesce(max(o.step), 0) + 1 FROM smsflow.sequence_step o WHERE o.sequence_id = id),
+		add_step.after, add_step.body, add_step.options, add_step.brand);
 END $$;
-COMMENT ON FUNCTION smsflow.add_step(text, interval, text, jsonb, text) IS 'Adds the next message to a sequence and returns its number; after is the delay since the event (first step) or the step before. Errors: SF003 template, SF004 brand or sequence, SF007 negative delay, empty message, unknown option or a text against the rules';
+COMMENT ON FUNCTION smsflow.add_step(text, interval, text, jsonb, text) IS
+'Adds the next step to a sequence and returns its number; after is the delay since the event (first step) or the step before. A step sends body, or by options a template (name) or one of variants (list); condition: only if this SQL is true. Or it decides: wait_until (SQL) with timeout, on_timeout (go_on, end) and every (how often it is looked at, default 5 minutes); branch (SQL) or split (percent) with goto (a later step); exit or goal (SQL). SQL sees the columns of smsflow.profile, ref, data (of the event) and started_at, and runs with the rights of the caller. Errors: SF003 template, SF004 brand, sequence or template, SF007 negative delay, empty message, options, or a text against the rules';
 REVOKE ALL ON FUNCTION smsflow.add_step(text, interval, text, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.set_step(sequence text, step integer, after interval, body text DEFAULT NULL, options jsonb DEFAULT '{}', brand text DEFAULT 'default')
+	RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	id integer := smsflow.sequence_named(set_step.sequence, set_step.brand);
+BEGIN
+	IF NOT EXISTS (SELECT FROM smsflow.sequence_step p WHERE p.sequence_id = id AND p.step = set_step.step) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('sequence "%s" has no step %s', set_step.sequence, set_step.step),
+			HINT = 'Add it with smsflow.add_step().';
+	END IF;
+	PERFORM smsflow.put_step(id, set_step.step, set_step.after, set_step.body, set_step.options, set_step.brand);
+END $$;
+COMMENT ON FUNCTION smsflow.set_step(text, integer, interval, text, jsonb, text) IS 'Replaces a step, also of a running sequence: it holds for what is not asked for yet; who waits for this step keeps the instant at which it is due. Arguments and errors as add_step(); SF004 no such step';
+REVOKE ALL ON FUNCTION smsflow.set_step(text, integer, interval, text, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.remove_step(sequence text, step integer, brand text DEFAULT 'default') RETURNS boolean
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	WITH gone AS (DELETE FROM smsflow.sequence_step p
+		WHERE p.sequence_id = smsflow.sequence_named(remove_step.sequence, remove_step.brand) AND p.step = remove_step.step RETURNING 1)
+	SELECT EXISTS (SELECT FROM gone)
+$$;
+COMMENT ON FUNCTION smsflow.remove_step(text, integer, text) IS 'Takes a step out: who waits for it goes on to the next one when it is due. False when there is none. Errors: SF004 brand or sequence';
+REVOKE ALL ON FUNCTION smsflow.remove_step(text, integer, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_steps(sequence_id integer, name text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	lost integer := (SELECT p.step FROM smsflow.sequence_step p WHERE p.sequence_id = check_steps.sequence_id AND p.options ? 'goto'
+		AND NOT EXISTS (SELECT FROM smsflow.sequence_step o WHERE o.sequence_id = p.sequence_id AND o.step >= (p.options ->> 'goto')::integer) LIMIT 1);
+BEGIN
+	IF NOT EXISTS (SELECT FROM smsflow.sequence_step p WHERE p.sequence_id = check_steps.sequence_id
+		AND NOT p.options ?| '{wait_until,branch,split,exit,goal}') THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('sequence "%s" has no steps that send', check_steps.name),
+			DETAIL = 'It would send nothing.', HINT = 'Add a message with smsflow.add_step() first.';
+	ELSIF lost IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('step %s of sequence "%s" leads nowhere', lost, check_steps.name),
+			DETAIL = 'There is no step at or after its goto.', HINT = 'Add the step, or correct it with smsflow.set_step().';
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_steps(integer, text) IS 'Raises SF005 when a sequence cannot be enabled';
+REVOKE ALL ON FUNCTION smsflow.check_steps(integer, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.enable_sequence(name text, brand text DEFAULT 'default')
 	RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	id integer := smsflow.sequence_named(enable_sequence.name, enable_sequence.brand);
 BEGIN
-	IF NOT EXISTS (SELECT FROM smsflow.sequence_step p WHERE p.sequence_id = id) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('sequence "%s" has no steps', enable_sequence.name),
-			DETAIL = 'It would send nothing.', HINT = 'Add a message with smsflow.add_step() first.';
-	END IF;
-	UPDATE smsflow.sequence s SET enabled = true WHERE s.sequence_id = id AND NOT s.enabled;
+	PERFORM smsflow.check_steps(id, enable_sequence.name);
+	UPDATE smsflow.sequence s SET enabled = true, error = NULL WHERE s.sequence_id = id AND NOT s.enabled;
 	PERFORM smsflow.note_config();
 END $$;
-COMMENT ON FUNCTION smsflow.enable_sequence(text, text) IS 'Lets a sequence enrol people and move them on. Messages that came due while it was disabled count their validity from then. Errors: SF004 brand or sequence, SF005 no steps';
+COMMENT ON FUNCTION smsflow.enable_sequence(text, text) IS 'Lets a sequence enrol people and move them on. Messages that came due while it was disabled count their validity from then. Errors: SF004 brand or sequence, SF005 no steps, no message, or a step that leads nowhere';
 REVOKE ALL ON FUNCTION smsflow.enable_sequence(text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.disable_sequence(name text, brand text DEFAULT 'default')
@@ -196,153 +392,27 @@ END $$;
 COMMENT ON FUNCTION smsflow.drop_sequence(text, text) IS 'Removes a sequence with its steps and enrolments; what it has not sent yet is not sent. Errors: SF004 brand or sequence';
 REVOKE ALL ON FUNCTION smsflow.drop_sequence(text, text) FROM PUBLIC;
 
--- The worker's calls. ---------------------------------------------------------
+CREATE OR REPLACE FUNCTION smsflow.pause_sequence(name text, brand text DEFAULT 'default') RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	UPDATE smsflow.sequence s SET paused_at = now()
+	WHERE s.sequence_id = smsflow.sequence_named(pause_sequence.name, pause_sequence.brand) AND s.paused_at IS NULL;
+	PERFORM smsflow.note_config();
+END $$;
+COMMENT ON FUNCTION smsflow.pause_sequence(text, text) IS 'Stops the clocks of everybody in a sequence; people are still enrolled, and purchases still end it. Messages already asked for are sent. Errors: SF004 brand or sequence';
+REVOKE ALL ON FUNCTION smsflow.pause_sequence(text, text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.apply_events(event_ids bigint[]) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
-	-- A person may have become a contact after the event, in the same checkout.
-	UPDATE smsflow.event e SET contact_id = found.contact_id
-	FROM (SELECT o.event_id, coalesce(
-			(SELECT c.contact_id FROM smsflow.contact c WHERE c.brand_id = o.brand_id AND c.external_id = o.external_id
-				ORDER BY (c.phone OPERATOR(smsflow.=) smsflow.phone_or_null(o.phone)) IS TRUE DESC, c.contact_id DESC LIMIT 1),
-			(SELECT c.contact_id FROM smsflow.contact c WHERE c.brand_id = o.brand_id
-				AND c.phone OPERATOR(smsflow.=) smsflow.phone_or_null(o.phone))) AS contact_id
-		FROM smsflow.event o
-		WHERE o.event_id = ANY (apply_events.event_ids) AND o.contact_id IS NULL AND coalesce(o.phone, o.external_id) IS NOT NULL) found
-	WHERE e.event_id = found.event_id AND found.contact_id IS NOT NULL;
-
-	-- Exits, before anything is started: an exit event ends what began before it.
-	WITH ended AS (
-		UPDATE smsflow.enrollment n SET ended_at = clock_timestamp(), end_reason = x.kind, next_at = NULL
-		FROM (SELECT DISTINCT ON (o.enrollment_id) o.enrollment_id, e.kind
-			FROM smsflow.event e
-			JOIN smsflow.enrollment o ON o.contact_id = e.contact_id AND o.ended_at IS NULL AND o.event_id < e.event_id
-			JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id AND s.brand_id = e.brand_id AND e.kind = ANY (s.exit_on)
-				AND (e.kind <> 'cart_emptied' OR coalesce(e.ref, '') = o.ref)
-			WHERE e.event_id = ANY (apply_events.event_ids)
-			ORDER BY o.enrollment_id, e.event_id) x
-		WHERE n.enrollment_id = x.enrollment_id
-		RETURNING n.enrollment_id)
-	SELECT smsflow.note_revocation('enrollment', ended.enrollment_id) FROM ended;
-
-	-- Enrolments. Several events of one cart in this call count once: the last
-	-- one sets the clock, and an exit event after the first ends it; the ended
-	-- row is kept, so that the same cart is not enrolled again. A cart that an
-	-- order names as its own is over, whichever of the two was written first.
-	INSERT INTO smsflow.enrollment AS n (sequence_id, contact_id, ref, event_id, data, step, next_at, ended_at, end_reason)
-	SELECT w.sequence_id, w.contact_id, w.ref, w.last_id, e.data, p.step,
-		CASE WHEN x.kind IS NULL THEN e.occurred_at + p.after END, CASE WHEN x.kind IS NOT NULL THEN clock_timestamp() END, x.kind
-	FROM (SELECT s.sequence_id, s.brand_id, s.on_event, s.exit_on, o.contact_id, coalesce(o.ref, '') AS ref,
-				min(o.event_id) AS first_id, max(o.event_id) AS last_id
-			FROM smsflow.event o
-			JOIN smsflow.sequence s ON s.enabled AND s.on_event = o.kind AND s.brand_id = o.brand_id
-			WHERE o.event_id = ANY (apply_events.event_ids) AND o.contact_id IS NOT NULL
-			GROUP BY s.sequence_id, o.contact_id, coalesce(o.ref, '')) w
-	JOIN smsflow.event e ON e.event_id = w.last_id
-	CROSS JOIN LATERAL (SELECT p.step, p.after FROM smsflow.sequence_step p WHERE p.sequence_id = w.sequence_id
-		ORDER BY p.step LIMIT 1) p
-	LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.event x
-		WHERE x.contact_id = w.contact_id AND x.brand_id = w.brand_id AND x.kind = ANY (w.exit_on)
-			AND (x.kind <> 'cart_emptied' OR coalesce(x.ref, '') = w.ref)
-			AND (x.event_id > w.first_id OR (w.on_event = 'cart' AND x.data #>> '{order,cart_id}' = w.ref))
-		ORDER BY x.event_id LIMIT 1) x ON true
-	ON CONFLICT (sequence_id, contact_id, ref) DO UPDATE SET event_id = EXCLUDED.event_id, data = EXCLUDED.data,
-		step = EXCLUDED.step, next_at = EXCLUDED.next_at, ended_at = EXCLUDED.ended_at, end_reason = EXCLUDED.end_reason
-	WHERE n.ended_at IS NULL AND n.step <= EXCLUDED.step AND n.event_id < EXCLUDED.event_id;
-$$;
-COMMENT ON FUNCTION smsflow.apply_events(bigint[]) IS 'Applies store events to sequences, in the order of their ids; applying one again changes nothing';
-REVOKE ALL ON FUNCTION smsflow.apply_events(bigint[]) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION smsflow.process_events(event_ids bigint[]) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT smsflow.apply_events(process_events.event_ids || smsflow.expand_events(process_events.event_ids))
-$$;
-COMMENT ON FUNCTION smsflow.process_events(bigint[]) IS 'Worker: makes events of changed carts, and applies all to sequences';
-REVOKE ALL ON FUNCTION smsflow.process_events(bigint[]) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION smsflow.sequence_queues(s smsflow.sequence) RETURNS integer[]
-	LANGUAGE sql VOLATILE
-	RETURN smsflow.queues_for(smsflow.lane_of((s).purpose), 'sequence:' || (s).sequence_id, COALESCE((s).options ->> 'pool', 'default'));
-COMMENT ON FUNCTION smsflow.sequence_queues(smsflow.sequence) IS 'Queues of a sequence, one per sender of its pool, made where missing';
-REVOKE ALL ON FUNCTION smsflow.sequence_queues(smsflow.sequence) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS timestamptz
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
-	-- Queues first: a statement does not see rows that its own functions insert.
-	SELECT smsflow.sequence_queues(s) FROM smsflow.sequence s
-	WHERE s.enabled AND EXISTS (SELECT FROM smsflow.enrollment n WHERE n.sequence_id = s.sequence_id AND n.ended_at IS NULL
-		AND n.next_at <= (SELECT clock_timestamp()));
-
-	WITH due AS MATERIALIZED (
-		SELECT n.enrollment_id, n.contact_id, n.ref, n.event_id, n.data, n.step, n.next_at, s.sequence_id, s.brand_id, s.purpose, s.exit_on,
-			coalesce((s.options ->> 'valid_for')::interval, smsflow.default_validity(s.purpose)) AS valid_for
-		FROM smsflow.sequence s
-		CROSS JOIN LATERAL (SELECT o.* FROM smsflow.enrollment o
-			WHERE o.sequence_id = s.sequence_id AND o.ended_at IS NULL AND o.next_at <= (SELECT clock_timestamp())
-			ORDER BY o.next_at LIMIT advance_enrollments.max_rows FOR UPDATE SKIP LOCKED) n
-		WHERE s.enabled
-		ORDER BY n.next_at LIMIT advance_enrollments.max_rows),
-	decided AS MATERIALIZED (
-		SELECT d.*, this.step AS this_step, this.body, later.step AS later_step, later.after,
-			CASE WHEN c.contact_id IS NULL THEN 'contact_gone' WHEN x.kind IS NOT NULL THEN x.kind
-				WHEN this.step IS NULL THEN 'completed' END AS stop
-		FROM due d
-		LEFT JOIN smsflow.contact c ON c.contact_id = d.contact_id
-		LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.event x WHERE x.contact_id = d.contact_id AND x.event_id > d.event_id
-			AND x.brand_id = d.brand_id AND x.kind = ANY (d.exit_on)
-			AND (x.kind <> 'cart_emptied' OR coalesce(x.ref, '') = d.ref) ORDER BY x.event_id LIMIT 1) x ON true
-		LEFT JOIN LATERAL (SELECT p.step, p.body FROM smsflow.sequence_step p
-			WHERE p.sequence_id = d.sequence_id AND p.step >= d.step ORDER BY p.step LIMIT 1) this ON true
-		LEFT JOIN LATERAL (SELECT p.step, p.after FROM smsflow.sequence_step p
-			WHERE p.sequence_id = d.sequence_id AND p.step > this.step ORDER BY p.step LIMIT 1) later ON true),
-	queues AS MATERIALIZED (
-		SELECT s.sequence_id, smsflow.sequence_queues(s) AS ids FROM smsflow.sequence s
-		WHERE s.sequence_id IN (SELECT d.sequence_id FROM decided d WHERE d.stop IS NULL)),
-	composed AS MATERIALIZED (
-		SELECT d.*, c.phone, smsflow.proof(c.proof, d.purpose) AS consent_event_id, r.rendered, r.parts, r.unicode, coalesce(smsflow.final_refusal(smsflow.gate(c.contact_id, c.phone,
-				c.consent, d.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability, NULL, NULL,
-				coalesce(nullif(d.ref, ''), 'enrollment ' || d.enrollment_id), NULL, NULL, NULL, now(), c.brand_id)),
-			CASE WHEN r.missing IS NOT NULL THEN 'missing_variable' END, smsflow.content_refusal(r.rendered, d.purpose, b.name)) AS refusal,
-			CASE WHEN d.purpose = 'cart' THEN smsflow.cart_deadline(c.phone, c.region,
-				(SELECT x.occurred_at FROM smsflow.event x WHERE x.event_id = d.event_id)) END AS deadline
-		FROM decided d
-		JOIN smsflow.contact c ON c.contact_id = d.contact_id
-		JOIN smsflow.brand b ON b.brand_id = d.brand_id
-		CROSS JOIN LATERAL smsflow.render_message(d.body, smsflow.contact_vars(c, b.name, d.data)) r
-		WHERE d.stop IS NULL),
-	appended AS (
-		INSERT INTO smsflow.outbox AS o (expires_at, contact_id, recipient, enrollment_id, trigger_event_id, queue_id, brand_id,
-			sequence_id, purpose, step, parts, unicode, refusal, body, consent_event_id)
-		SELECT least(m.next_at + m.valid_for, m.deadline), m.contact_id, m.phone, m.enrollment_id, m.event_id,
-			CASE WHEN m.refusal IS NULL THEN q.ids[1 + m.contact_id % cardinality(q.ids)] ELSE 0 END, m.brand_id,
-			m.sequence_id, m.purpose, m.this_step, coalesce(m.parts, 0), coalesce(m.unicode, false), m.refusal, coalesce(m.rendered, m.body), m.consent_event_id
-		FROM composed m JOIN queues q ON q.sequence_id = m.sequence_id
-		ORDER BY m.next_at, m.enrollment_id
-		RETURNING o.queue_id, o.brand_id, o.sequence_id, o.step, o.purpose, o.parts, o.refusal),
-	counted AS (
-		INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value)
-		SELECT date_trunc('hour', clock_timestamp(), 'UTC'), a.brand_id, 0, a.sequence_id, coalesce(q.sender_id, 0), a.step, a.purpose,
-			v.measure, sum(v.value)
-		FROM appended a
-		JOIN smsflow.queue q ON q.queue_id = a.queue_id
-		CROSS JOIN LATERAL (VALUES ('recipients', 1), (CASE WHEN a.refusal IS NULL THEN 'queued' ELSE 'suppressed' END, 1),
-			('parts', CASE WHEN a.refusal IS NULL THEN a.parts ELSE 0 END)) v (measure, value)
-		WHERE v.value <> 0
-		GROUP BY a.brand_id, a.sequence_id, q.sender_id, a.step, a.purpose, v.measure),
-	moved AS (
-		UPDATE smsflow.enrollment n SET step = coalesce(d.later_step, d.this_step, n.step),
-			next_at = CASE WHEN d.stop IS NULL THEN clock_timestamp() + d.after END,
-			ended_at = CASE WHEN d.stop IS NOT NULL OR d.later_step IS NULL THEN clock_timestamp() END,
-			end_reason = coalesce(d.stop, CASE WHEN d.later_step IS NULL THEN 'completed' END)
-		FROM decided d WHERE n.enrollment_id = d.enrollment_id)
-	SELECT smsflow.note_enqueued(array_agg(DISTINCT a.queue_id)) FROM appended a WHERE a.refusal IS NULL HAVING count(*) > 0;
-
-	-- What somebody else has locked is left out: waiting for it would be a busy loop.
-	SELECT min(n.next_at) FROM smsflow.sequence s
-	CROSS JOIN LATERAL (SELECT o.next_at FROM smsflow.enrollment o
-		WHERE o.sequence_id = s.sequence_id AND o.ended_at IS NULL AND o.next_at IS NOT NULL
-		ORDER BY o.next_at LIMIT 1 FOR UPDATE SKIP LOCKED) n
-	WHERE s.enabled;
-$$;
-COMMENT ON FUNCTION smsflow.advance_enrollments(integer) IS 'Worker: asks for the messages of at most max_rows due enrolments and moves them on. Returns the instant of the next due one (not later than now: call again), NULL when there is none';
-REVOKE ALL ON FUNCTION smsflow.advance_enrollments(integer) FROM PUBLIC;
+CREATE OR REPLACE FUNCTION smsflow.resume_sequence(name text, brand text DEFAULT 'default') RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	id integer := smsflow.sequence_named(resume_sequence.name, resume_sequence.brand);
+	since timestamptz;
+BEGIN
+	SELECT s.paused_at INTO since FROM smsflow.sequence s WHERE s.sequence_id = id FOR UPDATE;
+	UPDATE smsflow.enrollment n SET next_at = n.next_at + (now() - greatest(since, n.started_at)), waiting_since = n.waiting_since + (now() - since)
+	WHERE since IS NOT NULL AND n.sequence_id = id AND n.ended_at IS NULL;
+	UPDATE smsflow.sequence s SET paused_at = NULL WHERE s.sequence_id = id;
+	PERFORM smsflow.note_config();
+END $$;
+COMMENT ON FUNCTION smsflow.resume_sequence(text, text) IS 'Lets the clocks of a paused sequence run on from where they stopped. Errors: SF004 brand or sequence';
+REVOKE ALL ON FUNCTION smsflow.resume_sequence(text, text) FROM PUBLIC;

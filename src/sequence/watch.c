@@ -36,8 +36,10 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
+#include "../contact/contact.h"
 #include "../errcodes.h"
 #include "event.h"
+#include "guarded.h"
 #include "watch.h"
 
 PG_FUNCTION_INFO_V1(smsflow_watch_trigger);
@@ -169,6 +171,9 @@ matters(SmsflowWatch *watch, const Change *change, bool exact)
 {
 	if (watch->watch_id == 0)
 		return false;
+	if (watch->is_inventory)
+		return change->old == NULL || column_changed(&watch->columns[WATCH_STOCK], change, exact) ||
+			   column_changed(&watch->columns[WATCH_PRICE], change, exact);
 	if (!names_person(watch, change->new != NULL ? change->new : change->old, change->columns, exact))
 		return false;
 	if (change->old == NULL || change->new == NULL)
@@ -276,12 +281,13 @@ push_column(JsonbParseState **state, SmsflowColumn *column, HeapTuple row, Tuple
 static Jsonb *
 event_data(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
 {
-	static const SmsflowMeaning members[] = {WATCH_ID, WATCH_CART_ID, WATCH_STATUS, WATCH_ITEMS, WATCH_TOTAL, WATCH_CURRENCY};
+	static const SmsflowMeaning members[] = {WATCH_ID,    WATCH_CART_ID,  WATCH_STATUS, WATCH_ITEMS,
+											 WATCH_TOTAL, WATCH_CURRENCY, WATCH_STOCK,  WATCH_PRICE};
 	JsonbParseState *state = NULL;
 	ListCell *cell;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_key(&state, watch->kind);
+	push_key(&state, watch->is_inventory ? "product" : watch->kind);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (size_t i = 0; i < lengthof(members); i++)
 		push_column(&state, &watch->columns[members[i]], row, columns);
@@ -356,6 +362,45 @@ append_change(SmsflowWatch *watch, const Change *change, const char *kind)
 	smsflow_become_again(&saved);
 }
 
+/* ---- stock and prices ---- */
+
+static NullableDatum
+text_datum(const char *text)
+{
+	return (NullableDatum){text == NULL ? (Datum) 0 : CStringGetTextDatum(text), text == NULL};
+}
+
+static SmsflowStatement apply_stock_change =
+	{.sql = "SELECT smsflow.apply_stock($1, $2, $3::pg_catalog.numeric, $4::pg_catalog.numeric,"
+			" $5::pg_catalog.numeric, $6::pg_catalog.numeric, $7)",
+	 .nargs = 7,
+	 .types = (const Oid[]){INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID}};
+
+/* A product is about nobody in particular: SQL finds who waits for it. */
+static void
+apply_stock(SmsflowWatch *watch, const Change *change)
+{
+	SmsflowColumn *stock = &watch->columns[WATCH_STOCK];
+	SmsflowColumn *price = &watch->columns[WATCH_PRICE];
+	NullableDatum args[] = {
+		{Int32GetDatum(watch->watch_id), false},
+		text_datum(column_text(&watch->columns[WATCH_ID], change->new, change->columns)),
+		text_datum(change->old == NULL ? NULL : column_text(stock, change->old, change->columns)),
+		text_datum(column_text(stock, change->new, change->columns)),
+		text_datum(change->old == NULL ? NULL : column_text(price, change->old, change->columns)),
+		text_datum(column_text(price, change->new, change->columns)),
+		{JsonbPGetDatum(event_data(watch, change->new, change->columns)), false},
+	};
+	SmsflowSavedUser saved;
+
+	if (!smsflow_become_owner(&saved))
+		return;
+	SPI_connect();
+	smsflow_execute(&apply_stock_change, args);
+	SPI_finish();
+	smsflow_become_again(&saved);
+}
+
 /*
  * Does nothing when smsflow is gone or the table is not watched any more. An
  * open cart ends nothing, so its key is enough, and the worker reads the rest.
@@ -369,6 +414,11 @@ record_change(void *argument)
 
 	if (watch == NULL || !matters(watch, change, true))
 		return;
+	if (watch->is_inventory)
+	{
+		apply_stock(watch, change);
+		return;
+	}
 	kind = watch->is_cart ? cart_event_kind(watch, change) : status_event_kind(watch, change);
 	if (kind == NULL)
 		return;
@@ -468,27 +518,7 @@ ends_statement(const ErrorData *error)
 static ErrorData *
 run_guarded(void (*work)(void *), void *argument)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(argument);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	ErrorData *error = smsflow_guarded(work, argument);
 
 	if (error != NULL && ends_statement(error))
 		ReThrowError(error);

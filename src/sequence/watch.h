@@ -23,6 +23,8 @@ typedef enum SmsflowMeaning
 	WATCH_TOTAL,
 	WATCH_CURRENCY,
 	WATCH_UPDATED_AT,
+	WATCH_STOCK,
+	WATCH_PRICE,
 	WATCH_MEANINGS
 } SmsflowMeaning;
 
@@ -49,6 +51,7 @@ typedef struct SmsflowWatch
 	int32 watch_id;        /* 0: the table is not watched any more */
 	int32 brand_id;
 	bool is_cart;
+	bool is_inventory;
 	char *kind; /* of the table, and of the event of a new row */
 	SmsflowColumn columns[WATCH_MEANINGS];
 	List *copied;       /* of SmsflowColumn: the mapping's "data" */

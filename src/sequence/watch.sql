@@ -78,7 +78,7 @@ CREATE OR REPLACE FUNCTION smsflow.watch_rules(relation oid)
 	SELECT w.watch_id, w.brand_id, w.kind, r.meaning, r.label, r.value, a.attnum
 	FROM smsflow.watch w
 	CROSS JOIN LATERAL (
-		SELECT m.key, NULL, m.value #>> '{}', true FROM jsonb_each(w.mapping - '{active,data,status_map,items_table,items_key}'::text[]) m
+		SELECT m.key, NULL, m.value #>> '{}', true FROM jsonb_each(w.mapping - '{active,data,status_map,items_table,items_key,stock_factor,low_stock}'::text[]) m
 		UNION ALL SELECT 'data', d.key, d.value, true FROM jsonb_each_text(w.mapping -> 'data') d
 		UNION ALL SELECT 'active', NULL, v.value, false FROM jsonb_array_elements_text(w.mapping -> 'active') v
 		UNION ALL SELECT 'status_map', s.key, s.value, false FROM jsonb_each_text(w.mapping -> 'status_map') s
@@ -93,7 +93,7 @@ REVOKE ALL ON FUNCTION smsflow.watch_rules(oid) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.watch_meanings(kind text) RETURNS TABLE (meaning text, guesses text[], types text[], absent text)
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT m.meaning, m.guesses, m.types, m.absent FROM (VALUES
-		('{cart,order,other}'::text[], 'id', ARRAY['id', kind || '_id', 'entity_id'], NULL::text[], NULL),
+		('{cart,order,inventory,other}'::text[], 'id', ARRAY['id', 'sku', 'product_id', kind || '_id', 'entity_id'], NULL::text[], NULL),
 		('{cart,order,other}', 'phone', '{phone,phone_number,customer_phone,billing_phone}', NULL, 'contacts are found by customer_id alone'),
 		('{cart,order,other}', 'customer_id', '{customer_id,user_id}', NULL, 'contacts are found by phone alone'),
 		('{order}', 'cart_id', '{cart_id}', NULL, 'a purchase ends every cart sequence of the contact, not one cart''s'),
@@ -102,9 +102,11 @@ CREATE OR REPLACE FUNCTION smsflow.watch_meanings(kind text) RETURNS TABLE (mean
 		('{cart,order,other}', 'items', '{items,line_items}', '{json,jsonb}', 'templates cannot name the items'),
 		('{cart,order,other}', 'total', '{total,total_price,grand_total}', '{int2,int4,int8,numeric,float4,float8}', 'events have no amount'),
 		('{cart,order,other}', 'currency', '{currency}', NULL, 'events have no currency'),
+		('{inventory}', 'stock', '{stock,quantity,stock_quantity,inventory,units,qty}', '{int2,int4,int8,numeric,float4,float8}', 'only the price is watched'),
+		('{inventory}', 'price', '{price,unit_price}', '{int2,int4,int8,numeric,float4,float8}', 'price drops are not seen'),
 		('{cart}', 'updated_at', '{}', NULL, 'only changes of the columns above make an event')
 	) AS m (kinds, meaning, guesses, types, absent)
-	WHERE CASE WHEN kind IN ('cart', 'order') THEN kind ELSE 'other' END = ANY (m.kinds);
+	WHERE CASE WHEN kind IN ('cart', 'order', 'inventory') THEN kind ELSE 'other' END = ANY (m.kinds);
 $$;
 COMMENT ON FUNCTION smsflow.watch_meanings(text) IS 'What a mapping of this kind of table can name, the column names guessed for it, the types it must have, and what follows when it is absent';
 REVOKE ALL ON FUNCTION smsflow.watch_meanings(text) FROM PUBLIC;
@@ -158,7 +160,7 @@ CREATE OR REPLACE FUNCTION smsflow.check_mapping_keys(kind text, mapping jsonb) 
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	known text[] := ARRAY(SELECT m.meaning FROM smsflow.watch_meanings(kind) m)
-		|| CASE WHEN kind = 'cart' THEN '{active,data}'::text[] ELSE '{status_map,data}' END;
+		|| CASE kind WHEN 'cart' THEN '{active,data}'::text[] WHEN 'inventory' THEN '{data,stock_factor,low_stock}' ELSE '{status_map,data}' END;
 	wrong text;
 BEGIN
 	IF jsonb_typeof(mapping) IS DISTINCT FROM 'object' THEN
@@ -171,7 +173,7 @@ BEGIN
 			'To copy a column into the event, name it in "data".');
 	END IF;
 	SELECT e.key INTO wrong FROM jsonb_each(mapping) e
-	WHERE e.key <> 'items' AND CASE e.key WHEN 'active' THEN jsonb_typeof(e.value) <> 'array' WHEN 'data' THEN jsonb_typeof(e.value) <> 'object'
+	WHERE e.key NOT IN ('items', 'stock_factor', 'low_stock') AND CASE e.key WHEN 'active' THEN jsonb_typeof(e.value) <> 'array' WHEN 'data' THEN jsonb_typeof(e.value) <> 'object'
 			WHEN 'status_map' THEN jsonb_typeof(e.value) <> 'object' ELSE jsonb_typeof(e.value) NOT IN ('string', 'null') END
 		OR e.key = 'items' AND (jsonb_typeof(e.value) NOT IN ('string', 'null', 'object')
 			OR jsonb_typeof(e.value) = 'object' AND NOT (kind = 'cart' AND e.value ?& '{table,cart_id}'))
@@ -299,7 +301,10 @@ REVOKE ALL ON FUNCTION smsflow.resolve_columns(text, regclass, jsonb) FROM PUBLI
 CREATE OR REPLACE FUNCTION smsflow.check_mapping(kind text, relation regclass, mapping jsonb, resolved jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF NOT resolved ?| '{phone,customer_id}' THEN
+	IF kind = 'inventory' AND NOT resolved ?| '{stock,price}' THEN
+		PERFORM smsflow.refuse_mapping(format('nothing in table "%s" is a stock or a price', relation), 'It has no number under a usual name.',
+			'Name the column: {"stock": "..."}.');
+	ELSIF kind <> 'inventory' AND NOT resolved ?| '{phone,customer_id}' THEN
 		PERFORM smsflow.refuse_mapping(format('nothing in table "%s" says who it is about', relation),
 			'It has neither a phone number nor a customer id under a usual name.', 'Name the column: {"phone": "..."} or {"customer_id": "..."}.');
 	ELSIF kind = 'cart' AND (resolved ? 'status') IS DISTINCT FROM (mapping ? 'active') THEN
@@ -406,7 +411,7 @@ BEGIN
 	VALUES (relation, kind, brand_id, resolved || jsonb_strip_nulls(jsonb_build_object(
 		'active', smsflow.active_values(relation, resolved ->> 'status', mapping -> 'active'),
 		'data', mapping -> 'data', 'status_map', mapping -> 'status_map',
-		'items_table', to_regclass(mapping -> 'items' ->> 'table')::text, 'items_key', mapping -> 'items' ->> 'cart_id')));
+		'stock_factor', mapping -> 'stock_factor', 'low_stock', mapping -> 'low_stock', 'items_table', to_regclass(mapping -> 'items' ->> 'table')::text, 'items_key', mapping -> 'items' ->> 'cart_id')));
 	PERFORM smsflow.create_triggers(relation, kind = 'cart');
 	PERFORM smsflow.create_item_triggers(w.watch_id, w.brand_id, (w.mapping ->> 'items_table')::regclass, w.mapping ->> 'items_key')
 	FROM smsflow.watch w WHERE w.relation = watch_relation.relation AND w.mapping ? 'items_table';
