@@ -116,6 +116,13 @@ build/unit/%: test/unit/%.c build/libsmsflow_core.a $(wildcard test/unit/*.h)
 	$(CC) $(CORE_FLAGS) -o $@ $< build/libsmsflow_core.a -lm
 unit: $(UNIT_TESTS)
 
+SIM_SECONDS ?= 120
+build/sim/sim: $(wildcard test/sim/*.[ch]) build/libsmsflow_core.a
+	@mkdir -p $(@D)
+	$(CC) $(CORE_FLAGS) -o $@ $(filter %.c,$^) build/libsmsflow_core.a -lm
+sim: build/sim/sim
+	build/sim/sim --seconds $(SIM_SECONDS)
+
 FUZZ_SECONDS ?= 60
 FUZZERS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 build/fuzz/%: test/fuzz/%.c $(CORE) $(CORE_HEADERS) $(CORE_TABLES)
@@ -142,7 +149,7 @@ META.json: META.json.in smsflow.control
 dist: META.json
 	git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json -o smsflow-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: check unit faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
+.PHONY: check unit sim faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

@@ -4,13 +4,13 @@
 # README among them), static checks. Servers run as an ordinary user, on private ports, in
 # a folder that is removed at the end. Closes with "N passed, N failed".
 #
-#   test/check.sh [unit|regress|isolation|tap|static|fuzz ...]   default: all
+#   test/check.sh [unit|regress|isolation|tap|static|fuzz|sim ...]   default: all
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
-#   FUZZ_SECONDS=5   for each fuzz target, instead of 60
+#   FUZZ_SECONDS=5 SIM_SECONDS=5   for each fuzz target, instead of 60; for the simulator, instead of 120
 set -uo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
-stages=${*:-unit regress isolation tap static fuzz}
+stages=${*:-unit regress isolation tap static fuzz sim}
 passed=0
 failed=0
 failures=()
@@ -163,6 +163,20 @@ run_fuzz() {
 		if [ "$verdict" = ok ]; then good "fuzz $name ($words inputs in $seconds s)"; else bad "fuzz $name: see $words"; fi
 	done < <(test/fuzz/run.sh "$seconds" $fuzzers)
 	[ "$ran" -eq "$(wc -w <<<"$fuzzers")" ] || bad "fuzz: of $(wc -w <<<"$fuzzers") targets $ran ran"
+}
+
+# As many as the seconds allow, and a million at least.
+run_sim() {
+	local seconds=${SIM_SECONDS:-120} log=$work/sim.log count
+	if ! make -s build/sim/sim WERROR=-Werror >"$log" 2>&1; then
+		tail -20 "$log"
+		bad "sim: it does not build"
+		return
+	fi
+	timeout $((seconds + 60)) build/sim/sim --seconds "$seconds" >"$log" 2>&1
+	result $? "sim: $(tail -1 "$log")"
+	count=$(sed -nE 's/^([0-9]+) schedules.*/\1/p' "$log")
+	[ "$seconds" -lt 120 ] || result $((${count:-0} < 1000000)) "sim: a million schedules"
 }
 
 for stage in $stages; do

@@ -35,7 +35,7 @@ out=$(clang-tidy --quiet --warnings-as-errors='*' --checks="$tidy" $core -- -std
 out=$(clang-tidy --quiet --warnings-as-errors='*' --checks="$tidy" $daemon -- -std=gnu11 $(pkg-config --cflags libevent libpq) 2>/dev/null) ||
 	problem "clang-tidy on smsflowd" "$(head -40 <<<"$out")"
 
-tests=$(ls test/{unit,fuzz}/*.[ch] test/bench/core.c)
+tests=$(ls test/{unit,fuzz,sim}/*.[ch] test/bench/core.c)
 out=$(clang-format --dry-run --Werror $core $extension $daemon $tests $(ls src/*.h src/*/*.h) 2>&1) || problem "clang-format (run clang-format -i)" "$(grep -c error <<<"$out") places"
 
 # The rules of the house.

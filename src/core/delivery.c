@@ -223,6 +223,12 @@ smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool
 	return (SmsflowNext){AGAIN_NEVER, 0};
 }
 
+bool
+smsflow_doubt_remains(bool was_in_doubt, bool accepted)
+{
+	return was_in_doubt && !accepted;
+}
+
 SmsflowStart
 smsflow_may_start(bool revoked, int64_t expires_at, int64_t open_until, int64_t margin, int64_t now)
 {

@@ -162,6 +162,12 @@ typedef struct SmsflowNext
 extern SmsflowNext smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats,
 								int64_t pause, uint64_t seed);
 
+/*
+ * Whether a message is still in doubt after one more try, or after the gate has refused one. What proves that this try was not
+ * sent proves nothing of the one before: only an acceptance, or a report, ends a doubt.
+ */
+extern bool smsflow_doubt_remains(bool was_in_doubt, bool accepted);
+
 /* May a claimed message start now? */
 typedef enum SmsflowStart
 {

@@ -291,6 +291,16 @@ refuse(Job *job, const Reading *reading)
 	}
 }
 
+static void
+keep_doubt(Job *job)
+{
+	if (!smsflow_doubt_remains(job->was_in_doubt, job->outcome == OUTCOME_ACCEPTED))
+		return;
+	job->outcome = OUTCOME_IN_DOUBT;
+	if (job->due_at != DT_NOBEGIN)
+		job->timer_reason = "resend_later";
+}
+
 /* Keeps the reason for people: the gateway's code, or the transport's words. */
 static void
 keep_code(Job *job, const Reading *reading)
@@ -379,5 +389,6 @@ answer_received(const SmsflowAnswer *answer)
 	judge_route(job, answer, gateway);
 	if (job->outcome == OUTCOME_RETRY)
 		limits_give_back(&job->limits, job->parts);
+	keep_doubt(job);
 	result_add(job);
 }

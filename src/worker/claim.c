@@ -100,7 +100,7 @@ stage_job(Job *job, const char *reason, TimestampTz retry_at)
 {
 	staged.high_id = Max(staged.high_id, job->message_id);
 
-	/* A message waiting for its grace that got a report needs no second try. */
+	/* A message in doubt that got a report needs no other try. */
 	if (job->outcome == OUTCOME_RESOLVED)
 		reason = NULL;
 	else if (reason)
@@ -290,8 +290,9 @@ claim_timers(Queue *queue, int limit)
 	StagedClaim *claim;
 
 	smsflow_spi_plan(&plan,
-					 "SELECT" GATED_COLUMNS ", t.due_at, t.timer_id, t.attempt::integer, t.reason = 'resend_later',"
-					 " t.reason = 'resend_later' AND EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = t.message_id)"
+					 "SELECT" GATED_COLUMNS ", t.due_at, t.timer_id, t.attempt::integer, t.reason IN ('resend', 'resend_later'),"
+					 " t.reason IN ('resend', 'resend_later') AND EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = "
+					 "t.message_id)"
 					 " FROM (SELECT * FROM smsflow.timer WHERE queue_id = $1 AND due_at <= $4 AND (due_at, timer_id) > ($2, $3)"
 					 "  ORDER BY queue_id, due_at, timer_id LIMIT $5) t"
 					 " LEFT JOIN LATERAL (SELECT * FROM smsflow.gated WHERE message_id = t.message_id AND NOT EXISTS (SELECT"

@@ -30,7 +30,7 @@ job_discard(Job *job)
 void
 job_refuse(Job *job, Outcome outcome, const char *reason)
 {
-	job->outcome = job->was_in_doubt ? OUTCOME_IN_DOUBT : outcome;
+	job->outcome = smsflow_doubt_remains(job->was_in_doubt, false) ? OUTCOME_IN_DOUBT : outcome;
 	job->reason = MemoryContextStrdup(job->context, reason);
 }
 

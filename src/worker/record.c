@@ -298,8 +298,7 @@ status_after(const Job *job)
 		case OUTCOME_REJECTED:
 			return "rejected";
 		case OUTCOME_IN_DOUBT:
-			/* To be sent again at once counts as queued, as the view has it. */
-			return job->due_at != DT_NOBEGIN && strcmp(job->timer_reason, "resend") == 0 ? "queued" : "in_doubt";
+			return "in_doubt";
 		case OUTCOME_SUPPRESSED:
 			return "suppressed";
 		case OUTCOME_CANCELLED:
@@ -322,8 +321,7 @@ count_job(Deltas *deltas, const Job *job)
 		return;
 
 	/* In doubt is left only by an answer or a report. */
-	if (job->was_in_doubt && job->outcome != OUTCOME_ACCEPTED && job->outcome != OUTCOME_REJECTED &&
-		job->outcome != OUTCOME_RETRY)
+	if (job->was_in_doubt && job->outcome != OUTCOME_ACCEPTED)
 		return;
 	if (strcmp(before, after) != 0)
 	{
@@ -401,7 +399,7 @@ append_feedback(Job **jobs, int count)
 	Datum values[2];
 
 	for (int i = 0; i < count; i++)
-		if (jobs[i]->outcome == OUTCOME_REJECTED && jobs[i]->class == CLASS_OPTED_OUT)
+		if (jobs[i]->class == CLASS_OPTED_OUT)
 		{
 			messages[refused] = Int64GetDatum(jobs[i]->message_id);
 			codes[refused++] = CStringGetTextDatum(jobs[i]->code);

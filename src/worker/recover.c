@@ -66,14 +66,14 @@ read_last_claim(void)
 /* ---- messages without a result ---- */
 
 static const char unrecorded_query[] =
-	"SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer FROM ("
-	" SELECT o.message_id, 1 AS attempt FROM smsflow.claim c"
+	"SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer, u.in_doubt FROM ("
+	" SELECT o.message_id, 1 AS attempt, false AS in_doubt FROM smsflow.claim c"
 	"  JOIN smsflow.outbox o ON o.queue_id = c.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id"
 	"  WHERE c.claim_id >= $1 AND c.kind <> 'timer' AND pg_visible_in_snapshot(o.xid, c.snapshot)"
 	"  AND NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = o.message_id)"
 	"  AND NOT EXISTS (SELECT FROM smsflow.timer t WHERE t.message_id = o.message_id)"
 	" UNION"
-	" SELECT t.message_id, t.attempt FROM smsflow.claim c"
+	" SELECT t.message_id, t.attempt, t.reason IN ('resend', 'resend_later') FROM smsflow.claim c"
 	"  JOIN smsflow.timer t ON t.queue_id = c.queue_id AND (t.due_at, t.timer_id) > (c.from_due, c.from_timer_id)"
 	"   AND (t.due_at, t.timer_id) <= (c.to_due, c.to_timer_id)"
 	"  WHERE c.claim_id >= $1 AND c.kind = 'timer'"
@@ -83,7 +83,7 @@ static const char unrecorded_query[] =
 
 /* Committed behind the cursor while no worker looked: claimed by nobody. */
 static const char overlooked_query[] =
-	"SELECT" GATED_COLUMNS ", g.queue_id, 1 FROM (SELECT q.queue_id, c.low_id, c.cursor_id FROM smsflow.queue q"
+	"SELECT" GATED_COLUMNS ", g.queue_id, 1, false FROM (SELECT q.queue_id, c.low_id, c.cursor_id FROM smsflow.queue q"
 	"  CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c) p"
 	" JOIN smsflow.gated g ON g.queue_id = p.queue_id AND g.message_id > p.low_id AND g.message_id <= p.cursor_id"
 	" WHERE NOT EXISTS (SELECT FROM smsflow.claim c WHERE c.queue_id = g.queue_id AND c.kind <> 'timer'"
@@ -95,7 +95,7 @@ give_back(Job *job, const char *reason)
 {
 	job->outcome = OUTCOME_NONE;
 	job->due_at = job->finished_at;
-	job->timer_reason = reason;
+	job->timer_reason = job->was_in_doubt ? "resend_later" : reason;
 	job->next_attempt = job->attempt;
 }
 
@@ -114,6 +114,7 @@ read_jobs(int *count)
 			continue;
 		job = job_from_row(queue, row);
 		job->attempt = column_int(row, GATED_COUNT + 2);
+		job->was_in_doubt = column_bool(row, GATED_COUNT + 3);
 		job->sender = queue->sender;
 		jobs[(*count)++] = job;
 	}

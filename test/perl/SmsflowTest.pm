@@ -168,7 +168,7 @@ sub wait_settled
 	my ($seconds) = @_;
 
 	return wait_sql('no message waits', "SELECT count(*) FROM smsflow.message
-		WHERE status IN ('scheduled', 'queued', 'held', 'sending')", '0', $seconds);
+		WHERE status IN ('scheduled', 'queued', 'held', 'sending') OR reason = 'resend'", '0', $seconds);
 }
 
 # Runs the step and tests that it took less than so many seconds.

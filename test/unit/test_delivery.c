@@ -391,6 +391,15 @@ test_lost(void)
 	CHECK(!smsflow_lost_in_doubt(true, false));
 }
 
+static void
+test_doubt_remains(void)
+{
+	CHECK(smsflow_doubt_remains(true, false));
+	CHECK(!smsflow_doubt_remains(true, true));
+	CHECK(!smsflow_doubt_remains(false, false));
+	CHECK(!smsflow_doubt_remains(false, true));
+}
+
 int
 main(void)
 {
@@ -414,5 +423,6 @@ main(void)
 	test_next();
 	test_may_start();
 	test_lost();
+	test_doubt_remains();
 	return unit_report();
 }
