@@ -36,6 +36,9 @@
 #define RESTART_SECONDS 5
 #define DRAIN_TIME (2 * USECS_PER_SEC)
 
+/* Descriptors of the worker itself, besides the sockets of its transport. */
+#define OWN_DESCRIPTORS 8
+
 /* After a turn that failed, before the next. */
 #define FAILED_TURN_PAUSE USECS_PER_SEC
 #define MAX_FAILED_TURNS 30
@@ -272,14 +275,22 @@ connect_database(void)
 	smsflow_journal_open(MyDatabaseId);
 }
 
-/* Sockets that libcurl may open are taken off what the server counts on for files. */
+/*
+ * Sockets that libcurl may open are taken off what the server counts on for
+ * files. When all that may be taken is taken, some are given back: the worker
+ * waits by descriptors, too.
+ */
 static int
 reserve_sockets(int wanted)
 {
 	static int reserved = 0;
+	int before = reserved;
 
 	while (reserved < wanted && AcquireExternalFD())
 		reserved++;
+	if (reserved < wanted)
+		for (int i = 0; i < OWN_DESCRIPTORS && reserved > before; i++, reserved--)
+			ReleaseExternalFD();
 	if (reserved < wanted)
 		ereport(LOG, (errmsg("smsflow.max_in_flight is %d, but only %d files may be open for it", wanted, reserved),
 					  errhint("Raise max_files_per_process.")));

@@ -7,8 +7,9 @@
 
 # A transport that answers every request at once and has no network.
 cc -O2 -shared -fPIC -Isrc -I"$($PG_CONFIG --includedir-server)" -o "$work/nowhere.so" test/bench/nowhere.c
-start_server "shared_preload_libraries = 'smsflow,$work/nowhere'" "smsflow.max_in_flight = 64"
+start_server "shared_preload_libraries = 'smsflow,$work/nowhere'" "smsflow.max_in_flight = 512" "max_files_per_process = 4000"
 make_store
+sql -c "SELECT smsflow.set_gateway('bench', options => '{\"max_in_flight\": 512}')" >/dev/null
 
 sql >/dev/null <<'SQL'
 CREATE TABLE naive (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, recipient text NOT NULL, sender text NOT NULL, body text NOT NULL,
