@@ -75,7 +75,7 @@ make_store() {
 	sql >/dev/null <<-SQL
 		SELECT smsflow.suspend_rule(kind) FROM unnest('{window,cap,subject_cap}'::text[]) kind;
 		INSERT INTO smsflow.gateway_profile (profile, method, content_type, body) VALUES
-			('bench', 'POST', 'application/json', '{"reference": {{option.none|0}}, "to": "{{to}}", "from": "{{from}}", "text": "{{body}}", "ts": 0}'),
+			('bench', 'POST', 'application/json', '{"reference": {{option.none|0}}, "to": "{{to}}", "from": "{{from}}", "text": "{{body}}", "at": 0}'),
 			-- The body is the instant of the call in microseconds: the sink measures from it.
 			('timed', 'POST', 'application/json', '{"to": "{{to}}", "ts": {{body}}}');
 		SELECT smsflow.add_gateway('bench', 'bench', 'http://127.0.0.1:$sink_port', '{"rate": 1000000, "burst": 100000}');
