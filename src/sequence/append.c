@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -18,6 +19,7 @@
 #include "utils/rel.h"
 
 #include "../contact/contact.h"
+#include "../errcodes.h"
 #include "../message/send.h"
 #include "../segment/segment.h"
 #include "../smsflow.h"
@@ -95,6 +97,48 @@ smsflow_append_keys(const SmsflowWatch *watch, Datum *keys, int count)
 	insert_row(event, watch, keys, count);
 	table_close(event, NoLock);
 	smsflow_note_event();
+}
+
+/* ---- items of carts in a table of their own ---- */
+
+/* A statement often changes several items of one cart in a row: its key is kept once. */
+void
+smsflow_record_items(void *argument)
+{
+	TriggerData *trigger = argument;
+	TupleDesc columns = RelationGetDescr(trigger->tg_relation);
+	Tuplestorestate *rows = trigger->tg_newtable != NULL ? trigger->tg_newtable : trigger->tg_oldtable;
+	SmsflowWatch watch = {.watch_id = pg_strtoint32(trigger->tg_trigger->tgargs[0]),
+						  .brand_id = pg_strtoint32(trigger->tg_trigger->tgargs[1])};
+	TupleTableSlot *row = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
+	int number = SPI_fnumber(columns, trigger->tg_trigger->tgargs[2]);
+	Datum keys[SMSFLOW_MAX_KEYS];
+	const char *last = "";
+	int count = 0;
+	Oid output;
+	bool is_varlena;
+
+	if (number <= 0)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_MAPPING),
+						errmsg("watched column \"%s\" does not exist any more", trigger->tg_trigger->tgargs[2])));
+	getTypeOutputInfo(TupleDescAttr(columns, number - 1)->atttypid, &output, &is_varlena);
+	while (tuplestore_gettupleslot(rows, true, false, row))
+	{
+		const char *key =
+			slot_attisnull(row, number) ? last : OidOutputFunctionCall(output, slot_getattr(row, number, &(bool){false}));
+
+		if (strcmp(key, last) == 0)
+			continue;
+		keys[count++] = CStringGetTextDatum(key);
+		last = key;
+		if (count == SMSFLOW_MAX_KEYS)
+		{
+			smsflow_append_keys(&watch, keys, count);
+			count = 0;
+		}
+	}
+	smsflow_append_keys(&watch, keys, count);
+	ExecDropSingleTupleTableSlot(row);
 }
 
 /* ---- the worker's side ---- */

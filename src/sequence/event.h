@@ -63,4 +63,10 @@ struct SmsflowWatch;
  */
 extern void smsflow_append_keys(const struct SmsflowWatch *watch, Datum *keys, int count);
 
+/*
+ * The same for a statement (TriggerData) on a table with items of carts: the
+ * trigger's arguments are watch, brand and the column with the cart's key.
+ */
+extern void smsflow_record_items(void *trigger);
+
 #endif

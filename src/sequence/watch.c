@@ -525,58 +525,13 @@ run_guarded(void (*work)(void *), void *argument)
 	return error;
 }
 
-/* ---- items of carts in a table of their own ---- */
-
-static Tuplestorestate *
-changed_rows(TriggerData *trigger)
-{
-	return trigger->tg_newtable != NULL ? trigger->tg_newtable : trigger->tg_oldtable;
-}
-
 /* A statement that changed no row needs no subtransaction. */
 static bool
 is_empty(TriggerData *trigger)
 {
-	return changed_rows(trigger) == NULL || tuplestore_tuple_count(changed_rows(trigger)) == 0;
-}
+	Tuplestorestate *rows = trigger->tg_newtable != NULL ? trigger->tg_newtable : trigger->tg_oldtable;
 
-/* A statement often changes several items of one cart in a row: its key is kept once. */
-static void
-record_items(void *argument)
-{
-	TriggerData *trigger = argument;
-	TupleDesc columns = RelationGetDescr(trigger->tg_relation);
-	SmsflowWatch watch = {.watch_id = pg_strtoint32(trigger->tg_trigger->tgargs[0]),
-						  .brand_id = pg_strtoint32(trigger->tg_trigger->tgargs[1])};
-	TupleTableSlot *row = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
-	int number = SPI_fnumber(columns, trigger->tg_trigger->tgargs[2]);
-	Datum keys[SMSFLOW_MAX_KEYS];
-	const char *last = "";
-	int count = 0;
-	Oid output;
-	bool is_varlena;
-
-	if (number <= 0)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_MAPPING),
-						errmsg("watched column \"%s\" does not exist any more", trigger->tg_trigger->tgargs[2])));
-	getTypeOutputInfo(TupleDescAttr(columns, number - 1)->atttypid, &output, &is_varlena);
-	while (tuplestore_gettupleslot(changed_rows(trigger), true, false, row))
-	{
-		const char *key =
-			slot_attisnull(row, number) ? last : OidOutputFunctionCall(output, slot_getattr(row, number, &(bool){false}));
-
-		if (strcmp(key, last) == 0)
-			continue;
-		keys[count++] = CStringGetTextDatum(key);
-		last = key;
-		if (count == SMSFLOW_MAX_KEYS)
-		{
-			smsflow_append_keys(&watch, keys, count);
-			count = 0;
-		}
-	}
-	smsflow_append_keys(&watch, keys, count);
-	ExecDropSingleTupleTableSlot(row);
+	return rows == NULL || tuplestore_tuple_count(rows) == 0;
 }
 
 static void
@@ -602,7 +557,7 @@ smsflow_watch_trigger(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 	{
 		if (!is_empty(trigger))
-			guard(RelationGetRelid(trigger->tg_relation), trigger->tg_trigger->tgnargs == 3 ? record_items : record_rows,
+			guard(RelationGetRelid(trigger->tg_relation), trigger->tg_trigger->tgnargs == 3 ? smsflow_record_items : record_rows,
 				  trigger);
 		return PointerGetDatum(NULL);
 	}
