@@ -98,6 +98,8 @@ CREATE OR REPLACE FUNCTION smsflow.cart_ref(ref text, enrollment_id bigint, roun
 COMMENT ON FUNCTION smsflow.cart_ref(text, bigint, integer) IS 'What one reminder a cart counts by: the cart, and how often it was abandoned';
 REVOKE ALL ON FUNCTION smsflow.cart_ref(text, bigint, integer) FROM PUBLIC;
 
+-- The worker claims plain messages without this view (worker/plain.c). A reason that is added here must make a
+-- message not plain there, or be known there as well.
 CREATE OR REPLACE VIEW smsflow.gated AS
 SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, o.recipient, o.enrollment_id,
 	o.queue_id, o.brand_id, o.campaign_id, o.sequence_id, o.purpose, o.step, o.parts, o.unicode, o.body,
