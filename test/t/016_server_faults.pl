@@ -1,0 +1,113 @@
+# The server around the worker is set up badly, or has no room left: what can be sent is sent, what cannot waits, and
+# nothing is sent without a durable claim.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SmsflowTest;
+use Test::More;
+
+my $gateway = SmsflowGateway->start;
+my $node = start_server('server', {}, 'restart_after_crash' => 'on');
+
+create_shop(20);
+add_route('main', $gateway);
+
+sub enqueue
+{
+	my ($name) = @_;
+
+	sql("SELECT count(smsflow.send('+1415555' || to_char(n, 'FM0000'), '$name ' || n, 'promotional', pool => 'main'))
+		FROM generate_series(1, 20) n");
+}
+
+sub requests_of { my ($name) = @_; return scalar grep { ($_->{text} // '') =~ /^\Q$name\E / } $gateway->requests; }
+
+sub restart_worker
+{
+	my $pid = worker_pid();
+
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+	wait_until('another worker is there', sub { my $now = worker_pid(); $now && $now != $pid });
+	wait_for_worker('running');
+}
+
+# Each of these would break a worker that believed it.
+sub test_settings
+{
+	my @settings = ('statement_timeout = 1', 'lock_timeout = 1', 'idle_in_transaction_session_timeout = 1',
+		'default_transaction_read_only = on', "default_transaction_isolation = 'serializable'", 'default_transaction_deferrable = on',
+		"search_path = 'pg_temp'", "DateStyle = 'SQL, DMY'", "IntervalStyle = 'sql_standard'", "TimeZone = 'Asia/Kathmandu'",
+		"bytea_output = 'escape'", "session_replication_role = 'replica'", 'row_security = off', 'enable_indexscan = off',
+		'enable_nestloop = off', "work_mem = '64kB'", 'synchronous_commit = off', 'check_function_bodies = off');
+	my $role = $node->safe_psql('postgres', 'SELECT session_user');
+	my $id;
+
+	for my $setting (@settings)
+	{
+		$node->safe_psql('postgres', "ALTER DATABASE shop SET $setting; ALTER ROLE \"$role\" IN DATABASE shop SET $setting");
+	}
+	{
+		# The tests' own sessions are not to suffer.
+		local $ENV{PGOPTIONS} = join(' ', map { "-c $_" } 'statement_timeout=0', 'lock_timeout=0', 'default_transaction_read_only=off',
+			'idle_in_transaction_session_timeout=0', 'session_replication_role=origin', 'enable_indexscan=on', 'enable_nestloop=on',
+			'default_transaction_isolation=read\ committed', 'default_transaction_deferrable=off', 'DateStyle=ISO');
+		restart_worker();
+		enqueue('hostile settings');
+		ok(wait_settled(), 'a database and a role full of hostile settings');
+		is(requests_of('hostile settings'), 20, '... everything is sent, once');
+		sql("SELECT smsflow.create_sequence('thanks', 'order', '{\"pool\": \"main\", \"purpose\": \"transactional\"}');
+			SELECT smsflow.add_step('thanks', '0', 'Thanks'); SELECT smsflow.enable_sequence('thanks');
+			SELECT smsflow.record_event('" . phone(1) . "', 'order', 'order 1')");
+		ok(wait_sql('the sequence has sent', "SELECT count(*) FROM smsflow.message WHERE sequence = 'thanks' AND status = 'accepted'", 1),
+			'... and the chores go on');
+		is(sql("SELECT pid IS NOT NULL AND state = 'running' FROM smsflow.stat_worker"), 't', '... the worker is content');
+		$node->safe_psql('postgres', "ALTER DATABASE shop RESET ALL; ALTER ROLE \"$role\" IN DATABASE shop RESET ALL");
+		restart_worker();
+	}
+}
+
+# No file of the worker may grow beyond 1 kB, as on a disk that is full. Without room for the log the server ends all sessions and recovers; the claim was not durable, so nothing has left.
+sub test_log_full
+{
+	my $pid = worker_pid();
+
+	sql('SELECT pg_switch_wal()');
+	system('prlimit', "--pid=$pid", '--fsize=1024') == 0 or die 'prlimit';
+	$node->psql('shop', "SELECT count(smsflow.send('+1415555' || to_char(n, 'FM0000'), 'log full ' || n, 'promotional', pool => 'main'))
+		FROM generate_series(1, 20) n");
+	ok(wait_until('another worker is there', sub { my $now = eval { worker_pid() }; $now && $now != $pid }), 'no room for the log');
+	like(slurp_file($node->logfile), qr/terminated by signal 6/, '... ends every session, as PostgreSQL does');
+	wait_for_worker('running');
+	ok(wait_settled(60), '... then everything is sent');
+	is(requests_of('log full'), 20, '... once');
+	is(sql("SELECT count(*) FROM smsflow.message WHERE body LIKE 'log full %' AND status <> 'accepted'"), 0, '... and written down');
+}
+
+# Each listed database takes one of max_worker_processes; the first come first.
+sub test_no_slot
+{
+	my $id;
+
+	$node->append_conf('postgresql.conf', "smsflow.databases = 'shop, second'\nmax_worker_processes = 1\nmax_logical_replication_workers = 0\n");
+	$node->safe_psql('postgres', 'CREATE DATABASE second');
+	$node->restart;
+	wait_for_worker('running');
+	$id = send_sms('main', 'with a slot', 'transactional');
+	wait_status($id, 'accepted', 'the database with a worker slot sends');
+	$node->safe_psql('second', 'CREATE EXTENSION smsflow');
+	like($node->safe_psql('second', "SELECT ok || ' ' || hint FROM smsflow.health() WHERE component = 'worker'"),
+		qr/^false .*max_worker_processes/, '... the one without says what to do');
+}
+
+test_settings();
+test_log_full();
+test_no_slot();
+check_is_clean();
+$node->stop;
+done_testing();
