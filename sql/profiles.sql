@@ -109,6 +109,12 @@ SELECT count(*) AS waiting FROM smsflow.callback_problem o JOIN smsflow.callback
 SELECT pg_temp.account('pr_vonage', '{"msisdn": "12025550362", "to": "12025550100", "messageId": "p1", "text": "STOP", "concat-ref": "9", "concat-total": "2", "concat-part": "1"}');
 SELECT smsflow.join_late_parts('1 hour') AS not_yet, smsflow.join_late_parts('-1 second') AS in_the_end, smsflow.join_late_parts('-1 second') AS once;
 SELECT allowed, reason FROM smsflow.can_send('+12025550362', 'promotional');
+-- What a person has to confirm is kept where health() looks.
+SELECT smsflow.add_gateway('pr_aws', 'aws_sms', 'https://sms-voice.us-east-1.amazonaws.com', '{"username": "AK", "region": "us-east-1", "configuration_set": "c"}') > 0 AS added;
+SELECT pg_temp.account('pr_aws', '{"Type": "SubscriptionConfirmation", "Message": "You have chosen", "SubscribeURL": "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription"}');
+SELECT pg_temp.apply();
+SELECT o.problem, o.retry_until FROM smsflow.callback_problem o JOIN smsflow.callback c USING (callback_id) JOIN smsflow.gateway g USING (gateway_id) WHERE g.name = 'pr_aws';
+
 SELECT count(*) AS violations FROM smsflow.check_callbacks();
 
 SELECT smsflow.resume_rule('window') AND smsflow.resume_rule('cap') AND smsflow.resume_rule('subject_cap') AS resumed;

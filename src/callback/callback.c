@@ -235,6 +235,8 @@ has_all(Jsonb *record, Jsonb *wanted)
 static bool
 is_reply(const CallbackGateway *gateway, Jsonb *record)
 {
+	if (smsflow_record_text(record, gateway->confirm_path))
+		return false;
 	if (gateway->reply_when)
 		return has_all(record, gateway->reply_when);
 	return !gateway->status_path || !smsflow_record_text(record, gateway->status_path);

@@ -127,6 +127,7 @@ smsflow_callback_gateway(CallbackGateways *gateways, const char *name)
 		};
 		gateway->status_path = rule(gateway->report, "status");
 		gateway->reference_path = rule(gateway->report, "reference");
+		gateway->confirm_path = rule(gateway->callback, "confirm");
 		gateway->answer = rule(gateway->callback, "answer");
 		gateway->answer_type = rule(gateway->callback, "answer_type");
 		read_keys(gateway);

@@ -41,6 +41,7 @@ typedef struct CallbackGateway
 	Jsonb *reply_when; /* fields that tell a reply from a report; NULL: no status does */
 	const char *status_path;
 	const char *reference_path;
+	const char *confirm_path; /* of a URL that a person has to visit */
 	const char *answer;
 	const char *answer_type;
 	char **keys;    /* secrets that sign callbacks, ended by NULL; NULL: not signed */

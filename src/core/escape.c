@@ -3,7 +3,6 @@
  */
 #include "escape.h"
 
-#include <stdint.h>
 #include <string.h>
 
 typedef struct Output
@@ -108,34 +107,6 @@ smsflow_hex_digit(char c)
 	if (c >= 'A' && c <= 'F')
 		return c - 'A' + 10;
 	return -1;
-}
-
-size_t
-smsflow_unescape_url(const char *text, size_t len, char *out)
-{
-	size_t used = 0;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		char c = text[i];
-
-		if (c == '+')
-			c = ' ';
-		else if (c == '%')
-		{
-			int high = i + 2 < len ? smsflow_hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < len ? smsflow_hex_digit(text[i + 2]) : -1;
-
-			if (high < 0 || low < 0)
-				return SIZE_MAX;
-			c = (char) (high * 16 + low);
-			i += 2;
-		}
-		if (c == '\0')
-			return SIZE_MAX;
-		out[used++] = c;
-	}
-	return used;
 }
 
 size_t

@@ -21,14 +21,9 @@ extern size_t smsflow_escape_json(const char *text, size_t len, char *out, size_
 extern bool smsflow_header_safe(const char *text, size_t len);
 
 /*
- * Decodes %XX and + of a query string or form field. Returns the length, or
- * (size_t) -1 for a malformed escape or a zero byte. out may be text itself.
- */
-extern size_t smsflow_unescape_url(const char *text, size_t len, char *out);
-
-/*
- * The same for what strangers sent, which is to be read anyway: a % that begins
- * no escape stands for itself, and zero bytes stay.
+ * Decodes %XX and + of a query string or form field that strangers sent, and
+ * that is to be read anyway: a % that begins no escape stands for itself, and
+ * zero bytes stay. Returns the length. out may be text itself.
  */
 extern size_t smsflow_unescape_octets(const char *text, size_t len, char *out);
 
