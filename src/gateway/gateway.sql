@@ -373,13 +373,14 @@ COMMENT ON FUNCTION smsflow.sender_kind(text) IS 'Kind of sender an address is, 
 REVOKE ALL ON FUNCTION smsflow.sender_kind(text) FROM PUBLIC;
 
 -- Makes the queues of single messages, so that the worker knows them before the first one comes.
-CREATE OR REPLACE FUNCTION smsflow.make_direct_queues(pool text) RETURNS void
+CREATE OR REPLACE FUNCTION smsflow.make_direct_queues(sender_id integer) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT smsflow.queues_for(lane::smallint, 'direct', pool) FROM generate_series(0, 4) AS lane;
+	INSERT INTO smsflow.queue (lane, source, sender_id)
+	SELECT lane::smallint, 'direct', make_direct_queues.sender_id FROM generate_series(0, 4) AS lane ON CONFLICT DO NOTHING;
 END;
-COMMENT ON FUNCTION smsflow.make_direct_queues(text) IS 'Makes the queue of each lane for every enabled sender of a pool';
-REVOKE ALL ON FUNCTION smsflow.make_direct_queues(text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.make_direct_queues(integer) IS 'Makes the queue of each lane for a sender';
+REVOKE ALL ON FUNCTION smsflow.make_direct_queues(integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_sender_limits(rate double precision, burst integer, daily_limit integer, options jsonb) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -422,7 +423,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('sender "%s" of gateway "%s" exists already', add_sender.address, add_sender.gateway),
 			DETAIL = 'An address is one sender of a gateway.', HINT = 'Change it with smsflow.set_sender().';
 	END IF;
-	PERFORM smsflow.make_direct_queues(COALESCE(add_sender.pool, 'default'));
+	PERFORM smsflow.make_direct_queues(added);
 	RETURN added;
 END $$;
 COMMENT ON FUNCTION smsflow.add_sender(text, text, text, double precision, integer, integer, text, text, jsonb, text) IS 'Adds a number, short code or sender id of a gateway and returns its id. rate is in message parts per second (default 100), burst in parts (10), daily_limit in parts per day of reset_zone (none); kind is told from the address. Errors: SF004 gateway, SF005 exists, SF007 other arguments';
@@ -435,7 +436,7 @@ CREATE OR REPLACE FUNCTION smsflow.set_sender(address text, gateway text, enable
 #variable_conflict use_column
 DECLARE
 	route CONSTANT integer := (smsflow.require_gateway(set_sender.gateway)).gateway_id;
-	new_pool text;
+	changed integer;
 BEGIN
 	PERFORM smsflow.check_sender_limits(set_sender.rate, set_sender.burst, NULLIF(set_sender.daily_limit, 0), COALESCE(set_sender.options, '{}')),
 		smsflow.local_day(set_sender.reset_zone, now());
@@ -444,12 +445,12 @@ BEGIN
 			pool = COALESCE(set_sender.pool, s.pool), registration = COALESCE(set_sender.registration, s.registration),
 			options = jsonb_strip_nulls(s.options || COALESCE(set_sender.options, '{}')),
 			reset_zone = COALESCE(set_sender.reset_zone, s.reset_zone)
-		WHERE s.address = set_sender.address AND s.gateway_id = route RETURNING s.pool INTO new_pool;
+		WHERE s.address = set_sender.address AND s.gateway_id = route RETURNING s.sender_id INTO changed;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('sender "%s" of gateway "%s" does not exist', set_sender.address, set_sender.gateway),
 			DETAIL = 'A sender is known by its address and its gateway.', HINT = 'Add it with smsflow.add_sender().';
 	END IF;
-	PERFORM smsflow.make_direct_queues(new_pool);
+	PERFORM smsflow.make_direct_queues(changed);
 END $$;
 COMMENT ON FUNCTION smsflow.set_sender(text, text, boolean, double precision, integer, integer, text, text, jsonb, text) IS 'Changes a sender; what is NULL stays, daily_limit 0 removes the limit, an option with value null is removed. Errors: SF004, SF007';
 REVOKE ALL ON FUNCTION smsflow.set_sender(text, text, boolean, double precision, integer, integer, text, text, jsonb, text) FROM PUBLIC;

@@ -114,6 +114,21 @@ wait_or_hold(Queue *queue, int64 wait, int64 monotonic, const char *reason)
 		hold_queue(queue, reason, worker.clock->now() + wait);
 }
 
+/*
+ * What a person may mend at any time is due at once: it is claimed when the
+ * route is open again.
+ */
+static void
+wait_for_route(Queue *queue, const Sender *sender, int64 opens, int64 monotonic)
+{
+	bool of_sender = opens == sender->breaker.open_until;
+
+	if (of_sender && strcmp(sender->paused_for, "throttled") != 0 && opens - monotonic > LONGEST_WAIT)
+		hold_queue(queue, sender->paused_for, worker.clock->now());
+	else
+		wait_or_hold(queue, opens - monotonic, monotonic, of_sender ? sender->paused_for : "no_connection");
+}
+
 /* True when the route may be used now; else the queue waits for it. */
 static bool
 route_free(Queue *queue, Sender *sender, int64 monotonic)
@@ -122,8 +137,7 @@ route_free(Queue *queue, Sender *sender, int64 monotonic)
 	int64 opens = Max(sender->breaker.open_until, gateway->breaker.open_until);
 
 	if (opens > monotonic)
-		wait_or_hold(queue, opens - monotonic, monotonic,
-					 opens == sender->breaker.open_until ? sender->paused_for : "no_connection");
+		wait_for_route(queue, sender, opens, monotonic);
 	else if (sender->in_flight >= smsflow_breaker_window(&sender->breaker, monotonic))
 		queue_wait_for_news(queue);
 	else if (gateway_room(gateway, queue->lane, monotonic) <= 0)

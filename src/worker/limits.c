@@ -144,11 +144,13 @@ reservation(const SendLimit *limit)
 	return Max(limit->daily_limit / RESERVED_SHARE, LEAST_RESERVED);
 }
 
+/* Counted before there is a limit, too: one may be set in the middle of a day. */
 static void
 use_day(SendLimit *limit, int parts)
 {
+	begin_day(limit, worker.clock->now());
 	limit->used += parts;
-	if (limit->reserved - limit->used < reservation(limit) / 2 && limit->reserved < limit->daily_limit)
+	if (limit->daily_limit > 0 && limit->reserved - limit->used < reservation(limit) / 2 && limit->reserved < limit->daily_limit)
 		want(limit);
 }
 
@@ -236,7 +238,7 @@ limits_take(LimitSet *limits, int parts, int64 monotonic)
 	{
 		if (limits->limit[i]->has_rate)
 			smsflow_limiter_take(&limits->limit[i]->limiter, parts, monotonic);
-		if (limits->limit[i]->daily_limit > 0)
+		if (limits->limit[i]->zone)
 			use_day(limits->limit[i], parts);
 	}
 }
@@ -288,7 +290,8 @@ read_use(uint64 row)
 	if (day < limit->day)
 		return;
 	limit->day = day;
-	limit->used = limit->reserved = column_id(row, 4);
+	limit->reserved = column_id(row, 4);
+	limit->used = Max(limit->used, limit->reserved);
 }
 
 void
