@@ -385,6 +385,7 @@ answer_received(const SmsflowAnswer *answer)
 	job->finished_at = worker.clock->now();
 	job->http_status = answer->status;
 	trace_answer(job, answer);
+	publish_answer(gateway, answer->status, job->finished_at - job->started_at);
 	interpret_guarded(job, answer, gateway);
 	judge_route(job, answer, gateway);
 	if (job->outcome == OUTCOME_RETRY)

@@ -236,6 +236,7 @@ limits_take(LimitSet *limits, int parts, int64 monotonic)
 {
 	for (int i = 0; i < limits->count; i++)
 	{
+		limits->limit[i]->passed += parts;
 		if (limits->limit[i]->has_rate)
 			smsflow_limiter_take(&limits->limit[i]->limiter, parts, monotonic);
 		if (limits->limit[i]->zone)

@@ -55,7 +55,7 @@ request_shared_memory(void)
 	if (previous_request_hook)
 		previous_request_hook();
 	RequestAddinShmemSpace(shared_size(smsflow_database_names(names)));
-	RequestNamedLWLockTranche(RING_TRANCHE, 1);
+	RequestNamedLWLockTranche(RING_TRANCHE, 2);
 }
 
 static void
@@ -87,7 +87,8 @@ start_shared_memory(void)
 	smsflow_shared = ShmemInitStruct("smsflow", shared_size(slots), &found);
 	if (!found)
 	{
-		smsflow_shared->ring_lock = &GetNamedLWLockTranche(RING_TRANCHE)->lock;
+		smsflow_shared->ring_lock = &GetNamedLWLockTranche(RING_TRANCHE)[0].lock;
+		smsflow_shared->stat_lock = &GetNamedLWLockTranche(RING_TRANCHE)[1].lock;
 		smsflow_shared->slots = slots;
 		for (int i = 0; i < slots; i++)
 			init_slot(&smsflow_shared->slot[i], &names[i]);

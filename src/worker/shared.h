@@ -48,8 +48,56 @@ typedef struct SmsflowWorkerState
 	int32 in_flight;
 	int32 backlog;
 	int64 sent;
-	char route_problem[256]; /* "" when every route works */
+	int32 gaps;     /* transactions that may still commit messages behind a cursor */
+	int64 loop_p50; /* microseconds of work between two waits, -1 none yet */
+	int64 loop_p99;
 } SmsflowWorkerState;
+
+/* Gateways and senders that are shown; more of them work, but are not seen. */
+#define SMSFLOW_SHOWN_GATEWAYS 64
+#define SMSFLOW_SHOWN_SENDERS 2048
+#define SMSFLOW_HTTP_CODES 12
+
+typedef struct SmsflowRouteState
+{
+	int32 id;
+	int32 in_flight;
+	int32 waiting; /* parts claimed and not started */
+	int32 tokens;  /* parts that may leave at once */
+	int64 parts;   /* that left since the worker started */
+	double rate;   /* parts per second, of the last seconds */
+	int32 breaker; /* SmsflowBreakerState */
+	int32 failures;
+	int32 trips;
+	TimestampTz open_until; /* 0: not open */
+	int64 used_today;
+	int64 daily_limit; /* parts; 0 none */
+} SmsflowRouteState;
+
+typedef struct SmsflowGatewayState
+{
+	SmsflowRouteState route;
+	int64 p50; /* microseconds, -1 none yet */
+	int64 p95;
+	int64 p99;
+	int16 http_status[SMSFLOW_HTTP_CODES]; /* 0: no answer; -1: all others */
+	int64 http_count[SMSFLOW_HTTP_CODES];
+} SmsflowGatewayState;
+
+typedef struct SmsflowSenderState
+{
+	SmsflowRouteState route;
+	char paused_for[32]; /* reason code, or "" */
+} SmsflowSenderState;
+
+/* Under the stat lock. */
+typedef struct SmsflowRoutes
+{
+	int gateways;
+	int senders;
+	SmsflowGatewayState gateway[SMSFLOW_SHOWN_GATEWAYS];
+	SmsflowSenderState sender[SMSFLOW_SHOWN_SENDERS];
+} SmsflowRoutes;
 
 typedef struct SmsflowSlot
 {
@@ -63,11 +111,13 @@ typedef struct SmsflowSlot
 	slock_t mutex;                             /* guards what follows */
 	Latch *latch;
 	SmsflowWorkerState worker;
+	SmsflowRoutes routes;
 } SmsflowSlot;
 
 typedef struct SmsflowShared
 {
 	LWLock *ring_lock;
+	LWLock *stat_lock;
 	int slots;
 	SmsflowSlot slot[FLEXIBLE_ARRAY_MEMBER];
 } SmsflowShared;

@@ -9,6 +9,9 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "core/breaker.h"
 
 /* The worker may not have connected yet: then only its name is in the slot. */
 static SmsflowSlot *
@@ -29,8 +32,8 @@ smsflow_worker_state(PG_FUNCTION_ARGS)
 	SmsflowSlot *slot = slot_by_name();
 	SmsflowWorkerState state = {0};
 	TupleDesc desc;
-	Datum values[12] = {0};
-	bool nulls[12] = {false};
+	Datum values[14] = {0};
+	bool nulls[14] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -56,7 +59,114 @@ smsflow_worker_state(PG_FUNCTION_ARGS)
 	values[8] = Int32GetDatum(state.in_flight);
 	values[9] = Int32GetDatum(state.backlog);
 	values[10] = Int64GetDatum(state.sent);
-	values[11] = CStringGetTextDatum(state.route_problem);
-	nulls[11] = state.route_problem[0] == '\0';
+	values[11] = Int32GetDatum(state.gaps);
+	values[12] = Float8GetDatum((double) state.loop_p50 / 1000);
+	values[13] = Float8GetDatum((double) state.loop_p99 / 1000);
+	nulls[12] = nulls[13] = state.pid == 0 || state.loop_p50 < 0;
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* ---- gateways and senders ---- */
+
+/* A copy, so that the lock is held for the time of a copy only; none where no worker runs. */
+static SmsflowRoutes *
+copy_routes(void)
+{
+	SmsflowSlot *slot = slot_by_name();
+	SmsflowRoutes *routes = palloc0(sizeof(SmsflowRoutes));
+
+	if (slot == NULL || slot->worker.pid == 0)
+		return routes;
+	LWLockAcquire(smsflow_shared->stat_lock, LW_SHARED);
+	memcpy(routes, &slot->routes, sizeof(SmsflowRoutes));
+	LWLockRelease(smsflow_shared->stat_lock);
+	return routes;
+}
+
+#define ROUTE_COLUMNS 11
+
+static void
+fill_route(const SmsflowRouteState *route, Datum *values, bool *nulls)
+{
+	values[0] = Int32GetDatum(route->id);
+	values[1] = Int32GetDatum(route->in_flight);
+	values[2] = Int32GetDatum(route->waiting);
+	values[3] = Int64GetDatum(route->parts);
+	values[4] = Float8GetDatum(route->rate);
+	values[5] = Int32GetDatum(route->tokens);
+	values[6] = CStringGetTextDatum(smsflow_breaker_state_name((SmsflowBreakerState) route->breaker));
+	values[7] = Int32GetDatum(route->failures);
+	values[8] = TimestampTzGetDatum(route->open_until);
+	nulls[8] = route->open_until == 0;
+	values[9] = Int64GetDatum(route->used_today);
+	values[10] = Int64GetDatum(route->daily_limit);
+	nulls[10] = route->daily_limit == 0;
+}
+
+static Datum
+http_codes(const SmsflowGatewayState *gateway)
+{
+	StringInfoData text;
+	bool first = true;
+
+	initStringInfo(&text);
+	for (int i = 0; i < SMSFLOW_HTTP_CODES; i++)
+		if (gateway->http_count[i] > 0)
+		{
+			const char *name = gateway->http_status[i] == 0    ? "none"
+							   : gateway->http_status[i] == -1 ? "others"
+															   : psprintf("%d", gateway->http_status[i]);
+
+			appendStringInfo(&text, "%s\"%s\": " INT64_FORMAT, first ? "{" : ", ", name, gateway->http_count[i]);
+			first = false;
+		}
+	appendStringInfoString(&text, first ? "{}" : "}");
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
+}
+
+PG_FUNCTION_INFO_V1(smsflow_gateway_state);
+Datum
+smsflow_gateway_state(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	SmsflowRoutes *routes = copy_routes();
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < routes->gateways; i++)
+	{
+		const SmsflowGatewayState *gateway = &routes->gateway[i];
+		Datum values[ROUTE_COLUMNS + 4];
+		bool nulls[ROUTE_COLUMNS + 4] = {false};
+
+		fill_route(&gateway->route, values, nulls);
+		values[ROUTE_COLUMNS] = http_codes(gateway);
+		values[ROUTE_COLUMNS + 1] = Float8GetDatum((double) gateway->p50 / 1000);
+		values[ROUTE_COLUMNS + 2] = Float8GetDatum((double) gateway->p95 / 1000);
+		values[ROUTE_COLUMNS + 3] = Float8GetDatum((double) gateway->p99 / 1000);
+		nulls[ROUTE_COLUMNS + 1] = nulls[ROUTE_COLUMNS + 2] = nulls[ROUTE_COLUMNS + 3] = gateway->p50 < 0;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(smsflow_sender_state);
+Datum
+smsflow_sender_state(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	SmsflowRoutes *routes = copy_routes();
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < routes->senders; i++)
+	{
+		const SmsflowSenderState *sender = &routes->sender[i];
+		Datum values[ROUTE_COLUMNS + 1];
+		bool nulls[ROUTE_COLUMNS + 1] = {false};
+
+		fill_route(&sender->route, values, nulls);
+		values[ROUTE_COLUMNS] = CStringGetTextDatum(sender->paused_for);
+		nulls[ROUTE_COLUMNS] = sender->paused_for[0] == '\0';
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }

@@ -117,36 +117,17 @@ on_sigint(SIGNAL_ARGS)
 
 /* ---- state for others to see ---- */
 
-/* The first route that does not work, in words for health(). */
-static void
-describe_routes(char *text, size_t size)
-{
-	HASH_SEQ_STATUS scan;
-	Sender *sender;
-
-	text[0] = '\0';
-	hash_seq_init(&scan, worker.senders);
-	while ((sender = hash_seq_search(&scan)) != NULL)
-	{
-		if (!sender->present || text[0] != '\0')
-			continue;
-		if (sender->gateway->breaker.failures > 0)
-			snprintf(text, size, "gateway \"%s\" cannot be reached, %d tries so far", sender->gateway->name,
-					 sender->gateway->breaker.failures);
-		else if (sender->breaker.state != BREAKER_CLOSED)
-			snprintf(text, size, "gateway \"%s\" refuses us, or its secret is missing", sender->gateway->name);
-	}
-}
-
 static void
 show_state(const char *state)
 {
 	SmsflowSlot *slot = worker.slot;
-	char route_problem[sizeof(slot->worker.route_problem)] = "";
+	SmsflowHistogram loops = worker.loop_time[1];
+	int64 p50;
+	int64 p99;
 
-	if (worker.senders)
-		describe_routes(route_problem, sizeof(route_problem));
-
+	smsflow_histogram_merge(&loops, &worker.loop_time[0]);
+	p50 = smsflow_histogram_quantile(&loops, 0.5);
+	p99 = smsflow_histogram_quantile(&loops, 0.99);
 	SpinLockAcquire(&slot->mutex);
 	strlcpy(slot->worker.state, state, sizeof(slot->worker.state));
 	slot->worker.pid = MyProcPid;
@@ -155,7 +136,9 @@ show_state(const char *state)
 	slot->worker.in_flight = worker.in_flight;
 	slot->worker.backlog = worker.backlog;
 	slot->worker.sent = worker.sent;
-	memcpy(slot->worker.route_problem, route_problem, sizeof(route_problem));
+	slot->worker.gaps = worker.late.running.count;
+	slot->worker.loop_p50 = p50;
+	slot->worker.loop_p99 = p99;
 	SpinLockRelease(&slot->mutex);
 }
 
@@ -568,6 +551,7 @@ wait_for_work(int64 wait)
 static bool
 work(void)
 {
+	int64 began = worker.clock->monotonic();
 	bool sweep;
 	uint32 news = take_news(&sweep);
 
@@ -585,6 +569,8 @@ work(void)
 		mark_queues(false);
 	take_turn();
 	dispatch();
+	publish_loop(worker.clock->monotonic() - began);
+	publish_routes();
 	show_state(worker.armed ? "running" : "disarmed");
 	return true;
 }

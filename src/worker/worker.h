@@ -16,6 +16,7 @@
 
 #include "core/breaker.h"
 #include "core/delivery.h"
+#include "core/histogram.h"
 #include "core/limiter.h"
 #include "core/purpose.h"
 #include "worker/clock.h"
@@ -74,8 +75,11 @@ typedef struct SendLimit
 	bool in_wanting;
 	dlist_node wanting;
 
-	int waiting; /* parts claimed and not started */
-	int hungry;  /* weights of the queues that want to be claimed from, in the turn hungry_turn */
+	int64 passed; /* parts, since the start */
+	int64 shown;  /* ... when they were shown last (publish.c) */
+	double pace;  /* parts per second of the last seconds */
+	int waiting;  /* parts claimed and not started */
+	int hungry;   /* weights of the queues that want to be claimed from, in the turn hungry_turn */
 	uint32 hungry_turn;
 } SendLimit;
 
@@ -96,10 +100,14 @@ typedef struct Gateway
 	int in_flight;
 	SmsflowBreaker breaker;
 	SendLimit *limit;
-	int pace;                          /* requests that ended in the last second */
-	int paced;                         /* ... in the present one */
-	int64 pace_began;                  /* monotonic microseconds */
-	int waiting;                       /* jobs claimed and not started */
+	int pace;                    /* requests that ended in the last second */
+	int paced;                   /* ... in the present one */
+	int64 pace_began;            /* monotonic microseconds */
+	int waiting;                 /* jobs claimed and not started */
+	SmsflowHistogram latency[2]; /* of this minute, and of the one before */
+	int64 latency_began;
+	int16 http_status[SMSFLOW_HTTP_CODES];
+	int64 http_count[SMSFLOW_HTTP_CODES];
 	dlist_head crowded[SMSFLOW_LANES]; /* queues that wait for a place */
 
 	/* From the tables, replaced by each reload. */
@@ -308,6 +316,7 @@ typedef struct Worker
 	int backlog; /* jobs waiting in queues */
 	int in_flight;
 	int64 sent;
+	SmsflowHistogram loop_time[2];
 	bool failed; /* a transaction did, since this was cleared */
 	uint64 ring_tail;
 	int64 high_id; /* highest message id seen by a claim */
@@ -562,6 +571,17 @@ extern void answer_received(const SmsflowAnswer *answer);
 
 /* The job may have been sent: what its purpose and gateway allow now. */
 extern void job_in_doubt(Job *job, const char *reason);
+
+/* ---- for people to see (publish.c) ---- */
+
+/* A gateway has answered with this status (0: not at all), so long after the request started. */
+extern void publish_answer(Gateway *gateway, int status, int64 microseconds);
+
+/* A turn of the loop took so long, without its wait. */
+extern void publish_loop(int64 microseconds);
+
+/* Copies the state of gateways and senders into shared memory, if it is time. */
+extern void publish_routes(void);
 
 /* ---- the rest (recover.c, chores.c) ---- */
 
