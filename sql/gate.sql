@@ -107,6 +107,62 @@ SELECT pg_temp.ask('+13055550171', '2026-11-20 18:00Z', 'sale'), pg_temp.ask('+1
 -- One reminder per cart.
 SELECT pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref => 'cart 1'), pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref => 'cart 2');
 
+-- A cap for members of a segment holds beside the others.
+SELECT smsflow.create_segment('texans', $$region = 'US-TX'$$) > 0 AS made;
+SELECT pg_temp.person('+17135550181', '{"region": "US-TX"}'), pg_temp.person('+17135550182');
+SELECT pg_temp.touch(p, '2026-11-20 16:00Z', 'one'), pg_temp.touch(p, '2026-11-20 17:00Z', 'two') FROM unnest('{+17135550181,+17135550182}'::text[]) p;
+INSERT INTO smsflow.policy_rule (purpose, kind, value, segment) VALUES ('promotional', 'cap', '2 per 3 days', 'texans');
+SELECT pg_temp.ask('+17135550181', '2026-11-20 18:00Z') AS member, pg_temp.ask('+17135550182', '2026-11-20 18:00Z') AS other,
+	pg_temp.ask('+17135550181', '2026-11-23 16:00Z') AS room_again;
+INSERT INTO smsflow.policy_rule (purpose, kind, value, segment) VALUES ('promotional', 'cap', '3 per 3 days', 'texans');
+INSERT INTO smsflow.policy_rule (purpose, kind, value, segment) VALUES ('promotional', 'cap', '3 per 3 days', 'nobody knows');
+INSERT INTO smsflow.policy_rule (kind, value, segment) VALUES ('max_parts', '3', 'texans');
+SELECT smsflow.drop_segment('texans');
+-- Where the predicate fails the message waits; that holds for its contact alone.
+SELECT smsflow.create_segment('shaky', $$1 / (CASE WHEN region = 'US-TX' THEN 0 ELSE 2 END) = 0$$) > 0 AS made;
+UPDATE smsflow.policy_rule SET segment = 'shaky' WHERE segment = 'texans';
+SELECT pg_temp.ask('+17135550181', '2026-11-20 18:00Z') AS failing, pg_temp.ask('+17135550182', '2026-11-20 18:00Z') AS member;
+SELECT reason FROM smsflow.can_send('+17135550181', 'promotional', '2026-11-20 18:00Z');
+DELETE FROM smsflow.policy_rule WHERE segment IS NOT NULL;
+SELECT smsflow.drop_segment('shaky'), smsflow.drop_segment('texans');
+
+-- Two flags, of purposes and of campaigns: whether a message is checked, and whether it counts.
+CREATE FUNCTION pg_temp.ask_for(of text, at timestamptz, options jsonb, body text DEFAULT NULL, subject text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', (g.d).reason, (g.d).retry_at) FROM (SELECT smsflow.gate(c.contact_id, c.phone, c.consent, 'promotional',
+		c.region, c.time_zone, c.time_zone_source, c.reachability, 1, subject, NULL, NULL, NULL, NULL, at, c.brand_id, options, body) AS d
+		FROM smsflow.contact c WHERE c.phone::text = of OFFSET 0) g $$;
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'cap', '2 per 3 days');
+SELECT pg_temp.ask_for('+17135550182', '2026-11-20 18:00Z', '{}') AS checked, pg_temp.ask_for('+17135550182', '2026-11-20 18:00Z', '{"cap_checked": false}') AS not_checked;
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'cap_checked', 'false');
+SELECT pg_temp.ask_for('+17135550182', '2026-11-20 18:00Z', '{}') AS not_checked, pg_temp.ask_for('+17135550182', '2026-11-20 18:00Z', '{"cap_checked": true}') AS checked;
+DELETE FROM smsflow.policy_rule WHERE kind = 'cap_checked';
+UPDATE smsflow.touch SET counted = false WHERE subject = 'two';
+SELECT pg_temp.ask_for('+17135550182', '2026-11-20 18:00Z', '{}') AS one_does_not_count;
+-- The law on one subject knows neither flag.
+UPDATE smsflow.touch SET counted = false WHERE subject = 'sale';
+SELECT pg_temp.ask_for('+13055550171', '2026-11-20 18:00Z', '{"cap_checked": false}', subject => 'sale') AS by_law;
+SELECT smsflow.create_campaign('flags', 'everybody', 'Sale', options => '{"cap_counts": "no"}');
+SELECT smsflow.create_sequence('flags', 'cart', '{"cap_checked": 1}');
+DELETE FROM smsflow.policy_rule WHERE kind = 'cap' AND NOT builtin;
+
+-- How to opt out: due on the first message, and when none has said so for thirty days.
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'opt_out_wording', '30 days');
+SELECT pg_temp.person('+17135550183');
+SELECT pg_temp.ask_for('+17135550183', '2026-11-20 18:00Z', '{}', 'Sale') AS first, pg_temp.ask_for('+17135550183', '2026-11-20 18:00Z', '{}', 'Sale, Stop ends') AS said,
+	smsflow.content_refusal('Sale', 'promotional', 'default') AS of_the_text_alone;
+SELECT pg_temp.touch('+17135550183', '2026-10-28 18:00Z');
+SELECT pg_temp.ask_for('+17135550183', '2026-11-20 18:00Z', '{}', 'Sale') AS said_in_none;
+UPDATE smsflow.touch SET wording = true WHERE sent_at = '2026-10-28 18:00Z';
+SELECT pg_temp.ask_for('+17135550183', '2026-11-20 18:00Z', '{}', 'Sale') AS not_due, pg_temp.ask_for('+17135550183', '2026-11-27 19:00Z', '{}', 'Sale') AS due_again;
+UPDATE smsflow.touch SET wording = false;
+SELECT smsflow.send('+17135550183', 'Sale', 'promotional') AS id \gset
+SELECT reason FROM smsflow.gated WHERE message_id = :id;
+SELECT detail LIKE 'the gate says: the text does not say how to opt out' AS told FROM smsflow.explain(:id) WHERE what LIKE 'status now%';
+SELECT smsflow.cancel(:id);
+DELETE FROM smsflow.policy_rule WHERE kind = 'opt_out_wording';
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'opt_out_wording', '36 days');
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'cap', '100 per 36 days');
+
 -- Senders, reachability. -------------------------------------------------------------
 CREATE FUNCTION pg_temp.from(of text, kind text, registration text, options jsonb, purpose text DEFAULT 'transactional') RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', (g.d).reason, (g.d).retry_at) FROM (SELECT smsflow.gate(c.contact_id, c.phone, c.consent, purpose::smsflow.purpose,

@@ -1,8 +1,9 @@
 /*
  * caps.c - how often a person may be written to: rolling windows over what was
- * sent, newest first. However long the history, few rows are read: none that is
- * older than the windows still open, and few past the one that fills a cap. The
- * reminder of a cart has an index of its own.
+ * sent, newest first. However long the history, no more rows are read than the
+ * largest cap allows messages, because each question has an index of which every
+ * row counts: what uses up the caps, what was on one subject, what said how to
+ * opt out, the reminder of a cart.
  */
 #include "smsflow.h"
 
@@ -13,135 +14,203 @@
 #include "catalog/pg_collation.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "message/gate.h"
+#include "message/membership.h"
 #include "types/types.h"
 
-/* When one cap is reached it is known that the message waits; this many more rows may show that it waits longer. */
-#define READ_ON 8
-
-#define MAX_CAPS (2 * (GATE_MAX_PLACES + 1))
+#define MAX_CAPS 32
 
 typedef struct Counter
 {
 	SmsflowCap cap;
-	bool same_subject;
 	int seen;
 	TimestampTz free_at; /* DT_NOBEGIN: not reached */
 } Counter;
 
-typedef struct History
+/* Caps that count the same touches. */
+typedef struct Caps
 {
 	Counter counters[MAX_CAPS];
 	int count;
+	int64 reach; /* how far back, microseconds */
+} Caps;
+
+/* What is to be read for one message. */
+typedef struct History
+{
+	Caps all;
+	Caps subject;
 	bool cart_once;
-	int64 reach;   /* how far back, microseconds */
-	int read_past; /* rows since a cap was reached */
+	bool segment_failed;
 } History;
 
 static void
-add_counter(History *history, SmsflowCap cap, bool same_subject)
+add_cap(Caps *caps, SmsflowCap cap)
 {
-	if (cap.limit == 0 || history->count == MAX_CAPS)
+	if (cap.limit == 0 || caps->count == MAX_CAPS)
 		return;
-	history->counters[history->count++] = (Counter){.cap = cap, .same_subject = same_subject, .free_at = DT_NOBEGIN};
-	history->reach = Max(history->reach, cap.span);
+	caps->counters[caps->count++] = (Counter){.cap = cap, .free_at = DT_NOBEGIN};
+	caps->reach = Max(caps->reach, cap.span);
 }
 
+int
+smsflow_cap_flag(NullableDatum options, const char *name)
+{
+	JsonbValue found;
+	Jsonb *object;
+
+	if (options.isnull)
+		return -1;
+	object = DatumGetJsonbP(options.value);
+	if (JB_ROOT_COUNT(object) == 0 || getKeyJsonValueFromContainer(&object->root, name, (int) strlen(name), &found) == NULL ||
+		found.type != jbvBool)
+		return -1;
+	return found.val.boolean;
+}
+
+/* What a campaign or sequence says of itself, else the rule of its purpose. */
+static bool
+caps_are_checked(const GateQuestion *q)
+{
+	int own = smsflow_cap_flag(q->args->args[ARG_SOURCE_OPTIONS], SMSFLOW_CAP_CHECKED);
+
+	return own >= 0 ? own : !q->policy->cap_unchecked[q->purpose];
+}
+
+static bool
+holds_here(const GateQuestion *q, const SmsflowJurisdiction *where)
+{
+	if (where == q->everywhere)
+		return true;
+	for (int i = 0; i < q->place_count; i++)
+		if (q->places[i] == where)
+			return true;
+	return false;
+}
+
+/* Caps for members of a segment, who are asked for only where such a cap would hold. */
+static void
+collect_segment_caps(const GateQuestion *q, History *history, bool checked)
+{
+	for (int i = 0; i < q->policy->segment_cap_count; i++)
+	{
+		const SmsflowSegmentCap *rule = &q->policy->segment_caps[i];
+
+		if (rule->purpose != q->purpose || !(checked || rule->same_subject) || !holds_here(q, rule->where))
+			continue;
+		switch (smsflow_membership(DatumGetInt64(q->args->args[ARG_CONTACT_ID].value), rule->segment))
+		{
+			case MEMBERSHIP_NO:
+				break;
+			case MEMBERSHIP_YES:
+				add_cap(rule->same_subject ? &history->subject : &history->all, rule->cap);
+				break;
+			case MEMBERSHIP_UNKNOWN:
+				history->segment_failed = true;
+				break;
+		}
+	}
+}
+
+/* Caps on one subject are law: no flag lifts them. */
 static void
 collect_caps(const GateQuestion *q, History *history)
 {
+	bool checked = caps_are_checked(q);
+
 	for (int i = -1; i < q->place_count; i++)
 	{
 		SmsflowJurisdiction *place = i < 0 ? q->everywhere : q->places[i];
 
 		if (place == NULL)
 			continue;
-		add_counter(history, place->cap[q->purpose], false);
-		add_counter(history, place->subject_cap[q->purpose], true);
+		if (checked)
+			add_cap(&history->all, place->cap[q->purpose]);
+		add_cap(&history->subject, place->subject_cap[q->purpose]);
 		history->cart_once |= place->cart_once && q->purpose == SMSFLOW_PURPOSE_CART && smsflow_gate_has_arg(q, ARG_REF);
 	}
+	collect_segment_caps(q, history, checked);
 }
 
 /* Touches come newest first: the one that fills a cap says when the cap has room again. */
 static void
-count_touch(const GateQuestion *q, History *history, TimestampTz sent_at, SmsflowPurpose purpose, bool same_subject)
+count_touch(const GateQuestion *q, Caps *caps, TimestampTz sent_at)
 {
-	if (!q->policy->counts[purpose])
-		return;
-	for (int i = 0; i < history->count; i++)
+	for (int i = 0; i < caps->count; i++)
 	{
-		Counter *counter = &history->counters[i];
+		Counter *counter = &caps->counters[i];
 
-		if (counter->free_at != DT_NOBEGIN || sent_at <= q->at - counter->cap.span || (counter->same_subject && !same_subject))
-			continue;
-		if (++counter->seen == counter->cap.limit)
+		if (counter->free_at == DT_NOBEGIN && sent_at > q->at - counter->cap.span && ++counter->seen == counter->cap.limit)
 			counter->free_at = sent_at + counter->cap.span;
 	}
 }
 
 /* Whether rows older than an instant say nothing more. */
 static bool
-history_known(const GateQuestion *q, History *history, TimestampTz sent_at)
+caps_known(const GateQuestion *q, const Caps *caps, TimestampTz sent_at)
 {
-	bool reached = false;
-	bool open = false;
-
-	for (int i = 0; i < history->count; i++)
-	{
-		Counter *counter = &history->counters[i];
-
-		reached |= counter->free_at != DT_NOBEGIN;
-		open |= counter->free_at == DT_NOBEGIN && sent_at > q->at - counter->cap.span;
-	}
-	return !open || (reached && history->read_past++ >= READ_ON);
+	for (int i = 0; i < caps->count; i++)
+		if (caps->counters[i].free_at == DT_NOBEGIN && sent_at > q->at - caps->counters[i].cap.span)
+			return false;
+	return true;
 }
 
+/* Whether a touch is of another message than the one that is asked about. */
 static bool
-same_text(Datum value, bool isnull, const GateQuestion *q, int n)
+of_another(const GateQuestion *q, HeapTuple tuple, TupleDesc columns)
 {
-	if (isnull || !smsflow_gate_has_arg(q, n))
-		return !isnull && VARSIZE_ANY_EXHDR(DatumGetPointer(value)) == 0 && !smsflow_gate_has_arg(q, n);
-	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, value, q->args->args[n].value));
+	bool isnull;
+	Datum message_id = heap_getattr(tuple, 3, columns, &isnull);
+
+	return !smsflow_gate_has_arg(q, ARG_MESSAGE_ID) ||
+		   DatumGetInt64(message_id) != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value);
 }
 
 static TimestampTz
-read_touch(const GateQuestion *q, History *history, HeapTuple tuple, TupleDesc columns)
+sent_at(HeapTuple tuple, TupleDesc columns)
 {
 	bool isnull;
-	TimestampTz sent_at = DatumGetTimestampTz(heap_getattr(tuple, 2, columns, &isnull));
-	int64 message_id = DatumGetInt64(heap_getattr(tuple, 3, columns, &isnull));
-	SmsflowPurpose purpose = smsflow_purpose_from_oid(DatumGetObjectId(heap_getattr(tuple, 4, columns, &isnull)));
-	Datum subject = heap_getattr(tuple, 5, columns, &isnull);
 
-	if (!smsflow_gate_has_arg(q, ARG_MESSAGE_ID) || message_id != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value))
-		count_touch(q, history, sent_at, purpose, same_text(subject, false, q, ARG_SUBJECT));
-	return sent_at;
+	return DatumGetTimestampTz(heap_getattr(tuple, 2, columns, &isnull));
 }
 
-/* A range of one index, ended early when everything is known. */
+/* A range of one index in which every touch counts, so that no more are read than the largest cap has. */
 static void
-read_history(const GateQuestion *q, History *history)
+read_touches(const GateQuestion *q, Caps *caps, Oid index_relid, bool same_subject)
 {
 	Relation touches;
 	Relation index;
 	SysScanDesc scan;
-	ScanKeyData key[3];
+	ScanKeyData key[4];
 	HeapTuple tuple;
+	NullableDatum subject = q->args->args[ARG_SUBJECT];
 
-	if (history->reach == 0 || !smsflow_gate_has_arg(q, ARG_CONTACT_ID))
+	if (caps->count == 0)
 		return;
 	touches = table_open(q->policy->touch_relid, AccessShareLock);
-	index = index_open(q->policy->touch_index, AccessShareLock);
+	index = index_open(index_relid, AccessShareLock);
 	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
-	ScanKeyInit(&key[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(q->at - history->reach));
+	ScanKeyInit(&key[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(q->at - caps->reach));
 	ScanKeyInit(&key[2], 2, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(q->at));
-	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), 3, key);
+	if (same_subject)
+	{
+		key[3] = key[2];
+		key[2] = key[1];
+		ScanKeyEntryInitialize(&key[1], 0, 5, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+							   subject.isnull ? CStringGetTextDatum("") : subject.value);
+	}
+	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), same_subject ? 4 : 3, key);
 	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
-		if (history_known(q, history, read_touch(q, history, tuple, RelationGetDescr(touches))))
+	{
+		if (of_another(q, tuple, RelationGetDescr(touches)))
+			count_touch(q, caps, sent_at(tuple, RelationGetDescr(touches)));
+		if (caps_known(q, caps, sent_at(tuple, RelationGetDescr(touches))))
 			break;
+	}
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	table_close(touches, AccessShareLock);
@@ -163,17 +232,19 @@ cart_had_one(const GateQuestion *q)
 						   q->args->args[ARG_REF].value);
 	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), 2, key);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
-	{
-		bool isnull;
-		Datum message_id = heap_getattr(tuple, 3, RelationGetDescr(touches), &isnull);
-
-		found = !smsflow_gate_has_arg(q, ARG_MESSAGE_ID) ||
-				DatumGetInt64(message_id) != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value);
-	}
+		found = of_another(q, tuple, RelationGetDescr(touches));
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	table_close(touches, AccessShareLock);
 	return found;
+}
+
+static void
+hold_by_caps(const GateQuestion *q, const Caps *caps, const char *reason, GateDecision *decision)
+{
+	for (int i = 0; i < caps->count; i++)
+		if (caps->counters[i].free_at > q->at)
+			smsflow_gate_hold(decision, reason, caps->counters[i].free_at);
 }
 
 void
@@ -181,15 +252,39 @@ smsflow_gate_decide_caps(const GateQuestion *q, GateDecision *decision)
 {
 	History history = {0};
 
+	if (!smsflow_gate_has_arg(q, ARG_CONTACT_ID) || !q->policy->capped[q->purpose])
+		return;
 	collect_caps(q, &history);
-	read_history(q, &history);
-	if (history.cart_once && smsflow_gate_has_arg(q, ARG_CONTACT_ID) && cart_had_one(q))
+	if (history.cart_once && cart_had_one(q))
 	{
 		*decision = (GateDecision){"cart_limit", DT_NOBEGIN, DT_NOEND};
 		return;
 	}
-	for (int i = 0; i < history.count; i++)
-		if (history.counters[i].free_at > q->at)
-			smsflow_gate_hold(decision, history.counters[i].same_subject ? "subject_cap" : "frequency_cap",
-							  history.counters[i].free_at);
+	read_touches(q, &history.all, q->policy->counted_index, false);
+	read_touches(q, &history.subject, q->policy->subject_index, true);
+	hold_by_caps(q, &history.all, "frequency_cap", decision);
+	hold_by_caps(q, &history.subject, "subject_cap", decision);
+	if (history.segment_failed)
+		smsflow_gate_hold(decision, "cap_segment_failed", q->at + GATE_OTHERS_RETRY);
+}
+
+/*
+ * Whether a text of this purpose must say how to opt out: by a rule that asks for it once in a span, when none with such
+ * words reached the contact within it; a first message always. Only what was sent counts, as with caps.
+ */
+bool
+smsflow_gate_wording_missing(const GateQuestion *q)
+{
+	int64 span = q->policy->wording_span[q->purpose];
+	Caps once = {.counters = {{.cap = {1, span}, .free_at = DT_NOBEGIN}}, .count = 1, .reach = span};
+	struct varlena *body;
+
+	if (span == 0 || !smsflow_gate_has_arg(q, ARG_BODY))
+		return false;
+	body = PG_DETOAST_DATUM_PACKED(q->args->args[ARG_BODY].value);
+	if (smsflow_has_opt_out_wording(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body)))
+		return false;
+	if (smsflow_gate_has_arg(q, ARG_CONTACT_ID))
+		read_touches(q, &once, q->policy->wording_index, false);
+	return once.counters[0].free_at == DT_NOBEGIN;
 }

@@ -18,8 +18,8 @@
 #include "types/types.h"
 
 /* One of these tells the reader how to end it. */
-static const char *const opt_out_words[] = {"stop",  "unsubscribe",  "opt out", "opt-out", "optout",
-											"arret", "arr\xc3\xaat", "quit",    "cancel",  "end"};
+static const char *const opt_out_words[] = {"stop",         "unsubscribe",  "opt out", "opt-out", "optout", "arret",
+											"arr\xc3\xaat", "arr\xc3\x8at", "quit",    "cancel",  "end"};
 
 static bool
 is_word(char c)
@@ -56,9 +56,14 @@ contains_domain(const char *text, const char *domain)
 	return false;
 }
 
-static bool
-has_opt_out_wording(const char *text)
+/* Only A to Z: the words are spelt so, or are listed in both cases. */
+bool
+smsflow_has_opt_out_wording(const char *body, size_t len)
 {
+	char *text = pnstrdup(body, len);
+
+	for (char *at = text; *at != '\0'; at++)
+		*at = pg_ascii_tolower((unsigned char) *at);
 	for (int i = 0; i < (int) lengthof(opt_out_words); i++)
 		if (contains_word(text, opt_out_words[i]))
 			return true;
@@ -98,7 +103,7 @@ smsflow_content_refusal(const char *body, SmsflowPurpose purpose, const char *br
 		return "public_shortener";
 	if (policy->brand_named[purpose] && strstr(text, lower_text(brand)) == NULL)
 		return "brand_missing";
-	if (policy->opt_out_wording[purpose] && !has_opt_out_wording(text))
+	if (policy->opt_out_wording[purpose] && !smsflow_has_opt_out_wording(body, strlen(body)))
 		return "opt_out_wording_missing";
 	return NULL;
 }

@@ -35,11 +35,10 @@
 
 #include "core/phone.h"
 #include "message/gate.h"
+#include "message/membership.h"
 #include "message/spi.h"
 #include "types/types.h"
 
-/* What somebody has to do, a registration or a missing key, is looked at again after this time. */
-#define OTHERS_RETRY (15 * USECS_PER_MINUTE)
 #define URGENT_RETRY USECS_PER_MINUTE
 
 /* The hold of a number of which nobody can tell whether its person was erased. */
@@ -276,6 +275,8 @@ final_refusal(GateQuestion *q)
 	if ((q->purpose == SMSFLOW_PURPOSE_PROMOTIONAL || q->purpose == SMSFLOW_PURPOSE_CART) &&
 		smsflow_gate_text_arg_is(q, ARG_REACHABILITY, "unreachable"))
 		return "unreachable";
+	if (smsflow_gate_wording_missing(q))
+		return "opt_out_wording_missing";
 	return NULL;
 }
 
@@ -303,10 +304,10 @@ decide(GateQuestion *q)
 	if (decision.reason)
 		return decision;
 	if (q->absence)
-		smsflow_gate_hold(&decision, q->absence, q->at + OTHERS_RETRY);
+		smsflow_gate_hold(&decision, q->absence, q->at + GATE_OTHERS_RETRY);
 	if (registration_missing(q))
 		smsflow_gate_hold(&decision, "sender_unregistered",
-						  q->at + (q->purpose <= SMSFLOW_PURPOSE_OTP ? URGENT_RETRY : OTHERS_RETRY));
+						  q->at + (q->purpose <= SMSFLOW_PURPOSE_OTP ? URGENT_RETRY : GATE_OTHERS_RETRY));
 	smsflow_gate_decide_caps(q, &decision);
 	if (decision.reason == NULL || decision.retry_at != DT_NOBEGIN)
 		smsflow_gate_decide_hours(q, &decision);
@@ -324,6 +325,11 @@ smsflow_gate_ask(FunctionCallInfo fcinfo)
 	q.purpose = smsflow_purpose_from_oid(PG_GETARG_OID(ARG_PURPOSE));
 	q.at = PG_GETARG_TIMESTAMPTZ(ARG_AT);
 	q.policy = smsflow_policy_at(q.at);
+	if (q.policy->segment_cap_count > 0 && q.policy->capped[q.purpose] && smsflow_gate_has_arg(&q, ARG_CONTACT_ID))
+	{
+		smsflow_membership_read_one(DatumGetInt64(fcinfo->args[ARG_CONTACT_ID].value));
+		q.policy = smsflow_policy_at(q.at);
+	}
 	return decide(&q);
 }
 

@@ -17,6 +17,9 @@
 
 #define GATE_MAX_PLACES 8
 
+/* What somebody has to do, a registration or a missing key, is looked at again after this time. */
+#define GATE_OTHERS_RETRY (15 * USECS_PER_MINUTE)
+
 /* The order of the arguments of smsflow.gate(). */
 enum
 {
@@ -36,6 +39,8 @@ enum
 	ARG_SENDER_OPTIONS,
 	ARG_AT,
 	ARG_BRAND_ID,
+	ARG_SOURCE_OPTIONS, /* of the campaign or sequence */
+	ARG_BODY,
 	ARG_COUNT
 };
 
@@ -76,6 +81,12 @@ extern void smsflow_gate_hold(GateDecision *decision, const char *reason, Timest
 
 /* What the frequency caps and the rule of one reminder per cart say. */
 extern void smsflow_gate_decide_caps(const GateQuestion *q, GateDecision *decision);
+
+/* SMSFLOW_CAP_CHECKED or SMSFLOW_CAP_COUNTS among the options of a campaign or sequence (jsonb); -1: not said. */
+extern int smsflow_cap_flag(NullableDatum options, const char *name);
+
+/* Whether the text lacks the words on opting out that are due by now. */
+extern bool smsflow_gate_wording_missing(const GateQuestion *q);
 
 /* What quiet hours say, from the instant on that the caps allow. */
 extern void smsflow_gate_decide_hours(GateQuestion *q, GateDecision *decision);

@@ -5,10 +5,11 @@ COMMENT ON TYPE smsflow.gate_decision IS 'The gate''s word: reason NULL is yes, 
 
 CREATE OR REPLACE FUNCTION smsflow.gate(contact_id bigint, phone smsflow.phone, consent smsflow.consent, purpose smsflow.purpose,
 		region text, time_zone text, time_zone_source text, reachability text, message_id bigint, subject text, ref text,
-		sender_kind text, sender_registration text, sender_options jsonb, at timestamptz, brand_id integer)
+		sender_kind text, sender_registration text, sender_options jsonb, at timestamptz, brand_id integer,
+		source_options jsonb DEFAULT NULL, body text DEFAULT NULL)
 	RETURNS smsflow.gate_decision LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_gate';
-COMMENT ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer) IS 'Whether a message of this purpose may leave to this person at an instant, by erasure, consent, country, registration, reachability, caps, the cart rule and quiet hours. contact_id NULL is a stranger, of whom brand_id tells whether the number is suppressed; a contact_id without consent is a contact that is gone; message_id, subject, ref (cart) and sender_... are NULL where there is no message yet. A NULL phone, purpose or instant gives NULL';
-REVOKE ALL ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer, jsonb, text) IS 'Whether a message of this purpose may leave to this person at an instant, by erasure, consent, country, registration, reachability, opt-out wording, caps, the cart rule and quiet hours. source_options are those of the campaign or sequence, body the text. contact_id NULL is a stranger, of whom brand_id tells whether the number is suppressed; a contact_id without consent is a contact that is gone; message_id, subject, ref (cart) and sender_... are NULL where there is no message yet. A NULL phone, purpose or instant gives NULL';
+REVOKE ALL ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer, jsonb, text) FROM PUBLIC;
 
 -- Without a SET clause, so that the planner can make it part of the query that uses it.
 CREATE OR REPLACE FUNCTION smsflow.gate_contact(c smsflow.contact, purpose smsflow.purpose, at timestamptz) RETURNS smsflow.gate_decision
@@ -92,12 +93,28 @@ END $$;
 COMMENT ON FUNCTION smsflow.check_subject(jsonb) IS 'Raises SF007 when the option subject of a campaign or sequence cannot be used';
 REVOKE ALL ON FUNCTION smsflow.check_subject(jsonb) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.check_cap_flags(options jsonb) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	flag text;
+BEGIN
+	FOREACH flag IN ARRAY '{cap_checked,cap_counts}'::text[] LOOP
+		IF jsonb_typeof(check_cap_flags.options -> flag) <> 'boolean' THEN
+			RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('option "%s" must be true or false', flag),
+				DETAIL = format('It is %s.', check_cap_flags.options -> flag), HINT = 'Leave it out for what the rules say of the purpose.';
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION smsflow.check_cap_flags(jsonb) IS 'Raises SF007 when cap_checked or cap_counts among the options of a campaign or sequence is no boolean';
+REVOKE ALL ON FUNCTION smsflow.check_cap_flags(jsonb) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamptz) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN CASE reason
 		WHEN 'quiet_hours' THEN 'quiet hours where the recipient is'
 		WHEN 'frequency_cap' THEN 'the recipient has had as many messages as the cap allows'
 		WHEN 'subject_cap' THEN 'the law of the recipient''s state allows no more messages on this subject'
+		WHEN 'cap_segment_failed' THEN 'the segment of a cap could not be read for the recipient'
 		WHEN 'contact_busy' THEN 'another message to the recipient is on its way'
 		WHEN 'sender_unregistered' THEN 'the sender is not registered for the recipient''s country'
 		WHEN 'country_not_allowed' THEN 'the sender may not write to the recipient''s country'

@@ -106,7 +106,7 @@ SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, 
 	COALESCE(m.reason, (d.gate).reason) AS reason,
 	CASE m.reason WHEN 'not_due' THEN o.due_at WHEN 'campaign_paused' THEN now() ELSE
 		CASE WHEN m.reason IS NULL THEN (d.gate).retry_at END END AS retry_at,
-	(d.gate).open_until, f.subject, f.ref, n.sender_id, o.media_urls
+	(d.gate).open_until, f.subject, f.ref, n.sender_id, o.media_urls, f.options AS source_options
 FROM smsflow.outbox o
 LEFT JOIN smsflow.contact c ON c.contact_id = o.contact_id
 LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
@@ -117,10 +117,11 @@ LEFT JOIN smsflow.queue q ON q.queue_id = o.queue_id
 LEFT JOIN smsflow.sender n ON n.sender_id = COALESCE(q.sender_id,
 	smsflow.any_sender(o.recipient, c.region, COALESCE(o.contact_id, substr(o.recipient::text, 2)::bigint)))
 CROSS JOIN LATERAL (SELECT COALESCE(o.subject, k.options ->> 'subject', k.name, s.options ->> 'subject', s.name) AS subject,
-	smsflow.cart_ref(e.ref, o.enrollment_id, e.round) AS ref) f
+	smsflow.cart_ref(e.ref, o.enrollment_id, e.round) AS ref, COALESCE(k.options, s.options) AS options) f
 -- OFFSET 0 keeps the two apart, so that each is worked out once for a message and not once for each column.
 CROSS JOIN LATERAL (SELECT smsflow.gate(o.contact_id, o.recipient, c.consent, o.purpose, c.region, c.time_zone,
-	c.time_zone_source, c.reachability, o.message_id, f.subject, f.ref, n.kind, n.registration, n.options, now(), o.brand_id) AS gate OFFSET 0) d
+	c.time_zone_source, c.reachability, o.message_id, f.subject, f.ref, n.kind, n.registration, n.options, now(), o.brand_id,
+	f.options, o.body) AS gate OFFSET 0) d
 CROSS JOIN LATERAL (SELECT CASE
 	WHEN o.expires_at <= now() THEN 'expired'
 	WHEN (SELECT true FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = o.message_id LIMIT 1)
@@ -139,6 +140,7 @@ COMMENT ON COLUMN smsflow.gated.retry_at IS 'When it is worth asking again; NULL
 COMMENT ON COLUMN smsflow.gated.subject IS 'What caps on the same subject count by';
 COMMENT ON COLUMN smsflow.gated.ref IS 'Cart it is about';
 COMMENT ON COLUMN smsflow.gated.sender_id IS 'Sender it would leave from; NULL: there is none';
+COMMENT ON COLUMN smsflow.gated.source_options IS 'Options of its campaign or sequence';
 COMMENT ON COLUMN smsflow.gated.open_until IS 'Until when it may leave; NULL: no window closes';
 
 -- A new timer, and not an earlier old one: of the timers of a message the newest counts.
@@ -151,7 +153,7 @@ CREATE OR REPLACE FUNCTION smsflow.wake_held(queue_id integer, after_due timesta
 		ORDER BY t.queue_id, t.due_at, t.timer_id LIMIT wake_held.slice),
 	sooner AS MATERIALIZED (
 		SELECT s.message_id, s.attempt, greatest(wake_held.not_before, g.retry_at) AS due_at FROM seen s JOIN smsflow.gated g USING (message_id)
-		WHERE s.reason IN ('quiet_hours', 'frequency_cap', 'subject_cap', 'sender_unregistered', 'suppression_key_missing')
+		WHERE s.reason IN ('quiet_hours', 'frequency_cap', 'subject_cap', 'sender_unregistered', 'suppression_key_missing', 'cap_segment_failed')
 			AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = s.message_id AND n.timer_id > s.timer_id)
 			AND (g.reason IS NULL OR g.retry_at < s.due_at)
 		ORDER BY s.due_at, s.timer_id),

@@ -122,7 +122,8 @@ typedef struct Rule
 {
 	const char *kind;
 	const char *value;
-	int purpose; /* -1: all that have none of their own */
+	const char *segment; /* NULL: for all */
+	int purpose;         /* -1: all that have none of their own */
 	SmsflowJurisdiction *where;
 } Rule;
 
@@ -188,6 +189,8 @@ apply_to_purpose(SmsflowPolicy *policy, const Rule *rule, int purpose)
 		where->windowed[purpose] = yes;
 	else if (strcmp(rule->kind, "cap") == 0)
 		smsflow_cap_parse(rule->value, &where->cap[purpose]);
+	else if (strcmp(rule->kind, "cap_checked") == 0)
+		policy->cap_unchecked[purpose] = !yes;
 	else if (strcmp(rule->kind, "subject_cap") == 0)
 		smsflow_cap_parse(rule->value, &where->subject_cap[purpose]);
 	else if (strcmp(rule->kind, "cap_counts") == 0)
@@ -197,7 +200,10 @@ apply_to_purpose(SmsflowPolicy *policy, const Rule *rule, int purpose)
 	else if (strcmp(rule->kind, "brand_named") == 0)
 		policy->brand_named[purpose] = yes;
 	else if (strcmp(rule->kind, "opt_out_wording") == 0)
+	{
 		policy->opt_out_wording[purpose] = yes;
+		policy->wording_span[purpose] = smsflow_policy_span(rule->value);
+	}
 }
 
 /* Kinds without a purpose; true when this was one. */
@@ -225,6 +231,21 @@ apply_to_all(SmsflowPolicy *policy, const Rule *rule)
 	return true;
 }
 
+/* Caps for members of a segment hold beside all others. */
+static void
+add_segment_cap(SmsflowPolicy *policy, const Rule *rule)
+{
+	SmsflowSegmentCap *made = &policy->segment_caps[policy->segment_cap_count];
+
+	if (rule->purpose < 0 || !smsflow_cap_parse(rule->value, &made->cap))
+		return;
+	made->where = rule->where;
+	made->purpose = (SmsflowPurpose) rule->purpose;
+	made->same_subject = strcmp(rule->kind, "subject_cap") == 0;
+	made->segment = pstrdup(rule->segment);
+	policy->segment_cap_count++;
+}
+
 /* The columns of a row; its jurisdiction is the last one made, or a new one. */
 static Rule
 read_rule(SmsflowPolicy *policy, uint64 row)
@@ -234,7 +255,10 @@ read_rule(SmsflowPolicy *policy, uint64 row)
 	char *name = SPI_getvalue(tuple, columns, 1);
 	char *purpose = SPI_getvalue(tuple, columns, 2);
 	SmsflowPurpose value;
-	Rule rule = {.kind = SPI_getvalue(tuple, columns, 3), .value = SPI_getvalue(tuple, columns, 4), .purpose = -1};
+	Rule rule = {.kind = SPI_getvalue(tuple, columns, 3),
+				 .value = SPI_getvalue(tuple, columns, 4),
+				 .segment = SPI_getvalue(tuple, columns, 5),
+				 .purpose = -1};
 
 	if (policy->count == 0 || strcmp(policy->jurisdictions[policy->count - 1].name, name) != 0)
 	{
@@ -259,6 +283,7 @@ compile(SmsflowPolicy *policy)
 
 	policy->jurisdictions = palloc0(sizeof(SmsflowJurisdiction) * Max(SPI_processed, 1));
 	policy->shorteners = palloc(sizeof(char *) * Max(SPI_processed, 1));
+	policy->segment_caps = palloc(sizeof(SmsflowSegmentCap) * Max(SPI_processed, 1));
 	policy->max_parts = 10;
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
@@ -269,7 +294,9 @@ compile(SmsflowPolicy *policy)
 		if (strcmp(name, group) != 0)
 			memset(own, 0, sizeof(own));
 		strlcpy(group, name, sizeof(group));
-		if (apply_to_all(policy, &rule))
+		if (rule.segment)
+			add_segment_cap(policy, &rule);
+		if (rule.segment || apply_to_all(policy, &rule))
 			continue;
 		for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
 			if (rule.purpose == purpose || (rule.purpose < 0 && !own[purpose]))
@@ -294,6 +321,10 @@ summarize(SmsflowPolicy *policy)
 			policy->capped[purpose] |= where->cap[purpose].limit > 0 || where->subject_cap[purpose].limit > 0;
 		}
 	}
+	for (int i = 0; i < policy->segment_cap_count; i++)
+		policy->capped[policy->segment_caps[i].purpose] = true;
+	for (int purpose = 0; purpose < SMSFLOW_PURPOSES; purpose++)
+		policy->capped[purpose] |= policy->wording_span[purpose] > 0;
 }
 
 /* ---- loading ---- */
@@ -333,7 +364,7 @@ read_rules(TimestampTz at)
 	Datum values[] = {TimestampTzGetDatum(at)};
 
 	smsflow_spi_plan(&plan,
-					 "SELECT p.jurisdiction, p.purpose, p.kind, p.value FROM smsflow.policy_rule p"
+					 "SELECT p.jurisdiction, p.purpose, p.kind, p.value, p.segment FROM smsflow.policy_rule p"
 					 " WHERE p.effective @> $1 AND p.kind <> 'suspended' AND NOT EXISTS (SELECT FROM smsflow.policy_rule s"
 					 "  WHERE s.kind = 'suspended' AND s.value = p.kind AND s.jurisdiction IN ('*', p.jurisdiction) AND "
 					 "s.effective @> $1)"
@@ -356,7 +387,9 @@ load(SmsflowPolicy *policy, TimestampTz at)
 
 	watch_rules();
 	made.touch_relid = get_relname_relid("touch", schema);
-	made.touch_index = get_relname_relid("touch_contact", schema);
+	made.counted_index = get_relname_relid("touch_counted", schema);
+	made.subject_index = get_relname_relid("touch_subject", schema);
+	made.wording_index = get_relname_relid("touch_wording", schema);
 	made.cart_index = get_relname_relid("touch_cart", schema);
 
 	/* The caller's snapshot may be older than the change that made us forget the rules. */
@@ -416,6 +449,18 @@ bool
 smsflow_policy_is_capped(SmsflowPurpose purpose)
 {
 	return smsflow_policy_at(GetCurrentTimestamp())->capped[purpose];
+}
+
+bool
+smsflow_policy_counts(SmsflowPurpose purpose)
+{
+	return smsflow_policy_at(GetCurrentTimestamp())->counts[purpose];
+}
+
+bool
+smsflow_policy_has_segments(void)
+{
+	return smsflow_policy_at(GetCurrentTimestamp())->segment_cap_count > 0;
 }
 
 PG_FUNCTION_INFO_V1(smsflow_policy_changed);

@@ -26,6 +26,10 @@ typedef struct SmsflowCap
 	int64 span;
 } SmsflowCap;
 
+/* What may have a flag of its own among the options of a campaign or sequence. */
+#define SMSFLOW_CAP_CHECKED "cap_checked"
+#define SMSFLOW_CAP_COUNTS "cap_counts"
+
 typedef struct SmsflowTimes
 {
 	SmsflowWindow *window; /* NULL: this jurisdiction says nothing */
@@ -54,11 +58,23 @@ typedef struct SmsflowJurisdiction
 	bool day_is_holiday;
 } SmsflowJurisdiction;
 
+/* A cap for members of a segment. */
+typedef struct SmsflowSegmentCap
+{
+	SmsflowJurisdiction *where;
+	SmsflowPurpose purpose;
+	bool same_subject;
+	SmsflowCap cap;
+	char *segment;
+} SmsflowSegmentCap;
+
 typedef struct SmsflowPolicy
 {
 	MemoryContext context; /* NULL: nothing loaded */
 	Oid touch_relid;       /* smsflow.touch and its indexes */
-	Oid touch_index;
+	Oid counted_index;
+	Oid subject_index;
+	Oid wording_index;
 	Oid cart_index;
 	TimestampTz valid_from;
 	TimestampTz valid_until;
@@ -66,11 +82,15 @@ typedef struct SmsflowPolicy
 	int count;
 	bool has_windows;
 	bool has_registration;
-	bool counts[SMSFLOW_PURPOSES];    /* uses up the caps */
+	bool counts[SMSFLOW_PURPOSES]; /* uses up the caps */
+	bool cap_unchecked[SMSFLOW_PURPOSES];
 	bool capped[SMSFLOW_PURPOSES];    /* some cap may stop it */
 	bool consented[SMSFLOW_PURPOSES]; /* the profile of the purpose */
 	bool brand_named[SMSFLOW_PURPOSES];
-	bool opt_out_wording[SMSFLOW_PURPOSES];
+	bool opt_out_wording[SMSFLOW_PURPOSES]; /* in every text */
+	int64 wording_span[SMSFLOW_PURPOSES];   /* once in so many microseconds, 0: no such rule */
+	SmsflowSegmentCap *segment_caps;
+	int segment_cap_count;
 	int max_parts;
 	char **shorteners;
 	int shortener_count;
@@ -90,6 +110,15 @@ extern bool smsflow_policy_is_capped(SmsflowPurpose purpose);
  * opt_out_wording_missing; NULL when nothing. Raises SF007 for a text that is not valid.
  */
 extern const char *smsflow_content_refusal(const char *body, SmsflowPurpose purpose, const char *brand);
+
+/* Whether one of the words that tell how to opt out stands in a text. */
+extern bool smsflow_has_opt_out_wording(const char *body, size_t len);
+
+/* Whether messages of a purpose use up the caps, unless their campaign or sequence says otherwise. */
+extern bool smsflow_policy_counts(SmsflowPurpose purpose);
+
+/* Whether some cap is for members of a segment. */
+extern bool smsflow_policy_has_segments(void);
 
 /* "10 per 7 days": limit and span, false when the text is none. */
 extern bool smsflow_cap_parse(const char *text, SmsflowCap *cap);

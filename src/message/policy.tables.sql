@@ -13,13 +13,15 @@ CREATE TABLE smsflow.policy_rule (
 	source			text,
 	builtin			boolean NOT NULL DEFAULT false,
 	confidence		text CHECK (confidence IN ('P', 'R', 'S', 'V', 'D')),
-	note			text
+	note			text,
+	segment			text
 );
 CREATE INDEX policy_rule_kind ON smsflow.policy_rule (kind);
 COMMENT ON TABLE smsflow.policy_rule IS 'Rules of law, of carriers and of the store as data: quiet hours, caps, consent levels and more; a change of law is a row with its effective range';
 COMMENT ON COLUMN smsflow.policy_rule.jurisdiction IS 'Country (FR), state (US-FL), states of a country that are not known (US-*), or * for everywhere';
 COMMENT ON COLUMN smsflow.policy_rule.purpose IS 'NULL: every purpose for which this jurisdiction has no row of its own';
-COMMENT ON COLUMN smsflow.policy_rule.kind IS 'consent_level, stop_ends, double_opt_in, window, consented_window, profile, windowed, holiday, zone, cap, subject_cap, cap_counts, cart_once, cart_within, registration, shortener, brand_named, opt_out_wording, max_parts or suspended; see README.md';
+COMMENT ON COLUMN smsflow.policy_rule.kind IS 'consent_level, stop_ends, double_opt_in, window, consented_window, profile, windowed, holiday, zone, cap, subject_cap, cap_checked, cap_counts, cart_once, cart_within, registration, shortener, brand_named, opt_out_wording, max_parts or suspended; see README.md';
+COMMENT ON COLUMN smsflow.policy_rule.segment IS 'Name of a segment for whose members, in each brand, a cap or subject_cap holds beside the others; NULL: for everybody';
 COMMENT ON COLUMN smsflow.policy_rule.confidence IS 'P primary text seen, R statute quoted by one who read it, S secondary, V vendor''s norm, D derived';
 
 CREATE FUNCTION smsflow.check_policy_rule() RETURNS trigger
@@ -137,25 +139,31 @@ SELECT r.jurisdiction, r.value, r.effective::tstzrange, r.source, r.confidence, 
 	('US', '11-11 observed', '(,)', '5 U.S.C. 6103(a)', 'P', 'Veterans Day', 'holiday'),
 	('US', 'Nov Thu 4', '(,)', '5 U.S.C. 6103(a)', 'P', 'Thanksgiving Day', 'holiday'),
 	('US', '12-25 observed', '(,)', '5 U.S.C. 6103(a)', 'P', 'Christmas Day', 'holiday'),
-	('US-AL', 'Apr Mon 4', '(,)', 'Ala. Code 1-3-8', 'S', 'Confederate Memorial Day', 'holiday'),
-	('US-AL', 'Jun Mon 1', '(,)', 'Ala. Code 1-3-8', 'S', 'Jefferson Davis Day', 'holiday'),
-	('US-AL', 'easter-47', '(,)', 'Ala. Code 1-3-8', 'S', 'Mardi Gras, in two counties', 'holiday'),
-	('US-LA', 'easter-47', '(,)', 'La. R.S. 1:55', 'S', 'Mardi Gras', 'holiday'),
-	('US-LA', 'easter-2', '(,)', 'La. R.S. 1:55', 'S', 'Good Friday', 'holiday'),
-	('US-LA', '11-01', '(,)', 'La. R.S. 1:55', 'S', 'All Saints', 'holiday'),
-	('US-RI', 'Aug Mon 2', '(,)', 'R.I. Gen. Laws 25-1-1', 'S', 'Victory Day', 'holiday'),
-	('US-UT', '07-24 observed', '(,)', 'Utah Code 63G-1-301', 'S', 'Pioneer Day', 'holiday'),
-	('FR', '01-01', '(,)', 'Code du travail L3133-1', 'S', 'New Year', 'holiday'),
-	('FR', 'easter+1', '(,)', 'Code du travail L3133-1', 'S', 'Easter Monday', 'holiday'),
-	('FR', '05-01', '(,)', 'Code du travail L3133-1', 'S', 'Labour Day', 'holiday'),
-	('FR', '05-08', '(,)', 'Code du travail L3133-1', 'S', 'Victory Day', 'holiday'),
-	('FR', 'easter+39', '(,)', 'Code du travail L3133-1', 'S', 'Ascension', 'holiday'),
-	('FR', 'easter+50', '(,)', 'Code du travail L3133-1', 'S', 'Whit Monday', 'holiday'),
-	('FR', '07-14', '(,)', 'Code du travail L3133-1', 'S', 'National Day', 'holiday'),
-	('FR', '08-15', '(,)', 'Code du travail L3133-1', 'S', 'Assumption', 'holiday'),
-	('FR', '11-01', '(,)', 'Code du travail L3133-1', 'S', 'All Saints', 'holiday'),
-	('FR', '11-11', '(,)', 'Code du travail L3133-1', 'S', 'Armistice', 'holiday'),
-	('FR', '12-25', '(,)', 'Code du travail L3133-1', 'S', 'Christmas', 'holiday'),
+	('US-AL', 'Apr Mon 4', '(,)', 'Ala. Code 1-3-8, by the list of the state archives', 'R', 'Confederate Memorial Day', 'holiday'),
+	('US-AL', 'Jun Mon 1', '(,)', 'Ala. Code 1-3-8, by the list of the state archives', 'R', 'Jefferson Davis Day', 'holiday'),
+	('US-AL', 'easter-47', '(,)', 'Ala. Code 1-3-8, by the list of the state archives', 'R', 'Mardi Gras, in two counties', 'holiday'),
+	('US-LA', 'easter-47', '(,)', 'La. R.S. 1:55', 'P', 'Mardi Gras', 'holiday'),
+	('US-LA', 'easter-2', '(,)', 'La. R.S. 1:55', 'P', 'Good Friday', 'holiday'),
+	('US-LA', '11-01', '(,)', 'La. R.S. 1:55', 'P', 'All Saints', 'holiday'),
+	('US-LA', '01-08', '(,)', 'La. R.S. 1:55', 'P', 'Battle of New Orleans', 'holiday'),
+	('US-LA', '08-30', '(,)', 'La. R.S. 1:55', 'P', 'Huey P. Long Day', 'holiday'),
+	('US-RI', 'Aug Mon 2', '(,)', 'R.I. Gen. Laws 25-1-1', 'R', 'Victory Day', 'holiday'),
+	('US-RI', '05-04', '(,)', 'R.I. Gen. Laws 25-1-1', 'R', 'Rhode Island Independence Day', 'holiday'),
+	('US-RI', '2026-11-03', '(,)', 'R.I. Gen. Laws 25-1-1', 'R', 'Election day', 'holiday'),
+	('US-RI', '2028-11-07', '(,)', 'R.I. Gen. Laws 25-1-1', 'R', 'Election day', 'holiday'),
+	('US-UT', '07-24 observed', '(,)', 'Utah Code 63G-1-301', 'P', 'Pioneer Day', 'holiday'),
+	('US-UT', 'easter-2', '[2026-05-06 06:00:00+00,)', 'Utah Code 63G-1-301', 'R', 'Good Friday, by the text of 2026-05-06', 'holiday'),
+	('FR', '01-01', '(,)', 'Code du travail L3133-1', 'P', 'New Year', 'holiday'),
+	('FR', 'easter+1', '(,)', 'Code du travail L3133-1', 'P', 'Easter Monday', 'holiday'),
+	('FR', '05-01', '(,)', 'Code du travail L3133-1', 'P', 'Labour Day', 'holiday'),
+	('FR', '05-08', '(,)', 'Code du travail L3133-1', 'P', 'Victory Day', 'holiday'),
+	('FR', 'easter+39', '(,)', 'Code du travail L3133-1', 'P', 'Ascension', 'holiday'),
+	('FR', 'easter+50', '(,)', 'Code du travail L3133-1', 'P', 'Whit Monday', 'holiday'),
+	('FR', '07-14', '(,)', 'Code du travail L3133-1', 'P', 'National Day', 'holiday'),
+	('FR', '08-15', '(,)', 'Code du travail L3133-1', 'P', 'Assumption', 'holiday'),
+	('FR', '11-01', '(,)', 'Code du travail L3133-1', 'P', 'All Saints', 'holiday'),
+	('FR', '11-11', '(,)', 'Code du travail L3133-1', 'P', 'Armistice', 'holiday'),
+	('FR', '12-25', '(,)', 'Code du travail L3133-1', 'P', 'Christmas', 'holiday'),
 	('ES', '01-01', '(,)', 'Estatuto de los Trabajadores 37.2', 'S', 'New Year', 'holiday'),
 	('ES', '01-06', '(,)', 'Estatuto de los Trabajadores 37.2', 'S', 'Epiphany', 'holiday'),
 	('ES', 'easter-2', '(,)', 'Estatuto de los Trabajadores 37.2', 'S', 'Good Friday', 'holiday'),

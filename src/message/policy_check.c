@@ -21,6 +21,7 @@
 #include "message/spi.h"
 
 static const char *check_flag(const char *value);
+static const char *check_wording(const char *value);
 static const char *check_level(const char *value);
 static const char *check_window(const char *value);
 static const char *check_profile(const char *value);
@@ -33,6 +34,9 @@ static const char *check_parts(const char *value);
 static const char *check_kind(const char *value);
 static const char *check_stop_ends(const char *value);
 static const char *check_double_opt_in(const char *value);
+
+/* How long touches are kept: smsflow.forget_touches(). */
+#define LONGEST_SPAN (35 * USECS_PER_DAY)
 
 /* Whether two rules of one place, purpose and kind may hold at the same time. */
 typedef enum Company
@@ -67,13 +71,14 @@ static const struct
 	{"zone", PURPOSE_NONE, check_zones, ALONE},
 	{"cap", PURPOSE_NEEDED, check_cap, ALONE},
 	{"subject_cap", PURPOSE_NEEDED, check_cap, ALONE},
+	{"cap_checked", PURPOSE_NEEDED, check_flag, ALONE},
 	{"cap_counts", PURPOSE_NEEDED, check_flag, ALONE},
 	{"cart_once", PURPOSE_OPTIONAL, check_flag, ALONE},
 	{"cart_within", PURPOSE_OPTIONAL, check_interval, ALONE},
 	{"registration", PURPOSE_NONE, check_flag, ALONE},
 	{"shortener", PURPOSE_NONE, check_domain, WITH_OTHERS},
 	{"brand_named", PURPOSE_NEEDED, check_flag, ALONE},
-	{"opt_out_wording", PURPOSE_NEEDED, check_flag, ALONE},
+	{"opt_out_wording", PURPOSE_NEEDED, check_wording, ALONE},
 	{"max_parts", PURPOSE_NONE, check_parts, ALONE},
 	{"suspended", PURPOSE_NONE, check_kind, WITH_OTHERS},
 };
@@ -108,6 +113,16 @@ check_double_opt_in(const char *value)
 	if (check_flag(value) == NULL || check_interval(value) == NULL)
 		return NULL;
 	return "It is true, false, or how long a YES counts, such as 48 hours.";
+}
+
+static const char *
+check_wording(const char *value)
+{
+	int64 span = smsflow_policy_span(value);
+
+	if (check_flag(value) == NULL || (span > 0 && span <= LONGEST_SPAN))
+		return NULL;
+	return "It is true (in every text), false, or a span of at most 35 days, such as 30 days, in which it is due once.";
 }
 
 static const char *
@@ -164,7 +179,9 @@ check_cap(const char *value)
 {
 	SmsflowCap cap;
 
-	return smsflow_cap_parse(value, &cap) ? NULL : "It is a number of messages and a span, such as 10 per 7 days.";
+	if (!smsflow_cap_parse(value, &cap))
+		return "It is a number of messages and a span, such as 10 per 7 days.";
+	return cap.span <= LONGEST_SPAN ? NULL : "What was sent is remembered for 35 days, and no cap can span more.";
 }
 
 static const char *
@@ -283,10 +300,10 @@ static void
 find_others(HeapTuple row, TupleDesc columns)
 {
 	static SPIPlanPtr plan = NULL;
-	static const char *const names[] = {"jurisdiction", "purpose", "kind", "builtin", "policy_rule_id", "effective"};
-	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, INT4OID, TSTZRANGEOID};
+	static const char *const names[] = {"jurisdiction", "purpose", "kind", "builtin", "policy_rule_id", "effective", "segment"};
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, INT4OID, TSTZRANGEOID, TEXTOID};
 	Datum values[lengthof(names)];
-	char nulls[] = "      ";
+	char nulls[] = "       ";
 
 	for (int i = 0; i < (int) lengthof(names); i++)
 	{
@@ -298,7 +315,7 @@ find_others(HeapTuple row, TupleDesc columns)
 	smsflow_spi_plan(&plan,
 					 "SELECT p.policy_rule_id, p.value FROM  smsflow.policy_rule p WHERE p.jurisdiction = $1"
 					 " AND p.purpose IS NOT DISTINCT FROM $2 AND p.kind = $3 AND p.builtin = $4 AND p.policy_rule_id <> $5 AND "
-					 "p.effective && $6 ORDER BY p.policy_rule_id",
+					 "p.effective && $6 AND p.segment IS NOT DISTINCT FROM $7 ORDER BY p.policy_rule_id",
 					 lengthof(types), types);
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_SELECT);
 }
@@ -323,6 +340,29 @@ check_others(Company company, const char *value, HeapTuple row, Relation rules)
 
 /* ---- the trigger ---- */
 
+/* A name that no brand knows would be a cap for nobody, which nobody would notice. */
+static void
+check_segment(const char *kind, const char *name)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID};
+	Datum values[] = {(Datum) 0};
+	bool known;
+
+	if (name == NULL)
+		return;
+	if (strcmp(kind, "cap") != 0 && strcmp(kind, "subject_cap") != 0)
+		refuse("segment", name, "Only a cap or subject_cap can be for the members of a segment.", "Leave the segment out.");
+	values[0] = CStringGetTextDatum(name);
+	SPI_connect();
+	smsflow_spi_plan(&plan, "SELECT FROM smsflow.segment WHERE name = $1 LIMIT 1", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
+	known = SPI_processed > 0;
+	SPI_finish();
+	if (!known)
+		refuse("segment", name, "No brand has a segment of this name.", "Create it with smsflow.create_segment().");
+}
+
 static void
 check_purpose(const char *kind, PurposeUse use, const char *name)
 {
@@ -345,7 +385,7 @@ check_purpose(const char *kind, PurposeUse use, const char *name)
 static bool
 says_else(HeapTuple before, HeapTuple row, TupleDesc columns)
 {
-	static const char *const names[] = {"jurisdiction", "purpose", "kind", "value", "effective"};
+	static const char *const names[] = {"jurisdiction", "purpose", "kind", "value", "effective", "segment"};
 
 	for (int i = 0; i < (int) lengthof(names); i++)
 	{
@@ -405,6 +445,7 @@ smsflow_check_policy_rule(PG_FUNCTION_ARGS)
 	problem = kinds[i].check(value);
 	if (problem)
 		refuse("value", value, problem, psprintf("The kind of the rule is %s.", kind));
+	check_segment(kind, SPI_getvalue(row, columns, SPI_fnumber(columns, "segment")));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		row = make_own(trigger->tg_trigtuple, row, columns);
 	check_others(kinds[i].company, value, row, trigger->tg_relation);

@@ -43,6 +43,10 @@ static SmsflowStatement find_by_name = {.sql =
 										.nargs = 2,
 										.types = (const Oid[]){TEXTOID, INT4OID}};
 
+static SmsflowStatement find_all_by_name = {.sql = "SELECT segment_id FROM smsflow.segment WHERE name = $1 ORDER BY segment_id",
+											.nargs = 1,
+											.types = (const Oid[]){TEXTOID}};
+
 static SmsflowStatement insert_segment =
 	{.sql = "INSERT INTO smsflow.segment (brand_id, name, predicate, owner) VALUES ($1, $2, $3, $4::regrole)"
 			" ON CONFLICT DO NOTHING RETURNING segment_id",
@@ -159,9 +163,9 @@ predicate_query(const char *select, const char *condition, const char *predicate
 
 /* run_predicate runs such a query as the segment's owner; a syntax of its own goes after the predicate. */
 static void
-run_predicate(const SmsflowSegment *segment, const char *select, const char *condition, const char *after, int nargs, Datum *args)
+run_predicate(const SmsflowSegment *segment, const char *select, const char *condition, const char *after, int nargs, Oid *types,
+			  Datum *args)
 {
-	Oid types[] = {INT4OID, INT8OID, INT8OID};
 	char *query = psprintf("%s%s", predicate_query(select, condition, segment->predicate), after);
 	SmsflowIdentity before;
 
@@ -187,6 +191,7 @@ ArrayType *
 smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor)
 {
 	const NullableDatum window[] = {smsflow_value(Int64GetDatum(*cursor)), smsflow_value(Int32GetDatum(contacts))};
+	Oid types[] = {INT4OID, INT8OID, INT8OID};
 	Datum args[3] = {Int32GetDatum(segment->brand_id), window[0].value};
 	NullableDatum last;
 
@@ -196,9 +201,44 @@ smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor
 		return NULL;
 	args[2] = last.value;
 	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id > $2 AND profile.contact_id <= $3 AND", "",
-				  3, args);
+				  3, types, args);
 	*cursor = DatumGetInt64(last.value);
 	return ids_of_result();
+}
+
+static List *
+segments_of_name(const char *name)
+{
+	const NullableDatum args[] = {smsflow_value(CStringGetTextDatum(name))};
+	List *ids = NIL;
+	bool isnull;
+
+	smsflow_execute(&find_all_by_name, args);
+	for (uint64 row = 0; row < SPI_processed; row++)
+		ids = lappend_int(ids, DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull)));
+	return ids;
+}
+
+ArrayType *
+smsflow_segment_among(const char *name, ArrayType *contacts)
+{
+	Oid types[] = {INT4OID, INT8ARRAYOID};
+	ArrayBuildState *found = initArrayResult(INT8OID, CurrentMemoryContext, false);
+	List *segments = segments_of_name(name);
+	ListCell *cell;
+	bool isnull;
+
+	foreach (cell, segments)
+	{
+		const SmsflowSegment *segment = smsflow_segment_by_id(lfirst_int(cell));
+		Datum args[] = {Int32GetDatum(segment->brand_id), PointerGetDatum(contacts)};
+
+		run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id = ANY ($2) AND", "", 2, types, args);
+		for (uint64 row = 0; row < SPI_processed; row++)
+			accumArrayResult(found, SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull), false, INT8OID,
+							 CurrentMemoryContext);
+	}
+	return DatumGetArrayTypeP(makeArrayResult(found, CurrentMemoryContext));
 }
 
 /* ---- checking a predicate ---- */
@@ -353,13 +393,14 @@ smsflow_pg_segment_members(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	SmsflowSegment *segment;
+	Oid types[] = {INT4OID};
 	Datum args[1];
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	SPI_connect();
 	segment = segment_named(text_or(fcinfo, 0, ""), text_or(fcinfo, 1, "default"));
 	args[0] = Int32GetDatum(segment->brand_id);
-	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND", " ORDER BY contact_id", 1, args);
+	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND", " ORDER BY contact_id", 1, types, args);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		bool isnull;
@@ -377,13 +418,14 @@ Datum
 smsflow_pg_segment_count(PG_FUNCTION_ARGS)
 {
 	SmsflowSegment *segment;
+	Oid types[] = {INT4OID};
 	Datum args[1];
 	int64 count;
 
 	SPI_connect();
 	segment = segment_named(text_or(fcinfo, 0, ""), text_or(fcinfo, 1, "default"));
 	args[0] = Int32GetDatum(segment->brand_id);
-	run_predicate(segment, "count(*)", "profile.brand_id = $1 AND", "", 1, args);
+	run_predicate(segment, "count(*)", "profile.brand_id = $1 AND", "", 1, types, args);
 	count = DatumGetInt64(smsflow_result(1).value);
 	SPI_finish();
 	PG_RETURN_INT64(count);
@@ -395,6 +437,7 @@ Datum
 smsflow_pg_in_segment(PG_FUNCTION_ARGS)
 {
 	SmsflowSegment *segment;
+	Oid types[] = {INT4OID, INT8OID};
 	Datum args[2];
 	bool found;
 
@@ -402,7 +445,7 @@ smsflow_pg_in_segment(PG_FUNCTION_ARGS)
 	segment = segment_named(text_or(fcinfo, 1, ""), text_or(fcinfo, 2, "default"));
 	args[0] = Int32GetDatum(segment->brand_id);
 	args[1] = PG_ARGISNULL(0) ? Int64GetDatum(0) : PG_GETARG_DATUM(0);
-	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id = $2 AND", "", 2, args);
+	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id = $2 AND", "", 2, types, args);
 	found = SPI_processed > 0;
 	SPI_finish();
 	PG_RETURN_BOOL(found);

@@ -46,4 +46,11 @@ extern SmsflowSegment *smsflow_segment_by_id(int32 segment_id);
  */
 extern ArrayType *smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor);
 
+/*
+ * smsflow_segment_among returns which of some contacts (bigint[]) are in the segments of this name, each contact in that of
+ * its brand; in a brand that has none nobody is. Predicates run as their owners, and their errors are raised. Needs an open
+ * SPI connection.
+ */
+extern ArrayType *smsflow_segment_among(const char *name, ArrayType *contacts);
+
 #endif /* SMSFLOW_SEGMENT_H */

@@ -69,10 +69,16 @@ BEGIN
 			DETAIL = format('Brand "%s" has no segment of this name.', drop_segment.brand),
 			HINT = 'See the table smsflow.segment.';
 	END IF;
+	-- Without its segment a cap would hold for nobody, which nobody would notice.
+	IF EXISTS (SELECT FROM smsflow.policy_rule AS r WHERE r.segment = drop_segment.name AND COALESCE(upper(r.effective), 'infinity') > now())
+			AND NOT EXISTS (SELECT FROM smsflow.segment AS s WHERE s.name = drop_segment.name) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('segment "%s" is used by a cap', drop_segment.name),
+			DETAIL = 'A row of smsflow.policy_rule limits its members.', HINT = 'Delete that row, or end its effective range, first.';
+	END IF;
 EXCEPTION WHEN foreign_key_violation THEN
 	RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('segment "%s" is used by a campaign', drop_segment.name),
 		DETAIL = 'A campaign keeps the segment it was written for, also after it is done.',
 		HINT = 'Create a segment under another name.';
 END $$;
-COMMENT ON FUNCTION smsflow.drop_segment(text, text) IS 'Forgets a segment; SF004 if there is none of this name, SF005 while a campaign uses it';
+COMMENT ON FUNCTION smsflow.drop_segment(text, text) IS 'Forgets a segment; SF004 if there is none of this name, SF005 while a campaign or a cap uses it';
 REVOKE ALL ON FUNCTION smsflow.drop_segment(text, text) FROM PUBLIC;

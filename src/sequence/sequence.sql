@@ -166,9 +166,9 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'a sequence needs a name and the event it follows',
 			DETAIL = 'The name or the event is empty.', HINT = 'Example: smsflow.create_sequence(''reminder'', ''cart'').';
 	END IF;
-	PERFORM smsflow.check_options(create_sequence.options, '{purpose,exit_on,pool,valid_for,subject,entry,reentry,limit}');
+	PERFORM smsflow.check_options(create_sequence.options, '{purpose,exit_on,pool,valid_for,subject,entry,reentry,limit,cap_checked,cap_counts}');
 	PERFORM smsflow.check_validity(create_sequence.options ->> 'valid_for'), smsflow.check_subject(create_sequence.options),
-		smsflow.check_entry(create_sequence.options);
+		smsflow.check_entry(create_sequence.options), smsflow.check_cap_flags(create_sequence.options);
 	INSERT INTO smsflow.sequence AS s (brand_id, name, on_event, purpose, exit_on, options, owner)
 	VALUES (smsflow.brand_named(create_sequence.brand), create_sequence.name, create_sequence.on_event,
 		smsflow.sequence_purpose(create_sequence.on_event, create_sequence.options ->> 'purpose'),
@@ -182,7 +182,7 @@ BEGIN
 	RETURN id;
 END $$;
 COMMENT ON FUNCTION smsflow.create_sequence(text, text, jsonb, text) IS
-'Makes a disabled sequence of messages that follows an event kind and returns its id. options: purpose (default: cart after cart, transactional after order..., else promotional), exit_on (event kinds that end it; default for cart: order, cart_emptied, opted_out), pool (of senders), valid_for (interval after which an unsent message expires), subject (what caps on one subject count by; its name), entry (SQL condition over smsflow.profile, ref and data for being enrolled), reentry (never, or the interval after which the same ref may start again; default 1 day after carts, else never), limit (such as "1 per 7 days": enrolments of one person). Errors: SF004 brand, SF005 name taken, SF007 other arguments';
+'Makes a disabled sequence of messages that follows an event kind and returns its id. options: purpose (default: cart after cart, transactional after order..., else promotional), exit_on (event kinds that end it; default for cart: order, cart_emptied, opted_out), pool (of senders), valid_for (interval after which an unsent message expires), subject (what caps on one subject count by; its name), cap_checked and cap_counts (booleans: whether caps hold for its messages, and whether these use them up; what policy_rule says of the purpose), entry (SQL condition over smsflow.profile, ref and data for being enrolled), reentry (never, or the interval after which the same ref may start again; default 1 day after carts, else never), limit (such as "1 per 7 days": enrolments of one person). Errors: SF004 brand, SF005 name taken, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.create_sequence(text, text, jsonb, text) FROM PUBLIC;
 
 -- Steps. A step sends a message, or decides: it waits until something is true,

@@ -24,6 +24,8 @@
 #include "utils/snapmgr.h"
 
 #include "fault.h"
+#include "message/membership.h"
+#include "message/policy.h"
 #include "message/spi.h"
 #include "types/types.h"
 #include "worker/journal.h"
@@ -149,6 +151,28 @@ stage_claim(Queue *queue, const char *kind)
 	return claim;
 }
 
+/* Whoever these messages (bigint[]) go to: who of them is in the segments of caps is read at one go. */
+static void
+read_memberships(Datum message_ids)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT8ARRAYOID};
+	Datum contacts;
+	bool isnull;
+
+	if (!smsflow_policy_has_segments())
+		return;
+	smsflow_spi_plan(&plan,
+					 "SELECT array_agg(DISTINCT o.contact_id) FROM smsflow.outbox o WHERE o.message_id = ANY ($1) AND "
+					 "o.contact_id IS "
+					 "NOT NULL",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, &message_ids, NULL, true, SPI_OK_SELECT);
+	contacts = smsflow_spi_value(0, 1, &isnull);
+	if (!isnull)
+		smsflow_membership_read(DatumGetArrayTypeP(contacts));
+}
+
 /* What is not plain: the view knows all there is to a message. */
 static void
 ask_view(Queue *queue, TakenRow *rows, int count)
@@ -166,6 +190,7 @@ ask_view(Queue *queue, TakenRow *rows, int count)
 	if (asked == 0)
 		return;
 	values[0] = PointerGetDatum(construct_array(ids, asked, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	read_memberships(values[0]);
 	smsflow_spi_plan(&plan,
 					 "SELECT" GATED_COLUMNS " FROM unnest($1) WITH ORDINALITY i (message_id, place)"
 					 " JOIN smsflow.gated g ON g.message_id = i.message_id ORDER BY i.place",
@@ -275,6 +300,28 @@ claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 	claim->job_count = staged.job_count - claim->first_job;
 }
 
+static void
+read_timer_memberships(const Queue *queue, int limit)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT4OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT4OID};
+	Datum values[] = {Int32GetDatum(queue->queue_id), TimestampTzGetDatum(queue->timer_due), Int64GetDatum(queue->timer_id),
+					  TimestampTzGetDatum(staged.now), Int32GetDatum(limit)};
+	Datum ids;
+	bool isnull;
+
+	if (!smsflow_policy_has_segments())
+		return;
+	smsflow_spi_plan(&plan,
+					 "SELECT array_agg(t.message_id) FROM (SELECT message_id FROM smsflow.timer WHERE queue_id = $1"
+					 " AND due_at <= $4 AND (due_at, timer_id) > ($2, $3) ORDER BY queue_id, due_at, timer_id LIMIT $5) t",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	ids = smsflow_spi_value(0, 1, &isnull);
+	if (!isnull)
+		read_memberships(ids);
+}
+
 /*
  * Of the timers of a message only the newest counts: a message that may go earlier than it was told has a new one, and
  * the old one, when its time comes, is passed over. The view is looked up for each timer: in a plain join it has so many
@@ -289,6 +336,7 @@ claim_timers(Queue *queue, int limit)
 					  TimestampTzGetDatum(staged.now), Int32GetDatum(limit)};
 	StagedClaim *claim;
 
+	read_timer_memberships(queue, limit);
 	smsflow_spi_plan(&plan,
 					 "SELECT" GATED_COLUMNS ", t.due_at, t.timer_id, t.attempt::integer, t.reason IN ('resend', 'resend_later'),"
 					 " t.reason IN ('resend', 'resend_later') AND EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = "
@@ -563,6 +611,7 @@ turn_step(void *arg)
 		staged.looked_for_late = true;
 		claim_late_commits();
 		claim_lanes();
+		smsflow_membership_forget();
 	}
 	record_jobs(staged.refused, staged.refused_count);
 	limits_reserve(!worker.armed);

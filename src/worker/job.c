@@ -6,6 +6,7 @@
 
 #include "utils/memutils.h"
 
+#include "message/gate.h"
 #include "message/policy.h"
 #include "message/spi.h"
 #include "worker/journal.h"
@@ -122,13 +123,23 @@ job_make(Queue *queue)
 	return job;
 }
 
+bool
+job_counts(SmsflowPurpose purpose, NullableDatum source_options)
+{
+	int own = smsflow_cap_flag(source_options, SMSFLOW_CAP_COUNTS);
+
+	return own >= 0 ? own : smsflow_policy_counts(purpose);
+}
+
 Job *
 job_from_row(Queue *queue, uint64 row)
 {
 	Job *job = job_make(queue);
 	MemoryContext old = MemoryContextSwitchTo(job->context);
 	char *purpose = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 8);
+	NullableDatum options;
 
+	options.value = smsflow_spi_value(row, GATED_COUNT, &options.isnull);
 	job->message_id = column_id(row, 1);
 	job->contact_id = column_id(row, 2);
 	job->enrollment_id = column_id(row, 3);
@@ -146,7 +157,8 @@ job_from_row(Queue *queue, uint64 row)
 	job->subject = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 17);
 	job->ref = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 18);
 	job->sender_id = column_int(row, 19);
-	read_media(job, SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, GATED_COUNT));
+	read_media(job, SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 20));
+	job->counted = job_counts(job->purpose, options);
 	MemoryContextSwitchTo(old);
 	return job;
 }

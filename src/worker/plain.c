@@ -84,6 +84,7 @@ typedef struct QueueFacts
 	int32 campaign_id; /* 0: of none */
 	bool campaign_runs;
 	NullableDatum subject;
+	NullableDatum source_options;
 } QueueFacts;
 
 typedef struct Reader
@@ -91,6 +92,7 @@ typedef struct Reader
 	Queue *queue;
 	QueueFacts facts;
 	TimestampTz now;
+	bool segment_caps; /* some rule is for members of a segment */
 	AttrNumber outbox[OUTBOX_COLUMNS];
 	AttrNumber contact[CONTACT_COLUMNS];
 	Relation contacts;
@@ -126,7 +128,7 @@ read_facts(QueueFacts *facts, int32 queue_id)
 
 	smsflow_spi_plan(&plan,
 					 "SELECT n.sender_id, n.kind::text, n.registration::text, n.options, k.campaign_id, k.status::text,"
-					 " COALESCE(k.options ->> 'subject', k.name)"
+					 " COALESCE(k.options ->> 'subject', k.name), k.options"
 					 " FROM smsflow.queue q JOIN smsflow.sender n ON n.sender_id = q.sender_id LEFT JOIN smsflow.campaign k"
 					 "  ON k.campaign_id = CASE WHEN q.source LIKE 'campaign:%' THEN substr(q.source, 10)::integer END"
 					 " WHERE q.queue_id = $1",
@@ -142,6 +144,7 @@ read_facts(QueueFacts *facts, int32 queue_id)
 	status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 6);
 	facts->campaign_runs = status && strcmp(status, "paused") != 0 && strcmp(status, "cancelled") != 0;
 	facts->subject = spi_copy(7, false);
+	facts->source_options = spi_copy(8, false);
 	return true;
 }
 
@@ -236,7 +239,7 @@ is_plain(const Reader *reader, TupleTableSlot *row, SmsflowPurpose purpose)
 	for (int i = 0; i < (int) lengthof(unusual); i++)
 		if (!get_nullable(reader, row, unusual[i]).isnull)
 			return false;
-	if (purpose == SMSFLOW_PURPOSE_OTP || get_id(reader, row, COLUMN_EXPIRES) <= reader->now ||
+	if (purpose == SMSFLOW_PURPOSE_OTP || reader->segment_caps || get_id(reader, row, COLUMN_EXPIRES) <= reader->now ||
 		(!due.isnull && DatumGetTimestampTz(due.value) > reader->now))
 		return false;
 	return campaign.isnull || (DatumGetInt32(campaign.value) == reader->facts.campaign_id && reader->facts.campaign_runs);
@@ -261,6 +264,9 @@ ask_gate(Reader *reader, TupleTableSlot *row)
 	question->args[ARG_SENDER_KIND] = reader->facts.kind;
 	question->args[ARG_SENDER_REGISTRATION] = reader->facts.registration;
 	question->args[ARG_SENDER_OPTIONS] = reader->facts.options;
+	question->args[ARG_BODY] = get_nullable(reader, row, COLUMN_BODY);
+	if (!get_nullable(reader, row, COLUMN_CAMPAIGN).isnull)
+		question->args[ARG_SOURCE_OPTIONS] = reader->facts.source_options;
 	question->args[ARG_AT] = (NullableDatum){.value = TimestampTzGetDatum(reader->now)};
 	if (!question->args[ARG_CONTACT_ID].isnull)
 		ask_about_contact(reader, question, question->args[ARG_CONTACT_ID].value);
@@ -303,6 +309,7 @@ make_job(Reader *reader, TupleTableSlot *row, SmsflowPurpose purpose, const Gate
 	job->open_until = decision->open_until;
 	job->subject = copy_text(job, subject.isnull && job->campaign_id ? reader->facts.subject : subject);
 	job->sender_id = reader->facts.sender_id;
+	job->counted = job_counts(purpose, job->campaign_id ? reader->facts.source_options : (NullableDatum){.isnull = true});
 	return job;
 }
 
@@ -436,6 +443,7 @@ plain_take(Queue *queue, int limit, TakenRow *rows)
 	Relation outbox;
 	bool ordered;
 
+	reader.segment_caps = smsflow_policy_has_segments();
 	if (!read_facts(&reader.facts, queue->queue_id))
 		return -1;
 	outbox = open_table("outbox");

@@ -14,6 +14,7 @@
 
 #include "append.h"
 #include "fault.h"
+#include "message/policy.h"
 #include "message/send.h"
 #include "message/spi.h"
 #include "types/types.h"
@@ -113,15 +114,25 @@ enum
 	TOUCH_MESSAGE,
 	TOUCH_PURPOSE,
 	TOUCH_SUBJECT,
-	TOUCH_REF
+	TOUCH_REF,
+	TOUCH_COUNTED,
+	TOUCH_WORDING
 };
-static const char *const touch_columns[] = {"contact_id", "sent_at", "message_id", "purpose", "subject", "ref"};
+static const char *const touch_columns[] = {"contact_id", "sent_at", "message_id", "purpose",
+											"subject",    "ref",     "counted",    "wording"};
 
 /* What may have reached a person. The same try is recorded once more when its doubt is settled. */
 static bool
 is_touch(const Job *job)
 {
 	return job->contact_id && (job->outcome == OUTCOME_ACCEPTED || job->outcome == OUTCOME_IN_DOUBT) && !job->was_in_doubt;
+}
+
+static bool
+says_how_to_opt_out(const Job *job)
+{
+	return job->body && (job->purpose == SMSFLOW_PURPOSE_PROMOTIONAL || job->purpose == SMSFLOW_PURPOSE_CART) &&
+		   smsflow_has_opt_out_wording(job->body, strlen(job->body));
 }
 
 static void
@@ -142,6 +153,8 @@ append_touches(Job **jobs, int count)
 		append_value(touches, TOUCH_PURPOSE, purpose_label(job->purpose, touches, TOUCH_PURPOSE));
 		append_value(touches, TOUCH_SUBJECT, CStringGetTextDatum(job->subject ? job->subject : ""));
 		append_text(touches, TOUCH_REF, job->ref);
+		append_value(touches, TOUCH_COUNTED, BoolGetDatum(job->counted));
+		append_value(touches, TOUCH_WORDING, BoolGetDatum(says_how_to_opt_out(job)));
 	}
 	append_end(touches);
 }

@@ -254,6 +254,7 @@ typedef struct Job
 	char *ref;
 	int32 sender_id; /* it would leave from, 0: none */
 	bool capped;     /* counts as the one on its way to its contact */
+	bool counted;    /* uses up the caps */
 	int attempt;
 	bool was_in_doubt; /* status before this try */
 
@@ -491,15 +492,18 @@ extern void job_refuse(Job *job, Outcome outcome, const char *reason);
 extern bool job_take_contact(Job *job);
 extern void job_leave_contact(Job *job);
 
+/* Whether a message uses up the caps: by the options of its campaign or sequence (jsonb), else by the rule of its purpose. */
+extern bool job_counts(SmsflowPurpose purpose, NullableDatum source_options);
+
 /* Columns of smsflow.gated (as g) that job_from_row reads; the gate's reason and retry_at are columns 14 and 15. */
 #define GATED_COLUMNS                                                                                                            \
 	" g.message_id, g.contact_id, g.enrollment_id, g.brand_id, g.campaign_id, g.sequence_id, g.step::integer, g.purpose::text,"  \
 	" g.parts::integer, g.unicode, g.recipient::text,"                                                                           \
 	" CASE WHEN g.purpose = 'otp' THEN smsflow.otp_text(g.message_id, g.body) ELSE g.body END, g.expires_at, g.reason,"          \
-	" g.retry_at, g.open_until, g.subject, g.ref, g.sender_id, array_to_string(g.media_urls, ' ')"
+	" g.retry_at, g.open_until, g.subject, g.ref, g.sender_id, array_to_string(g.media_urls, ' '), g.source_options"
 
 /* How many these are. */
-#define GATED_COUNT 20
+#define GATED_COUNT 21
 
 /* Makes a job of a row of the current SPI result. */
 extern Job *job_from_row(Queue *queue, uint64 row);

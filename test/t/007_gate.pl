@@ -114,6 +114,45 @@ sub test_caps
 	sql("SELECT smsflow.suspend_rule('cap')");
 }
 
+# The worker reads who is in the segment for a whole claim, and waits where it cannot.
+sub test_segment_caps
+{
+	my ($member, $other, $odd) = (phone(5), phone(6), phone(7));
+
+	sql("SELECT smsflow.subscribe('$member', '{promotional}', attributes => '{\"tier\": \"2\"}'), smsflow.subscribe('$other', '{promotional}', attributes => '{\"tier\": \"0\"}'),
+		smsflow.subscribe('$odd', '{promotional}', attributes => '{\"tier\": \"gold\"}');
+		SELECT smsflow.create_segment('tiers', \$\$(attributes ->> 'tier')::integer > 1\$\$);
+		INSERT INTO smsflow.policy_rule (purpose, kind, value, segment) VALUES ('promotional', 'cap', '1 per 2 days', 'tiers'); SELECT smsflow.resume_rule('cap')");
+	sql("SELECT smsflow.send(p, 'offer ' || n, 'promotional', pool => 'main', expires_in => '9 days') FROM unnest('{$member,$other,$odd}'::text[]) p, generate_series(1, 2) n");
+	ok(wait_sql('each has its end', "SELECT string_agg(phone || ' ' || COALESCE(reason, 'sent'), ',' ORDER BY phone, reason) FROM smsflow.message
+		WHERE body LIKE 'offer _' AND (status = 'accepted' OR reason LIKE '%cap%')",
+		"$member frequency_cap,$member sent,$other sent,$other sent,$odd cap_segment_failed,$odd cap_segment_failed", 60),
+		'a cap for a segment stops its members, and waits for whom its predicate fails');
+	sql("DELETE FROM smsflow.policy_rule WHERE segment IS NOT NULL");
+	ok(wait_sql('all have left', "SELECT count(*) FROM smsflow.message WHERE body LIKE 'offer _' AND status = 'accepted'", 6, 60), '... until the rule is gone');
+	sql("SELECT smsflow.suspend_rule('cap')");
+}
+
+# What is recorded of a message: whether it counts, and whether it said how to opt out.
+sub test_flags
+{
+	my $to = phone(8);
+
+	sql("SELECT smsflow.subscribe('$to', '{promotional}', attributes => '{\"kind\": \"one\"}'); SELECT smsflow.create_segment('one', \$\$attributes ->> 'kind' = 'one'\$\$);
+		INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'opt_out_wording', '30 days');
+		SELECT smsflow.create_campaign('uncounted', 'one', 'An offer. STOP ends', options => '{\"pool\": \"main\", \"cap_counts\": false}');
+		SELECT smsflow.launch_campaign('uncounted')");
+	my $refused = sql("SELECT smsflow.send('" . phone(2) . "', 'an offer without the words', 'promotional', pool => 'main')");
+	wait_status($refused, 'suppressed', 'a text without the words on opting out is refused when they are due');
+	is(sql("SELECT reason FROM smsflow.message WHERE message_id = $refused"), 'opt_out_wording_missing', '... and says so');
+	ok(wait_sql('it is recorded', "SELECT counted || ' ' || wording FROM smsflow.touch JOIN smsflow.contact USING (contact_id) WHERE phone::text = '$to'", 'false true'),
+		'a campaign may say that it uses up no caps');
+	wait_status(sql("SELECT smsflow.send('$to', 'a second offer', 'promotional', pool => 'main')"), 'accepted', 'the next message need not say it again');
+	is(sql("SELECT string_agg(counted || ' ' || wording, ', ' ORDER BY message_id) FROM smsflow.touch JOIN smsflow.contact USING (contact_id) WHERE phone::text = '$to'"),
+		'false true, true false', '... and counts');
+	sql("DELETE FROM smsflow.policy_rule WHERE kind = 'opt_out_wording'");
+}
+
 sub test_cart
 {
 	sql("SELECT smsflow.create_sequence('two reminders', 'cart', '{\"pool\": \"main\"}');
@@ -134,6 +173,8 @@ test_quiet_hours();
 test_registration();
 test_rule_removed();
 test_caps();
+test_segment_caps();
+test_flags();
 test_cart();
 check_is_clean();
 $gateway->stop;
