@@ -278,7 +278,7 @@ COMMENT ON FUNCTION smsflow.check_attribution() IS 'Proves that what is credited
 REVOKE ALL ON FUNCTION smsflow.check_attribution() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check() RETURNS TABLE (invariant text, violations bigint, sample text)
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 	SELECT 'I1 no marketing once a STOP was visible', count(*), min(v) FROM smsflow.check_stop_wins() v UNION ALL
 	SELECT 'I2 marketing only with a grant', count(*), min(v) FROM smsflow.check_grant() v UNION ALL
