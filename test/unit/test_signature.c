@@ -71,7 +71,7 @@ test_twilio(void)
 
 	smsflow_signed_twilio("https://mycompany.com/myapp.php?foo=1&bar=2", params, count, append, &out);
 	CHECK(is_text(&out, "https://mycompany.com/myapp.php?foo=1&bar=2CallSidCA1234567890ABCDECaller+14158675309Digits1234"
-						   "From+14158675309To+18005551212"));
+						"From+14158675309To+18005551212"));
 	out.len = 0;
 	smsflow_signed_twilio("u", params, sorted("a=1&a=1&a=0"), append, &out);
 	CHECK(is_text(&out, "ua0a1"));
@@ -82,7 +82,8 @@ test_vonage(void)
 {
 	Text out = {.len = 0};
 
-	smsflow_signed_vonage(params, sorted("to=AcmeInc&msisdn=447700900001&sig=abc&text=a%26b%3Dc&timestamp=1461605396"), append, &out);
+	smsflow_signed_vonage(params, sorted("to=AcmeInc&msisdn=447700900001&sig=abc&text=a%26b%3Dc&timestamp=1461605396"), append,
+						  &out);
 	CHECK(is_text(&out, "&msisdn=447700900001&text=a_b_c&timestamp=1461605396&to=AcmeInc"));
 }
 
