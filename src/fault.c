@@ -1,7 +1,7 @@
 /*
  * fault.c - see fault.h. The setting smsflow.fault is "point:action[:n]": at the
  * n-th time (1 by default) that a process comes to the point, it raises an error,
- * is killed, or hangs for a minute without looking at anything. It happens once:
+ * is killed, pauses for half a second, or hangs for a minute without looking at anything. It happens once:
  * a file named after the setting says that it has, also to the processes after
  * it, and to the test. Transactions that have written nothing pass.
  */
@@ -23,6 +23,7 @@
 /* In the data directory, where the worker has its journal. */
 #define MARK "smsflow/fault."
 #define HANG_SECONDS 60
+#define PAUSE_MICROSECONDS 500000
 
 static char *setting;
 static int hits;
@@ -82,6 +83,8 @@ smsflow_fault(const char *point)
 		return;
 	if (strncmp(action, "kill", 4) == 0)
 		kill(MyProcPid, SIGKILL);
+	else if (strncmp(action, "pause", 5) == 0)
+		pg_usleep(PAUSE_MICROSECONDS);
 	else if (strncmp(action, "hang", 4) == 0)
 		for (int i = 0; i < HANG_SECONDS * 10; i++)
 			pg_usleep(100000);

@@ -391,6 +391,19 @@ $$;
 COMMENT ON FUNCTION smsflow.health_of_callbacks() IS 'Line callbacks of health(); problems count for 7 days';
 REVOKE ALL ON FUNCTION smsflow.health_of_callbacks() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.health_of_prepared(older_than interval DEFAULT '1 minute', OUT component text, OUT ok boolean, OUT message text, OUT hint text)
+	RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'prepared', p.gid IS NULL,
+		CASE WHEN p.gid IS NULL THEN 'no prepared transaction holds messages back for long'
+			ELSE format('prepared transaction %L of %s holds messages back', p.gid, p.prepared::timestamptz(0)) END,
+		CASE WHEN p.gid IS NOT NULL THEN 'End it with COMMIT PREPARED or ROLLBACK PREPARED; until then marketing that it may have stopped waits, and so does what it has to send.' END
+	FROM (SELECT 1) one LEFT JOIN (
+		SELECT gid, prepared FROM smsflow.prepared WHERE prepared < now() - older_than ORDER BY prepared LIMIT 1) p ON true
+$$;
+COMMENT ON FUNCTION smsflow.health_of_prepared(interval) IS 'Line prepared of health(); a prepared transaction is told of once it is older than this';
+REVOKE ALL ON FUNCTION smsflow.health_of_prepared(interval) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.health_of_store(OUT component text, OUT ok boolean, OUT message text, OUT hint text)
 	RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -430,6 +443,7 @@ AS $$
 	SELECT * FROM smsflow.health_of_copy() UNION ALL
 	SELECT * FROM smsflow.health_of_route() UNION ALL
 	SELECT * FROM smsflow.health_of_queue() UNION ALL
+	SELECT * FROM smsflow.health_of_prepared() UNION ALL
 	SELECT * FROM smsflow.health_of_callbacks() UNION ALL
 	SELECT * FROM smsflow.health_of_store()
 $$;
@@ -462,7 +476,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
 		('operator', 'watch_carts watch_orders watch_table watch_inventory unwatch record_dates'),
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
-		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention'),
+		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention prepared'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;

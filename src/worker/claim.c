@@ -531,6 +531,12 @@ free_results(void)
 			dlist_delete(&job->claim->node);
 			pfree(job->claim);
 		}
+		/* The turn looked for timers in a snapshot in which those that it wrote are not. */
+		if (job->due_at != DT_NOBEGIN)
+		{
+			job->queue->next_due = Min(job->queue->next_due, job->due_at);
+			schedule_wake(job->queue);
+		}
 		job_free(job);
 	}
 	worker.result_count = 0;

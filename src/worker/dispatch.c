@@ -8,6 +8,7 @@
 
 #include "fault.h"
 #include "worker/journal.h"
+#include "worker/prepared.h"
 
 /* Places that only the lane of compliance and one-time passwords may take. */
 #define RESERVED_PLACES 4
@@ -17,6 +18,9 @@
 
 /* No request starts so shortly before the recipient's window closes: it takes time to reach the phone. */
 #define CLOSING_MARGIN (5 * USECS_PER_SEC)
+
+/* Marketing that a prepared transaction may stop is looked at again after this. */
+#define PREPARED_PAUSE (5 * USECS_PER_SEC)
 
 /* A route that cannot be used is tried again after this. */
 #define CONFIGURATION_PAUSE (60 * USECS_PER_SEC)
@@ -163,6 +167,25 @@ within_limits(Queue *queue, Job *job, Sender *sender, int64 monotonic)
 	return wait == 0;
 }
 
+/* ---- what must not start ---- */
+
+static bool
+concerns(const SmsflowRevocation *revocation, const Job *job)
+{
+	switch (revocation->kind)
+	{
+		case SMSFLOW_REVOKE_CONTACT:
+			return job->contact_id == revocation->id;
+		case SMSFLOW_REVOKE_MESSAGE:
+			return job->message_id == revocation->id;
+		case SMSFLOW_REVOKE_CAMPAIGN:
+			return job->campaign_id == revocation->id;
+		case SMSFLOW_REVOKE_ENROLLMENT:
+			return job->enrollment_id == revocation->id;
+	}
+	return true;
+}
+
 /* ---- starting a request ---- */
 
 static SmsflowStart
@@ -172,22 +195,61 @@ may_start(const Job *job, int64 margin)
 	return smsflow_may_start(job->check_again, job->expires_at, job->open_until, margin, worker.clock->now());
 }
 
+static bool
+is_marketing(const Job *job)
+{
+	return job->purpose == SMSFLOW_PURPOSE_CART || job->purpose == SMSFLOW_PURPOSE_PROMOTIONAL;
+}
+
+/* A cancel is about that message, whatever its purpose; all else that transactions revoke stops marketing. */
+static bool
+may_stop(const SmsflowNotes *notes, const void *what)
+{
+	const Job *job = what;
+
+	for (int i = 0; i < notes->revocations; i++)
+		if ((is_marketing(job) || notes->revocation[i].kind == SMSFLOW_REVOKE_MESSAGE) && concerns(&notes->revocation[i], job))
+			return true;
+	return false;
+}
+
+static bool
+may_stop_anything(const SmsflowNotes *notes, const void *what)
+{
+	return notes->revocations_lost;
+}
+
+/* True while a transaction that is prepared, and not ended, may have stopped the message. */
+static bool
+waits_for_prepared(const Job *job)
+{
+	return smsflow_prepared_concerns(may_stop, job) || (is_marketing(job) && smsflow_prepared_concerns(may_stop_anything, NULL));
+}
+
 /*
- * The last moment at which a STOP, a cancel or a purchase can win. Reading the
- * ring takes a lock for a moment, but neither allocates nor fails.
+ * The last moment at which a STOP, a cancel or a purchase can win. Prepared
+ * transactions are looked at before the ring, into which their notes move when
+ * they end. Looking takes a lock for a moment, but neither allocates nor fails.
  */
 static bool
 on_wire(void *tag)
 {
 	Job *job = tag;
 
-	job->start = may_start(job, 0);
+	smsflow_starts_begin(worker.slot);
+	job->start = waits_for_prepared(job) ? START_ASK_GATE : may_start(job, 0);
 	if (job->start != START_NOW)
 		return false;
 	smsflow_fault("first_byte");
 	smsflow_journal_on_wire(job->journal_place);
 	smsflow_fault("on_wire");
 	return true;
+}
+
+static void
+handed_over(void)
+{
+	smsflow_starts_end(worker.slot);
 }
 
 static bool
@@ -219,6 +281,7 @@ start_request(Job *job, Sender *sender)
 	job->started_at = worker.clock->now();
 	request->tag = job;
 	request->on_wire = on_wire;
+	request->handed_over = handed_over;
 	if (!worker.transport->submit(request, error, sizeof(error)))
 	{
 		job->started_at = 0;
@@ -243,6 +306,19 @@ ends_without_request(Queue *queue, Job *job)
 	return true;
 }
 
+/* True when a prepared transaction keeps the first job of a queue from starting: it waits, or all of the queue does. */
+static bool
+waits_for_commit(Queue *queue, Job *job)
+{
+	if (!waits_for_prepared(job))
+		return false;
+	if (is_marketing(job) && smsflow_prepared_concerns(may_stop_anything, NULL))
+		queue_wait_until(queue, worker.clock->monotonic() + SMSFLOW_PREPARED_LOOK);
+	else
+		dispatch_hold(queue_pop(queue), "prepared", worker.clock->now() + PREPARED_PAUSE);
+	return true;
+}
+
 /* Sends or ends the first job of a queue; false when the queue has to wait. */
 static bool
 advance_queue(Queue *queue)
@@ -253,6 +329,8 @@ advance_queue(Queue *queue)
 
 	if (ends_without_request(queue, job))
 		return true;
+	if (waits_for_commit(queue, job))
+		return queue->state == QUEUE_READY;
 	if (sender == NULL || !sender->present || !sender->gateway->present)
 	{
 		/* Switched off, or gone: it waits in its table, or the gate chooses another. */
@@ -322,23 +400,6 @@ dispatch(void)
 }
 
 /* ---- revocations ---- */
-
-static bool
-concerns(const SmsflowRevocation *revocation, const Job *job)
-{
-	switch (revocation->kind)
-	{
-		case SMSFLOW_REVOKE_CONTACT:
-			return job->contact_id == revocation->id;
-		case SMSFLOW_REVOKE_MESSAGE:
-			return job->message_id == revocation->id;
-		case SMSFLOW_REVOKE_CAMPAIGN:
-			return job->campaign_id == revocation->id;
-		case SMSFLOW_REVOKE_ENROLLMENT:
-			return job->enrollment_id == revocation->id;
-	}
-	return true;
-}
 
 static void
 mark(const SmsflowRevocation *revocations, int count)

@@ -2,7 +2,8 @@
  * note.c - what a backend tells the worker. Notes are collected during the
  * transaction and published once the commit is visible; then the latch is set,
  * if the worker sleeps. Revocations are published before the commit as well:
- * no request may start between the commit and its news.
+ * no request may start between the commit and its news. The notes of a prepared
+ * transaction wait for its end in prepared.c.
  */
 #include "shared.h"
 
@@ -15,46 +16,11 @@
 
 #include "compat.h"
 #include "errcodes.h"
+#include "worker/prepared.h"
 
-static struct
-{
-	bool any;
-	bool revocations_lost;
-	uint32 news;
-	SmsflowDirty dirty;
-	int revocations;
-	SmsflowRevocation revocation[64];
-} pending;
+static SmsflowNotes pending;
 
 static bool registered = false;
-
-static void
-publish_marks(SmsflowSlot *slot)
-{
-	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
-		if (pending.dirty.words[i] != 0)
-			pg_atomic_fetch_or_u32(&slot->dirty[i], pending.dirty.words[i]);
-	if (pending.news != 0)
-		pg_atomic_fetch_or_u32(&slot->news, pending.news);
-}
-
-/* A transaction that revokes very much makes the worker re-check everything. */
-static void
-publish_revocations(SmsflowSlot *slot)
-{
-	uint64 head;
-
-	if (pending.revocations == 0)
-		return;
-	LWLockAcquire(smsflow_shared->ring_lock, LW_EXCLUSIVE);
-	head = pg_atomic_read_u64(&slot->ring_head);
-	for (int i = 0; i < pending.revocations; i++)
-		slot->ring[head++ % SMSFLOW_RING_SIZE] = pending.revocation[i];
-	if (pending.revocations_lost)
-		head += SMSFLOW_RING_SIZE + 1;
-	pg_atomic_write_u64(&slot->ring_head, head);
-	LWLockRelease(smsflow_shared->ring_lock);
-}
 
 static void
 wake(SmsflowSlot *slot)
@@ -73,6 +39,17 @@ wake(SmsflowSlot *slot)
 }
 
 static void
+publish(SmsflowSlot *slot)
+{
+	smsflow_publish_marks(slot, &pending);
+	if (pending.revocations > 0)
+		smsflow_publish_revocations(slot, &pending);
+	wake(slot);
+	if (pending.revocations > 0)
+		smsflow_wait_for_starts(slot);
+}
+
+static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	SmsflowSlot *slot;
@@ -80,20 +57,29 @@ at_transaction_end(XactEvent event, void *arg)
 	if (!pending.any)
 		return;
 	slot = smsflow_my_slot();
-	if (event == XACT_EVENT_PRE_COMMIT)
+	switch (event)
 	{
-		if (slot)
-			publish_revocations(slot);
-		return;
+		case XACT_EVENT_PRE_COMMIT:
+			if (slot && pending.revocations > 0)
+				smsflow_publish_revocations(slot, &pending);
+			return;
+		case XACT_EVENT_PRE_PREPARE:
+			smsflow_prepared_register(&pending);
+			return;
+		case XACT_EVENT_COMMIT:
+			if (slot)
+				publish(slot);
+			break;
+		case XACT_EVENT_PREPARE:
+			if (slot)
+				wake(slot);
+			break;
+		case XACT_EVENT_ABORT:
+			break;
+		default:
+			return;
 	}
-	if (event == XACT_EVENT_COMMIT && slot)
-	{
-		publish_marks(slot);
-		publish_revocations(slot);
-		wake(slot);
-	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		memset(&pending, 0, sizeof(pending));
+	memset(&pending, 0, sizeof(pending));
 }
 
 static void

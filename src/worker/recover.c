@@ -16,6 +16,7 @@
 #include "utils/snapmgr.h"
 
 #include "fault.h"
+#include "worker/prepared.h"
 #include "message/spi.h"
 #include "worker/journal.h"
 
@@ -217,9 +218,28 @@ remember_running(void)
 	late_commit(&worker.late, worker.high_id);
 }
 
+/*
+ * Shared memory forgets at a restart of the server what prepared transactions
+ * have told; of those that have written here, everything must be expected.
+ */
+static void
+remember_prepared(void)
+{
+	if (SPI_execute("SELECT transaction FROM smsflow.prepared", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the prepared transactions");
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool isnull;
+		Datum xid = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull);
+
+		smsflow_prepared_register_unknown(DatumGetTransactionId(xid));
+	}
+}
+
 void
 recover(void)
 {
+	remember_prepared();
 	read_cursors();
 	read_last_claim();
 	write_start();

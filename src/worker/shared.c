@@ -12,6 +12,7 @@
 #include "utils/varlena.h"
 
 #include "compat.h"
+#include "worker/prepared.h"
 
 #define RING_TRANCHE "smsflow_ring"
 
@@ -55,6 +56,7 @@ request_shared_memory(void)
 	if (previous_request_hook)
 		previous_request_hook();
 	RequestAddinShmemSpace(shared_size(smsflow_database_names(names)));
+	RequestAddinShmemSpace(smsflow_prepared_size());
 	RequestNamedLWLockTranche(RING_TRANCHE, 2);
 }
 
@@ -69,6 +71,7 @@ init_slot(SmsflowSlot *slot, const NameData *database)
 	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
 		pg_atomic_init_u32(&slot->dirty[i], 0);
 	pg_atomic_init_u64(&slot->ring_head, 0);
+	pg_atomic_init_u32(&slot->starts, 0);
 	SpinLockInit(&slot->mutex);
 	strlcpy(slot->worker.state, "not started", sizeof(slot->worker.state));
 }
@@ -93,6 +96,7 @@ start_shared_memory(void)
 		for (int i = 0; i < slots; i++)
 			init_slot(&smsflow_shared->slot[i], &names[i]);
 	}
+	smsflow_prepared_start();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -117,14 +121,53 @@ smsflow_preloaded(void)
  * a starting worker looks at everything.
  */
 SmsflowSlot *
-smsflow_my_slot(void)
+smsflow_slot_of(Oid database)
 {
-	if (smsflow_shared == NULL || !OidIsValid(MyDatabaseId))
+	if (smsflow_shared == NULL || !OidIsValid(database))
 		return NULL;
 	for (int i = 0; i < smsflow_shared->slots; i++)
-		if (pg_atomic_read_u32(&smsflow_shared->slot[i].database_oid) == MyDatabaseId)
+		if (pg_atomic_read_u32(&smsflow_shared->slot[i].database_oid) == database)
 			return &smsflow_shared->slot[i];
 	return NULL;
+}
+
+SmsflowSlot *
+smsflow_my_slot(void)
+{
+	return smsflow_slot_of(MyDatabaseId);
+}
+
+/* ---- what transactions publish ---- */
+
+void
+smsflow_publish_marks(SmsflowSlot *slot, const SmsflowNotes *notes)
+{
+	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
+		if (notes->dirty.words[i] != 0)
+			pg_atomic_fetch_or_u32(&slot->dirty[i], notes->dirty.words[i]);
+	if (notes->news != 0)
+		pg_atomic_fetch_or_u32(&slot->news, notes->news);
+}
+
+/* A transaction that revokes very much makes the worker re-check everything. */
+void
+smsflow_append_revocations(SmsflowSlot *slot, const SmsflowNotes *notes)
+{
+	uint64 head = pg_atomic_read_u64(&slot->ring_head);
+
+	for (int i = 0; i < notes->revocations; i++)
+		slot->ring[head++ % SMSFLOW_RING_SIZE] = notes->revocation[i];
+	if (notes->revocations_lost)
+		head += SMSFLOW_RING_SIZE + 1;
+	pg_atomic_write_u64(&slot->ring_head, head);
+}
+
+void
+smsflow_publish_revocations(SmsflowSlot *slot, const SmsflowNotes *notes)
+{
+	LWLockAcquire(smsflow_shared->ring_lock, LW_EXCLUSIVE);
+	smsflow_append_revocations(slot, notes);
+	LWLockRelease(smsflow_shared->ring_lock);
 }
 
 int
@@ -146,4 +189,63 @@ smsflow_read_revocations(SmsflowSlot *slot, uint64 *tail, SmsflowRevocation *out
 	*tail = head;
 	LWLockRelease(smsflow_shared->ring_lock);
 	return count;
+}
+
+/* ---- who is first, a request or a commit ---- */
+
+/*
+ * The worker makes "starts" odd and then reads the ring; whoever revokes writes
+ * the ring and then reads "starts". With a full barrier between the two steps of
+ * either side, at least one of them sees what the other wrote: the worker the
+ * revocation, and then the request does not start; or the committing backend an
+ * odd number, and then its COMMIT returns only after the request has begun. No
+ * order of events is left in which a request begins after the COMMIT of its STOP
+ * has returned. Whether the number is another one or even, the starts that were
+ * going on have ended.
+ */
+void
+smsflow_starts_begin(SmsflowSlot *slot)
+{
+	uint32 starts = pg_atomic_read_u32(&slot->starts);
+
+	if ((starts & 1) == 0)
+		pg_atomic_write_u32(&slot->starts, starts + 1);
+	pg_memory_barrier();
+}
+
+void
+smsflow_starts_end(SmsflowSlot *slot)
+{
+	uint32 starts = pg_atomic_read_u32(&slot->starts);
+
+	pg_memory_barrier();
+	if ((starts & 1) != 0)
+		pg_atomic_write_u32(&slot->starts, starts + 1);
+}
+
+/*
+ * A start takes microseconds, unless the machine lets the worker wait. Whoever
+ * commits has their locks meanwhile, so a worker that does not move at all, as
+ * one in a debugger, must not hold them for ever.
+ */
+#define SPINS 1000
+#define NAPS 5000
+#define NAP_MICROSECONDS 200
+
+void
+smsflow_wait_for_starts(SmsflowSlot *slot)
+{
+	uint32 starts;
+
+	pg_memory_barrier();
+	starts = pg_atomic_read_u32(&slot->starts);
+	if ((starts & 1) == 0)
+		return;
+	for (int i = 0; i < SPINS + NAPS && pg_atomic_read_u32(&slot->starts) == starts; i++)
+	{
+		if (i < SPINS)
+			SPIN_DELAY();
+		else
+			pg_usleep(NAP_MICROSECONDS);
+	}
 }

@@ -30,11 +30,26 @@
 #define SMSFLOW_NEWS_CONFIG 4u
 #define SMSFLOW_NEWS_RULES 8u
 #define SMSFLOW_NEWS_RESOLUTIONS 16u
+#define SMSFLOW_NEWS_PREPARED 32u
 
 typedef struct SmsflowDirty
 {
 	uint32 words[SMSFLOW_DIRTY_WORDS];
 } SmsflowDirty;
+
+/* Revocations that a transaction names one by one. */
+#define SMSFLOW_NOTED_REVOCATIONS 64
+
+/* What a transaction has for the worker, if it commits. */
+typedef struct SmsflowNotes
+{
+	bool any;
+	bool revocations_lost; /* there were more than are named */
+	uint32 news;
+	SmsflowDirty dirty;
+	int revocations;
+	SmsflowRevocation revocation[SMSFLOW_NOTED_REVOCATIONS];
+} SmsflowNotes;
 
 /* How the worker is doing, for health() and the stat views. */
 typedef struct SmsflowWorkerState
@@ -107,6 +122,7 @@ typedef struct SmsflowSlot
 	pg_atomic_uint32 news;
 	pg_atomic_uint32 dirty[SMSFLOW_DIRTY_WORDS];
 	pg_atomic_uint64 ring_head;
+	pg_atomic_uint32 starts;                   /* odd while the worker starts a request */
 	SmsflowRevocation ring[SMSFLOW_RING_SIZE]; /* under the ring lock */
 	slock_t mutex;                             /* guards what follows */
 	Latch *latch;
@@ -126,9 +142,26 @@ extern SmsflowShared *smsflow_shared;
 
 /* The slot of the database this backend is connected to, or NULL. */
 extern SmsflowSlot *smsflow_my_slot(void);
+extern SmsflowSlot *smsflow_slot_of(Oid database);
 
 /* Splits smsflow.databases; returns the number of names put into names. */
 extern int smsflow_database_names(NameData *names);
+
+/* What the notes of a transaction that has committed, or is about to, mean for the worker. */
+extern void smsflow_publish_marks(SmsflowSlot *slot, const SmsflowNotes *notes);
+extern void smsflow_publish_revocations(SmsflowSlot *slot, const SmsflowNotes *notes);
+
+/* The same for a caller that has the ring lock. */
+extern void smsflow_append_revocations(SmsflowSlot *slot, const SmsflowNotes *notes);
+
+/*
+ * The worker says that it starts requests, and that their bytes are with the
+ * system or will never be. A committing transaction that has published its
+ * revocations waits for the latter, at most about a second: see shared.c.
+ */
+extern void smsflow_starts_begin(SmsflowSlot *slot);
+extern void smsflow_starts_end(SmsflowSlot *slot);
+extern void smsflow_wait_for_starts(SmsflowSlot *slot);
 
 /*
  * Copies revocations published since *tail into out (SMSFLOW_RING_SIZE places)

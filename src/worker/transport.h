@@ -39,6 +39,13 @@ typedef struct SmsflowRequest
 	 * errors nor allocate.
 	 */
 	bool (*on_wire)(void *tag);
+
+	/*
+	 * Called after on_wire, once or for several at a time, when what can be
+	 * written of the requests was given to the system, or never will be. Must
+	 * neither raise errors nor allocate.
+	 */
+	void (*handed_over)(void);
 } SmsflowRequest;
 
 typedef struct SmsflowAnswer

@@ -68,6 +68,7 @@ typedef struct Place
 	char *body;
 	void *tag;
 	bool (*on_wire)(void *tag);
+	void (*handed_over)(void);
 	int times_on_wire;
 	size_t header_length;
 	size_t answer_length;
@@ -89,6 +90,7 @@ static Shard *shards[MAX_SHARDS];
 static int shard_count;
 static int next_shard;
 static int epoll_fd = -1;
+static void (*handed_over)(void);    /* to be called after the step of libcurl under way; NULL: nothing starts in it */
 static Watched watched[WATCHED_MAX]; /* by descriptor; those above are not kept */
 
 /* What easy handles are prepared with; each change has another number. */
@@ -220,7 +222,10 @@ on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int loca
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
-	if (place->times_on_wire > 0 || !place->on_wire(place->tag))
+	if (place->times_on_wire > 0)
+		return CURL_PREREQFUNC_ABORT;
+	handed_over = place->handed_over;
+	if (!place->on_wire(place->tag))
 		return CURL_PREREQFUNC_ABORT;
 	place->times_on_wire++;
 	return CURL_PREREQFUNC_OK;
@@ -555,6 +560,7 @@ submit(const SmsflowRequest *request, char *error, size_t error_size)
 	}
 	place->tag = request->tag;
 	place->on_wire = request->on_wire;
+	place->handed_over = request->handed_over;
 	place->times_on_wire = 0;
 	place->header_length = 0;
 	place->answer_length = 0;
@@ -615,12 +621,23 @@ fill_answer(SmsflowAnswer *answer, Place *place, CURLcode result)
 		snprintf(answer->error, sizeof(answer->error), "%s", words_of(place, result));
 }
 
+/* libcurl writes a request in the step in which it calls on_request: the connection is there, and nothing else is on it. */
+static void
+act(Shard *shard, curl_socket_t socket, int flags)
+{
+	int running;
+
+	curl_multi_socket_action(shard->multi, socket, flags, &running);
+	if (handed_over)
+		handed_over();
+	handed_over = NULL;
+}
+
 static void
 drive(void)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
 	int count;
-	int running;
 
 	do
 	{
@@ -638,7 +655,7 @@ drive(void)
 			if (entry && !entry->wanted)
 				forget(socket);
 			else
-				curl_multi_socket_action(shard->multi, socket, flags, &running);
+				act(shard, socket, flags);
 		}
 	} while (count == EVENTS_AT_ONCE);
 
@@ -646,7 +663,7 @@ drive(void)
 		if (shards[i]->timer_at >= 0 && shards[i]->timer_at <= monotonic_ms())
 		{
 			shards[i]->timer_at = -1;
-			curl_multi_socket_action(shards[i]->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+			act(shards[i], CURL_SOCKET_TIMEOUT, 0);
 		}
 }
 

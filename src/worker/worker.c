@@ -32,6 +32,7 @@
 #include "compat.h"
 #include "fault.h"
 #include "worker/journal.h"
+#include "worker/prepared.h"
 
 #define RESTART_SECONDS 5
 #define DRAIN_TIME (2 * USECS_PER_SEC)
@@ -151,6 +152,7 @@ at_exit(int code, Datum arg)
 	strlcpy(worker.slot->worker.state, "stopped", sizeof(worker.slot->worker.state));
 	SpinLockRelease(&worker.slot->mutex);
 	pg_atomic_write_u32(&worker.slot->sleeping, 0);
+	smsflow_starts_end(worker.slot);
 }
 
 /* ---- setup ---- */
@@ -458,8 +460,10 @@ mark_queues(bool all)
 static uint32
 take_news(bool *sweep)
 {
-	uint32 news = pg_atomic_exchange_u32(&worker.slot->news, 0);
+	uint32 news;
 
+	smsflow_prepared_settle();
+	news = pg_atomic_exchange_u32(&worker.slot->news, 0);
 	*sweep = worker.clock->now() >= next_sweep;
 	if (*sweep)
 		next_sweep = worker.clock->now() + (int64) smsflow_sweep_interval * 1000;
@@ -512,6 +516,8 @@ idle_time(void)
 	long transport = worker.transport->wait_timeout();
 	int64 at = Min(dispatch_wait(), Max(turn_due(), turn_allowed_at));
 
+	if (smsflow_prepared_any())
+		wait = Min(wait, SMSFLOW_PREPARED_LOOK);
 	if (transport >= 0)
 		wait = Min(wait, (int64) transport * 1000);
 	if (at != PG_INT64_MAX)

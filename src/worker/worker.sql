@@ -21,3 +21,13 @@ CREATE OR REPLACE FUNCTION smsflow.sender_state(OUT sender_id integer, OUT in_fl
 	RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'smsflow_sender_state';
 COMMENT ON FUNCTION smsflow.sender_state() IS 'Enabled senders (the first 2048) as the worker sees them, at most a quarter of a second old; see smsflow.stat_sender. No row where no worker runs';
 REVOKE ALL ON FUNCTION smsflow.sender_state() FROM PUBLIC;
+
+-- What PREPARE has left in a transaction's name: its locks. Those of writers are what matters here.
+CREATE OR REPLACE VIEW smsflow.prepared AS
+	SELECT p.transaction, p.gid, p.prepared, p.owner
+	FROM pg_catalog.pg_prepared_xacts p
+	WHERE p.database = pg_catalog.current_database() AND EXISTS (
+		SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation
+		WHERE l.virtualtransaction = '-1/' || p.transaction AND l.mode = 'RowExclusiveLock' AND c.relnamespace = 'smsflow'::pg_catalog.regnamespace
+			AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()));
+COMMENT ON VIEW smsflow.prepared IS 'Prepared transactions of this database that have written here and have not ended: messages they ask for are sent once they commit, and marketing that they may have stopped waits until they end';

@@ -69,6 +69,7 @@ answer_all(void (*answered)(const SmsflowAnswer *answer))
 								.body = "{\"id\": \"1\"}",
 								.body_length = sent ? 11 : 0};
 
+		request->handed_over();
 		answered(&answer);
 	}
 }

@@ -71,7 +71,7 @@ SQL
 	is(scalar(grep { /^undone/ } keys %$texts), 0, '... and none that was rolled back');
 }
 
-# The worker is not woken by COMMIT PREPARED; it looks by itself after smsflow.sweep_interval.
+# Nobody tells the worker of COMMIT PREPARED; it looks by itself.
 sub test_prepared
 {
 	my $before;
