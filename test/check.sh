@@ -78,7 +78,7 @@ count_regress() {
 run_server_tests() {
 	local kind=$1 program=$2 input=$3 log=$work/$1.log
 	shift 3
-	(cd "$work/out" && as_user timeout 300 "$program" --inputdir="$input" --outputdir="$work/out" \
+	(cd "$work/out" && as_user timeout 900 "$program" --inputdir="$input" --outputdir="$work/out" \
 		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/$kind" --temp-config="$work/test/smsflow.conf" \
 		--encoding=UTF8 --no-locale --load-extension=smsflow "$@") >"$log" 2>&1
 	local code=$?
