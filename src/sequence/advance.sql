@@ -62,6 +62,13 @@ CREATE TRIGGER event_of_consent AFTER INSERT ON smsflow.consent_event REFERENCIN
 
 -- Decisions. ------------------------------------------------------------------
 
+-- The lowest entry of the index, however many wait: whether anybody is due is asked all the time.
+CREATE OR REPLACE FUNCTION smsflow.first_due(sequence_id integer) RETURNS timestamptz
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN (SELECT min(n.next_at) FROM smsflow.enrollment n WHERE n.sequence_id = first_due.sequence_id AND n.ended_at IS NULL);
+COMMENT ON FUNCTION smsflow.first_due(integer) IS 'Instant at which the first enrolment of a sequence is due; NULL when none waits';
+REVOKE ALL ON FUNCTION smsflow.first_due(integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.go_to_step(sequence_id integer, target integer, enrollment_ids bigint[]) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	UPDATE smsflow.enrollment n SET step = coalesce(p.step, n.step), next_at = clock_timestamp() + p.after, waiting_since = NULL,
@@ -134,7 +141,7 @@ BEGIN
 			ORDER BY o.next_at LIMIT decide_steps.max_rows FOR UPDATE SKIP LOCKED) n
 		CROSS JOIN LATERAL (SELECT p.step, p.options, p.owner FROM smsflow.sequence_step p
 			WHERE p.sequence_id = s.sequence_id AND p.step >= n.step ORDER BY p.step LIMIT 1) p
-		WHERE s.enabled AND s.paused_at IS NULL
+		WHERE s.enabled AND s.paused_at IS NULL AND smsflow.first_due(s.sequence_id) <= clock_timestamp()
 			AND EXISTS (SELECT FROM smsflow.sequence_step o WHERE o.sequence_id = s.sequence_id AND smsflow.is_control(o.options))
 			AND smsflow.is_control(p.options) AND n.passed IS DISTINCT FROM p.step
 		GROUP BY s.sequence_id, p.step, p.options, p.owner
@@ -252,8 +259,7 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 
 	-- Queues first: a statement does not see rows that its own functions insert.
 	SELECT smsflow.sequence_queues(s) FROM smsflow.sequence s
-	WHERE s.enabled AND s.paused_at IS NULL AND EXISTS (SELECT FROM smsflow.enrollment n WHERE n.sequence_id = s.sequence_id AND n.ended_at IS NULL
-		AND n.next_at <= (SELECT clock_timestamp()));
+	WHERE s.enabled AND s.paused_at IS NULL AND smsflow.first_due(s.sequence_id) <= clock_timestamp();
 
 	WITH due AS MATERIALIZED (
 		SELECT n.enrollment_id, n.contact_id, n.ref, n.event_id, n.data, n.step, n.passed, n.round, n.next_at, s.sequence_id, s.brand_id, s.purpose, s.exit_on,
@@ -262,7 +268,7 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 		CROSS JOIN LATERAL (SELECT o.* FROM smsflow.enrollment o
 			WHERE o.sequence_id = s.sequence_id AND o.ended_at IS NULL AND o.next_at <= (SELECT clock_timestamp())
 			ORDER BY o.next_at LIMIT advance_enrollments.max_rows FOR UPDATE SKIP LOCKED) n
-		WHERE s.enabled AND s.paused_at IS NULL
+		WHERE s.enabled AND s.paused_at IS NULL AND smsflow.first_due(s.sequence_id) <= clock_timestamp()
 		ORDER BY n.next_at LIMIT advance_enrollments.max_rows),
 	decided AS MATERIALIZED (
 		SELECT d.*, this.step AS this_step, this.body, this.options, later.step AS later_step, later.after,
