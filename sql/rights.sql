@@ -103,5 +103,31 @@ SELECT smsflow.subscribe('+12025550173', brand => 'Other') > 0 AS a_brand_that_e
 SELECT smsflow.erase_contact('+12025550173', 'Other');
 ROLLBACK;
 SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();
+
+-- A number that its carrier blocks: marketing consent ends in the ledger, and whatever is agreed to later waits for an operator.
+SELECT smsflow.subscribe('+12025550181', '{transactional,promotional}') > 0 AS ok;
+SELECT smsflow.suppress_number('+12025550181', 'carrier block'), smsflow.suppress_number('+12025550181', 'carrier block') AS again;
+SELECT smsflow.is_suppressed(1, '+12025550181');
+SELECT kind, purposes, source, words FROM smsflow.consent_event e JOIN smsflow.contact c USING (contact_id) WHERE c.phone::text = '+12025550181' ORDER BY consent_event_id;
+SELECT p, allowed, reason FROM unnest('{otp,transactional,promotional}'::text[]) p, smsflow.can_send('+12025550181', p);
+SELECT smsflow.send('+12025550181', 'Your order', 'transactional') AS id \gset
+SELECT status, reason FROM smsflow.message WHERE message_id = :id;
+SELECT smsflow.subscribe('+12025550181', '{promotional}', 'web') > 0 AS signed_up, reason FROM smsflow.can_send('+12025550181', 'transactional');
+-- Of a number nobody knew: who signs up stays blocked, and a STOP is kept all the same.
+SELECT smsflow.suppress_number('+12025550182', 'carrier block');
+SELECT count(*) AS contacts FROM smsflow.contact WHERE phone::text = '+12025550182';
+SELECT reason FROM smsflow.can_send('+12025550182', 'transactional');
+SELECT smsflow.subscribe('+12025550182', '{transactional}') > 0 AS signed_up;
+SELECT reason FROM smsflow.can_send('+12025550182', 'transactional');
+SELECT smsflow.opt_out('+12025550182', '{transactional}') AS heard;
+SELECT smsflow.unsuppress_number('+12025550181'), smsflow.unsuppress_number('+12025550181') AS again, smsflow.unsuppress_number('+12025550182') AS other;
+SELECT p, reason FROM unnest('{+12025550181,+12025550182}'::text[]) p, smsflow.can_send(p, 'transactional');
+SELECT smsflow.suppress_number('+12025550181', '');
+SELECT smsflow.suppress_number('+12025550181', 'erasure');
+SELECT smsflow.suppress_number('+1', 'carrier block');
+-- Whom a person asked to forget no operator brings back.
+SELECT smsflow.erase_contact('+12025550181');
+SELECT smsflow.unsuppress_number('+12025550181');
+SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();
 \c :home
 DROP DATABASE regress_smsflow_rights;

@@ -70,8 +70,8 @@ static SmsflowStatement admit_number = {.sql = "SELECT smsflow.admit_number($1, 
 										.nargs = 3,
 										.types = (const Oid[]){INT4OID, TEXTOID, TEXTOID}};
 
-static SmsflowStatement is_suppressed =
-	{.sql = "SELECT FROM (SELECT) AS one WHERE smsflow.is_suppressed($1, smsflow.parse_phone($2))",
+static SmsflowStatement is_erased =
+	{.sql = "SELECT FROM (SELECT) AS one WHERE smsflow.suppression_reason($1, smsflow.parse_phone($2)) = 'erasure'",
 	 .nargs = 2,
 	 .types = (const Oid[]){INT4OID, TEXTOID}};
 
@@ -466,7 +466,7 @@ record_revocation(int32 brand_id, NullableDatum phone, LedgerEntry *entry, Nulla
 	int64 contact_id;
 
 	/* Of an erased person nothing is kept again: the suppression already holds more than this revocation would. */
-	if (smsflow_execute(&lock_contact, contact) == 0 && smsflow_execute(&is_suppressed, contact) > 0)
+	if (smsflow_execute(&lock_contact, contact) == 0 && smsflow_execute(&is_erased, contact) > 0)
 		return false;
 	smsflow_execute(&merge_contact, contact);
 	contact_id = DatumGetInt64(smsflow_result(1).value);

@@ -525,7 +525,7 @@ CREATE OR REPLACE FUNCTION smsflow.can_send(phone text, purpose text, at timesta
 	CROSS JOIN LATERAL (SELECT smsflow.gate(c.contact_id, q.phone,
 		CASE WHEN c.contact_id IS NOT NULL THEN coalesce(smsflow.ledger_at(c.contact_id, can_send.at), 'none'::smsflow.consent) END, q.purpose, c.region,
 		c.time_zone, c.time_zone_source, c.reachability, NULL, can_send.subject, NULL, n.kind, n.registration, n.options, can_send.at,
-		q.brand_id) AS gate OFFSET 0) AS d
+		q.brand_id, NULL, NULL, c.suppressed) AS gate OFFSET 0) AS d
 $$;
 COMMENT ON FUNCTION smsflow.can_send(text, text, timestamptz, text, text, text) IS
 'Whether the gate lets a message of this purpose, and on this subject, to this number leave at an instant from the pool, else the reason: erasure, consent, reachability, the sender''s countries and registration, frequency caps, quiet hours. retry_at is when it is worth asking again, null while no passing of time alone lifts the refusal. SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose';

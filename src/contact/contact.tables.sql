@@ -28,6 +28,7 @@ CREATE TABLE smsflow.contact (
 	updated_at		timestamptz NOT NULL DEFAULT now(),
 	proof			bigint[] NOT NULL DEFAULT '{}',
 	import_id		integer,
+	suppressed		boolean NOT NULL DEFAULT false,
 	UNIQUE (brand_id, phone)
 );
 CREATE INDEX contact_external_id ON smsflow.contact (brand_id, external_id) WHERE external_id IS NOT NULL;
@@ -38,6 +39,7 @@ COMMENT ON COLUMN smsflow.contact.consent IS 'Fold of consent_event for this con
 COMMENT ON COLUMN smsflow.contact.ledger_head IS 'Hash of the newest consent_event of this contact';
 COMMENT ON COLUMN smsflow.contact.holdout_bucket IS 'Stable 0..99 bucket by hash of the contact, for holdout groups';
 COMMENT ON COLUMN smsflow.contact.proof IS 'Per purpose, in the order of the enum, the consent_event that permits it now at its highest level; 0: none. Read with smsflow.proof()';
+COMMENT ON COLUMN smsflow.contact.suppressed IS 'The number is in smsflow.suppression by suppress_number(), said here so that the gate has it with the contact';
 COMMENT ON COLUMN smsflow.contact.import_id IS 'Import that created this contact';
 
 CREATE TABLE smsflow.consent_event (
@@ -135,5 +137,6 @@ CREATE TABLE smsflow.suppression (
 	created_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
 	PRIMARY KEY (brand_id, hash)
 );
-COMMENT ON TABLE smsflow.suppression IS 'Numbers that no list may bring back, as keyed hashes: what is left of an erased person';
+COMMENT ON TABLE smsflow.suppression IS 'Numbers that no list may bring back, as keyed hashes: what is left of an erased person, and what suppress_number() blocks';
+COMMENT ON COLUMN smsflow.suppression.reason IS 'erasure, or what suppress_number() was told';
 COMMENT ON COLUMN smsflow.suppression.hash IS 'HMAC-SHA-256 of brand and number; the key is the secret "suppression_key"';

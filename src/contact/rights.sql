@@ -42,12 +42,19 @@ END $$;
 COMMENT ON FUNCTION smsflow.required_suppression_key(integer) IS 'Key of suppressions, null where a brand has none; SF008 if it is needed and missing';
 REVOKE ALL ON FUNCTION smsflow.required_suppression_key(integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.is_suppressed(brand_id integer, phone smsflow.phone) RETURNS boolean
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT EXISTS (SELECT FROM smsflow.suppression AS s, smsflow.required_suppression_key(is_suppressed.brand_id) AS k (key)
-		WHERE s.brand_id = is_suppressed.brand_id AND s.hash = smsflow.suppression_hash(k.key, is_suppressed.brand_id, is_suppressed.phone))
+CREATE OR REPLACE FUNCTION smsflow.suppression_reason(brand_id integer, phone smsflow.phone) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT s.reason FROM smsflow.suppression AS s, smsflow.required_suppression_key(suppression_reason.brand_id) AS k (key)
+	WHERE s.brand_id = suppression_reason.brand_id AND s.hash = smsflow.suppression_hash(k.key, suppression_reason.brand_id, suppression_reason.phone)
 $$;
-COMMENT ON FUNCTION smsflow.is_suppressed(integer, smsflow.phone) IS 'Whether the person of this number was erased, and has not signed up again; SF008 when the key is missing';
+COMMENT ON FUNCTION smsflow.suppression_reason(integer, smsflow.phone) IS 'Why a number is suppressed: erasure, or what suppress_number() was told; null when it is not. SF008 when the key is missing';
+REVOKE ALL ON FUNCTION smsflow.suppression_reason(integer, smsflow.phone) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.is_suppressed(brand_id integer, phone smsflow.phone) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.suppression_reason(is_suppressed.brand_id, is_suppressed.phone) IS NOT NULL
+$$;
+COMMENT ON FUNCTION smsflow.is_suppressed(integer, smsflow.phone) IS 'Whether the person of this number was erased, and has not signed up again, or the number was suppressed; SF008 when the key is missing';
 REVOKE ALL ON FUNCTION smsflow.is_suppressed(integer, smsflow.phone) FROM PUBLIC;
 
 -- Unlike is_suppressed() without an error: the gate asks, and one missing file must not stop a worker.
@@ -81,8 +88,16 @@ REVOKE ALL ON FUNCTION smsflow.suppress(integer, smsflow.phone, text) FROM PUBLI
 -- Only the person can come back: by a form of the store that says so, or by a word from the phone.
 CREATE OR REPLACE FUNCTION smsflow.admit_number(brand_id integer, phone smsflow.phone, source text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	why CONSTANT text := smsflow.suppression_reason(admit_number.brand_id, admit_number.phone);
 BEGIN
-	IF NOT smsflow.is_suppressed(admit_number.brand_id, admit_number.phone) THEN
+	IF why IS NULL THEN
+		RETURN;
+	END IF;
+	-- What an operator blocked a sign-up does not open; its consent is kept for the day when it is.
+	IF why <> 'erasure' THEN
+		UPDATE smsflow.contact AS c SET suppressed = true
+		WHERE c.brand_id = admit_number.brand_id AND c.phone OPERATOR(smsflow.=) admit_number.phone AND NOT c.suppressed;
 		RETURN;
 	END IF;
 	IF admit_number.source NOT IN ('web', 'keyword') THEN
@@ -93,8 +108,58 @@ BEGIN
 	DELETE FROM smsflow.suppression AS s WHERE s.brand_id = admit_number.brand_id
 		AND s.hash = smsflow.suppression_hash(smsflow.suppression_key(), admit_number.brand_id, admit_number.phone);
 END $$;
-COMMENT ON FUNCTION smsflow.admit_number(integer, smsflow.phone, text) IS 'Lifts the suppression of a number whose person signs up (source web or keyword); SF005 for any other source';
+COMMENT ON FUNCTION smsflow.admit_number(integer, smsflow.phone, text) IS 'Lifts the suppression of an erased person''s number when the person signs up (source web or keyword); SF005 for any other source. What suppress_number() blocks stays so, and its contact is marked';
 REVOKE ALL ON FUNCTION smsflow.admit_number(integer, smsflow.phone, text) FROM PUBLIC;
+
+-- ---- blocked by an operator ----
+
+CREATE OR REPLACE FUNCTION smsflow.suppress_number(phone text, reason text, brand text DEFAULT 'default') RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	number CONSTANT smsflow.phone := smsflow.parse_phone(suppress_number.phone);
+	its_brand CONSTANT integer := smsflow.brand_named(suppress_number.brand);
+	place bigint;
+	known boolean;
+BEGIN
+	IF number IS NULL OR coalesce(btrim(suppress_number.reason), '') IN ('', 'erasure') THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'a number is suppressed for a reason',
+			DETAIL = 'Phone or reason is empty, or the reason is "erasure", which belongs to erase_contact().', HINT = 'Pass a reason such as ''carrier block''.';
+	END IF;
+	-- A sign-up that is not committed yet cannot be seen, but a row of the same number waits for it.
+	INSERT INTO smsflow.contact AS c (brand_id, phone) VALUES (its_brand, number) ON CONFLICT DO NOTHING RETURNING c.contact_id INTO place;
+	known := smsflow.is_suppressed(its_brand, number);
+	IF place IS NULL THEN
+		PERFORM smsflow.record_opt_out(number::text, '{cart,promotional}', 'carrier', suppress_number.reason, brand => suppress_number.brand);
+		UPDATE smsflow.contact AS c SET suppressed = true WHERE c.brand_id = its_brand AND c.phone OPERATOR(smsflow.=) number;
+	ELSE
+		DELETE FROM smsflow.contact AS c WHERE c.contact_id = place;
+	END IF;
+	PERFORM smsflow.suppress(its_brand, number, suppress_number.reason);
+	RETURN NOT known;
+END $$;
+COMMENT ON FUNCTION smsflow.suppress_number(text, text, text) IS
+'Blocks a number for a brand, such as one that its carrier reported: nothing but one-time passwords and answers to STOP and HELP is sent to it, no list brings it in, and marketing consent of its contact ends in the ledger with the reason as its words. A later sign-up is recorded and stays blocked until unsuppress_number(). False when it was suppressed before. SF001 for a bad number, SF004 for an unknown brand, SF007 without a reason, SF008 when the key of suppressions is missing';
+REVOKE ALL ON FUNCTION smsflow.suppress_number(text, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.unsuppress_number(phone text, brand text DEFAULT 'default') RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	number CONSTANT smsflow.phone := smsflow.parse_phone(unsuppress_number.phone);
+	its_brand CONSTANT integer := smsflow.brand_named(unsuppress_number.brand);
+	why CONSTANT text := smsflow.suppression_reason(its_brand, number);
+BEGIN
+	IF why = 'erasure' THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('number %s was erased', smsflow.phone_mask(number)),
+			DETAIL = 'The person asked to be forgotten; only the person can come back.', HINT = 'When the person signs up again, subscribe with source => ''web''.';
+	END IF;
+	DELETE FROM smsflow.suppression AS s WHERE s.brand_id = its_brand
+		AND s.hash = smsflow.suppression_hash(smsflow.suppression_key(), its_brand, number);
+	UPDATE smsflow.contact AS c SET suppressed = false WHERE c.brand_id = its_brand AND c.phone OPERATOR(smsflow.=) number AND c.suppressed;
+	RETURN why IS NOT NULL;
+END $$;
+COMMENT ON FUNCTION smsflow.unsuppress_number(text, text) IS
+'Ends what suppress_number() began; false when the number was not suppressed. Consent that ended then stays ended, until the person signs up. SF001 for a bad number, SF004 for an unknown brand, SF005 for a number whose person was erased, SF008 when the key of suppressions is missing';
+REVOKE ALL ON FUNCTION smsflow.unsuppress_number(text, text) FROM PUBLIC;
 
 -- ---- a copy ----
 

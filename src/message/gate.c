@@ -203,15 +203,18 @@ suppression(const GateQuestion *q)
 }
 
 /*
- * A contact that is gone was erased, or its import undone. A number that is suppressed has no contact: subscribing
- * lifts one and makes the other. One-time passwords and answers go to whoever has just asked for them.
+ * A contact that is gone was erased, or its import undone. A number whose person was erased has no contact:
+ * subscribing lifts one and makes the other; of one that was blocked the contact says so. One-time passwords and answers go to whoever has just asked for them.
  */
 static const char *
 decide_presence(const GateQuestion *q)
 {
-	if (smsflow_gate_has_arg(q, ARG_CONTACT_ID))
-		return smsflow_gate_has_arg(q, ARG_CONSENT) ? NULL : "contact_gone";
-	if (q->purpose <= SMSFLOW_PURPOSE_OTP || !smsflow_gate_has_arg(q, ARG_BRAND_ID))
+	if (smsflow_gate_has_arg(q, ARG_CONTACT_ID) && !smsflow_gate_has_arg(q, ARG_CONSENT))
+		return "contact_gone";
+	if (q->purpose > SMSFLOW_PURPOSE_OTP && smsflow_gate_has_arg(q, ARG_SUPPRESSED) &&
+		DatumGetBool(q->args->args[ARG_SUPPRESSED].value))
+		return "number_suppressed";
+	if (smsflow_gate_has_arg(q, ARG_CONTACT_ID) || q->purpose <= SMSFLOW_PURPOSE_OTP || !smsflow_gate_has_arg(q, ARG_BRAND_ID))
 		return NULL;
 	return suppression(q);
 }

@@ -41,6 +41,7 @@ enum
 	ARG_BRAND_ID,
 	ARG_SOURCE_OPTIONS, /* of the campaign or sequence */
 	ARG_BODY,
+	ARG_SUPPRESSED,
 	ARG_COUNT
 };
 

@@ -6,16 +6,16 @@ COMMENT ON TYPE smsflow.gate_decision IS 'The gate''s word: reason NULL is yes, 
 CREATE OR REPLACE FUNCTION smsflow.gate(contact_id bigint, phone smsflow.phone, consent smsflow.consent, purpose smsflow.purpose,
 		region text, time_zone text, time_zone_source text, reachability text, message_id bigint, subject text, ref text,
 		sender_kind text, sender_registration text, sender_options jsonb, at timestamptz, brand_id integer,
-		source_options jsonb DEFAULT NULL, body text DEFAULT NULL)
+		source_options jsonb DEFAULT NULL, body text DEFAULT NULL, suppressed boolean DEFAULT NULL)
 	RETURNS smsflow.gate_decision LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_gate';
-COMMENT ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer, jsonb, text) IS 'Whether a message of this purpose may leave to this person at an instant, by erasure, consent, country, registration, reachability, opt-out wording, caps, the cart rule and quiet hours. source_options are those of the campaign or sequence, body the text. contact_id NULL is a stranger, of whom brand_id tells whether the number is suppressed; a contact_id without consent is a contact that is gone; message_id, subject, ref (cart) and sender_... are NULL where there is no message yet. A NULL phone, purpose or instant gives NULL';
-REVOKE ALL ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer, jsonb, text, boolean) IS 'Whether a message of this purpose may leave to this person at an instant, by erasure, consent, country, registration, reachability, opt-out wording, caps, the cart rule and quiet hours. source_options are those of the campaign or sequence, body the text, suppressed whether its number is blocked. contact_id NULL is a stranger, of whom brand_id tells whether the number is suppressed; a contact_id without consent is a contact that is gone; message_id, subject, ref (cart) and sender_... are NULL where there is no message yet. A NULL phone, purpose or instant gives NULL';
+REVOKE ALL ON FUNCTION smsflow.gate(bigint, smsflow.phone, smsflow.consent, smsflow.purpose, text, text, text, text, bigint, text, text, text, text, jsonb, timestamptz, integer, jsonb, text, boolean) FROM PUBLIC;
 
 -- Without a SET clause, so that the planner can make it part of the query that uses it.
 CREATE OR REPLACE FUNCTION smsflow.gate_contact(c smsflow.contact, purpose smsflow.purpose, at timestamptz) RETURNS smsflow.gate_decision
 	LANGUAGE sql STABLE
 	RETURN smsflow.gate((c).contact_id, (c).phone, (c).consent, purpose, (c).region, (c).time_zone, (c).time_zone_source,
-		(c).reachability, NULL, NULL, NULL, NULL, NULL, NULL, at, (c).brand_id);
+		(c).reachability, NULL, NULL, NULL, NULL, NULL, NULL, at, (c).brand_id, NULL, NULL, (c).suppressed);
 COMMENT ON FUNCTION smsflow.gate_contact(smsflow.contact, smsflow.purpose, timestamptz) IS 'The gate''s word on a contact, before there is a message';
 REVOKE ALL ON FUNCTION smsflow.gate_contact(smsflow.contact, smsflow.purpose, timestamptz) FROM PUBLIC;
 
@@ -119,7 +119,7 @@ CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamp
 		WHEN 'sender_unregistered' THEN 'the sender is not registered for the recipient''s country'
 		WHEN 'country_not_allowed' THEN 'the sender may not write to the recipient''s country'
 		WHEN 'contact_gone' THEN 'the recipient was erased, or the import undone that brought the number'
-		WHEN 'number_suppressed' THEN 'the person of this number was erased and has not signed up again'
+		WHEN 'number_suppressed' THEN 'the number is blocked, or its person was erased and has not signed up again'
 		WHEN 'suppression_key_missing' THEN 'the key is missing without which nobody can tell whether the person was erased'
 		WHEN 'unreachable' THEN 'the number was reported as out of reach'
 		WHEN 'cart_limit' THEN 'this cart has had its one reminder'

@@ -121,7 +121,7 @@ CROSS JOIN LATERAL (SELECT COALESCE(o.subject, k.options ->> 'subject', k.name, 
 -- OFFSET 0 keeps the two apart, so that each is worked out once for a message and not once for each column.
 CROSS JOIN LATERAL (SELECT smsflow.gate(o.contact_id, o.recipient, c.consent, o.purpose, c.region, c.time_zone,
 	c.time_zone_source, c.reachability, o.message_id, f.subject, f.ref, n.kind, n.registration, n.options, now(), o.brand_id,
-	f.options, o.body) AS gate OFFSET 0) d
+	f.options, o.body, c.suppressed) AS gate OFFSET 0) d
 CROSS JOIN LATERAL (SELECT CASE
 	WHEN o.expires_at <= now() THEN 'expired'
 	WHEN (SELECT true FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = o.message_id LIMIT 1)

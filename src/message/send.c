@@ -131,7 +131,8 @@ read_arguments(FunctionCallInfo fcinfo, SendCall *call)
 static const char resolve_query[] =
 	"SELECT b.brand_id, c.contact_id, t.template_id, t.body,"
 	" smsflow.final_refusal(smsflow.gate(c.contact_id, $2::smsflow.phone, c.consent, $3::smsflow.purpose, c.region, c.time_zone,"
-	"  c.time_zone_source, c.reachability, NULL, $8, NULL, n.kind, n.registration, n.options, GREATEST($6, now()), b.brand_id)),"
+	"  c.time_zone_source, c.reachability, NULL, $8, NULL, n.kind, n.registration, n.options, GREATEST($6, now()), b.brand_id,"
+	"  NULL, NULL, c.suppressed)),"
 	" smsflow.contact_vars(c, b.name, $4),"
 	" GREATEST($6, now()) + COALESCE($7, smsflow.default_validity($3::smsflow.purpose)),"
 	" smsflow.proof(c.proof, $3::smsflow.purpose)"

@@ -291,7 +291,7 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 	composed AS MATERIALIZED (
 		SELECT d.*, v.number::smallint AS variant, t.template_id, c.phone, smsflow.proof(c.proof, d.purpose) AS consent_event_id, r.rendered, r.parts, r.unicode, coalesce(smsflow.final_refusal(smsflow.gate(c.contact_id, c.phone,
 				c.consent, d.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability, NULL, NULL,
-				smsflow.cart_ref(d.ref, d.enrollment_id, d.round), NULL, NULL, NULL, now(), c.brand_id)),
+				smsflow.cart_ref(d.ref, d.enrollment_id, d.round), NULL, NULL, NULL, now(), c.brand_id, NULL, NULL, c.suppressed)),
 			CASE WHEN r.missing IS NOT NULL THEN 'missing_variable' END, smsflow.content_refusal(r.rendered, d.purpose, b.name)) AS refusal,
 			CASE WHEN d.purpose = 'cart' THEN smsflow.cart_deadline(c.phone, c.region,
 				(SELECT x.occurred_at FROM smsflow.event x WHERE x.event_id = d.event_id)) END AS deadline

@@ -69,10 +69,12 @@ enum
 	COLUMN_ZONE,
 	COLUMN_ZONE_SOURCE,
 	COLUMN_REACHABILITY,
+	COLUMN_SUPPRESSED,
 	CONTACT_COLUMNS
 };
-static const char *const contact_columns[] = {"consent", "region", "time_zone", "time_zone_source", "reachability"};
-static const int contact_arguments[] = {ARG_CONSENT, ARG_REGION, ARG_TIME_ZONE, ARG_TIME_ZONE_SOURCE, ARG_REACHABILITY};
+static const char *const contact_columns[] = {"consent", "region", "time_zone", "time_zone_source", "reachability", "suppressed"};
+static const int contact_arguments[] = {ARG_CONSENT,          ARG_REGION,       ARG_TIME_ZONE,
+										ARG_TIME_ZONE_SOURCE, ARG_REACHABILITY, ARG_SUPPRESSED};
 
 /* What holds for all messages of the queue. */
 typedef struct QueueFacts
