@@ -175,7 +175,7 @@ CREATE OR REPLACE FUNCTION smsflow.obey_review(inbound_id bigint) RETURNS void
 	SELECT smsflow.revoke_by_reply(inbound_id, '{cart,promotional}');
 	SELECT smsflow.credit_opt_out(inbound_id);
 $$;
-COMMENT ON FUNCTION smsflow.obey_review(bigint) IS 'Words that may mean STOP: marketing ends at once, a person decides about the rest; listed in smsflow.inbound by its action';
+COMMENT ON FUNCTION smsflow.obey_review(bigint) IS 'Words that may mean STOP: marketing ends at once, a person decides about the rest; who says so by settle_review()';
 REVOKE ALL ON FUNCTION smsflow.obey_review(bigint) FROM PUBLIC;
 
 -- START gives back what the person once agreed to and has since ended, no more.

@@ -83,12 +83,17 @@ CREATE TABLE smsflow.inbound (
 	rule		text,
 	provider_id	text,
 	received_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	settled_as	text CHECK (settled_as IN ('opt_out', 'none')),
+	settled_at	timestamptz,
+	settled_by	text,
 	UNIQUE (gateway_id, provider_id)
 );
 CREATE INDEX inbound_contact ON smsflow.inbound (contact_id, inbound_id);
+CREATE INDEX inbound_review ON smsflow.inbound (inbound_id) WHERE action = 'review' AND settled_at IS NULL;
 COMMENT ON TABLE smsflow.inbound IS 'Message from a customer';
 COMMENT ON COLUMN smsflow.inbound.address IS 'Our number it was sent to';
 COMMENT ON COLUMN smsflow.inbound.action IS 'opt_out, review, opt_in, confirm, help or none';
+COMMENT ON COLUMN smsflow.inbound.settled_as IS 'What a person said that a reply under review meant; see settle_review()';
 
 CREATE TABLE smsflow.auto_reply (
 	action		text NOT NULL CHECK (action IN ('opt_out', 'opt_in', 'help', 'confirm_request')),

@@ -17,6 +17,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "core/phone.h"
 #include "errcodes.h"
 #include "smsflow.h"
 #include "types/types.h"
@@ -157,8 +158,18 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 	return value;
 }
 
-static int32
-brand_argument(FunctionCallInfo fcinfo, int n)
+NullableDatum
+smsflow_phone_argument(FunctionCallInfo fcinfo, int n)
+{
+	const char *text = text_argument(fcinfo, n, "phone");
+	char number[SMSFLOW_PHONE_BUFSIZE];
+
+	smsflow_phone_format(smsflow_phone_from_text(text, strlen(text), NULL), number);
+	return smsflow_value(CStringGetTextDatum(number));
+}
+
+int32
+smsflow_brand_argument(FunctionCallInfo fcinfo, int n)
 {
 	return smsflow_brand_id(PG_ARGISNULL(n) ? "default" : text_to_cstring(PG_GETARG_TEXT_PP(n)));
 }
@@ -173,6 +184,13 @@ purpose_named(const char *name)
 						errdetail("Purposes are compliance, otp, transactional, conversational, cart and promotional."),
 						errhint("Use one of these names, in small letters.")));
 	return purpose;
+}
+
+NullableDatum
+smsflow_purpose_argument(FunctionCallInfo fcinfo, int n)
+{
+	(void) purpose_named(PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n)));
+	return argument(fcinfo, n);
 }
 
 unsigned
@@ -240,6 +258,16 @@ check_time_zone(NullableDatum attributes)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown time zone \"%s\"", name),
 						errdetail("The attribute \"time_zone\" decides when this person may be written to."),
 						errhint("Use an IANA name such as \"America/New_York\".")));
+}
+
+/* new_phone_argument reads the number of somebody who may become a contact. */
+static NullableDatum
+new_phone_argument(FunctionCallInfo fcinfo, int n)
+{
+	const char *text = text_argument(fcinfo, n, "phone");
+
+	smsflow_require_assignable(smsflow_phone_from_text(text, strlen(text), NULL), text);
+	return smsflow_phone_argument(fcinfo, n);
 }
 
 /*
@@ -333,20 +361,19 @@ smsflow_pg_subscribe(PG_FUNCTION_ARGS)
 	int64 contact_id;
 	bool names_cart;
 
-	text_argument(fcinfo, 0, "phone");
+	contact[1] = new_phone_argument(fcinfo, 0);
 	entry.purposes = smsflow_purposes_argument(fcinfo, 1);
 	entry.source = text_argument(fcinfo, 2, "source");
 	entry.disclosure = argument(fcinfo, 3);
 	entry.level = smsflow_level_argument(fcinfo, 4);
 	entry.evidence = object_argument(fcinfo, 5, "evidence");
 	entry.occurred_at = grant_instant(fcinfo, 8);
-	contact[1] = argument(fcinfo, 0);
 	contact[2] = argument(fcinfo, 6);
 	contact[3] = object_argument(fcinfo, 7, "attributes");
 	check_time_zone(contact[3]);
 
 	SPI_connect();
-	contact[0] = smsflow_value(Int32GetDatum(brand_argument(fcinfo, 9)));
+	contact[0] = smsflow_value(Int32GetDatum(smsflow_brand_argument(fcinfo, 9)));
 	names_cart = read_disclosure(DatumGetInt32(contact[0].value), argument(fcinfo, 1), &entry);
 	admit[0] = contact[0];
 	admit[1] = contact[1];
@@ -394,11 +421,12 @@ Datum
 smsflow_pg_confirm_opt_in(PG_FUNCTION_ARGS)
 {
 	NullableDatum evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	NullableDatum phone;
 	bool confirmed;
 
-	text_argument(fcinfo, 0, "phone");
+	phone = smsflow_phone_argument(fcinfo, 0);
 	SPI_connect();
-	confirmed = confirm(brand_argument(fcinfo, 1), argument(fcinfo, 0), false, evidence);
+	confirmed = confirm(smsflow_brand_argument(fcinfo, 1), phone, false, evidence);
 	SPI_finish();
 	PG_RETURN_BOOL(confirmed);
 }
@@ -409,11 +437,12 @@ Datum
 smsflow_pg_record_confirmation(PG_FUNCTION_ARGS)
 {
 	NullableDatum evidence = object_argument(fcinfo, 1, "evidence");
+	NullableDatum phone;
 	bool confirmed;
 
-	text_argument(fcinfo, 0, "phone");
+	phone = smsflow_phone_argument(fcinfo, 0);
 	SPI_connect();
-	confirmed = confirm(brand_argument(fcinfo, 2), argument(fcinfo, 0), true, evidence);
+	confirmed = confirm(smsflow_brand_argument(fcinfo, 2), phone, true, evidence);
 	SPI_finish();
 	PG_RETURN_BOOL(confirmed);
 }
@@ -487,19 +516,20 @@ Datum
 smsflow_pg_opt_out(PG_FUNCTION_ARGS)
 {
 	LedgerEntry entry = {.disclosure = {0, true}, .disclosure_version = {0, true}};
+	NullableDatum phone;
 	bool ended;
 
 	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_WRONG_STATE), errmsg("a function cannot wait for its own transaction"),
 						errdetail("What is on its way is stopped when the opt-out commits, which is after this call."),
 						errhint("CALL smsflow.opt_out_and_wait(...), or call smsflow.wait_for_opt_out() after the commit.")));
-	text_argument(fcinfo, 0, "phone");
+	phone = smsflow_phone_argument(fcinfo, 0);
 	entry.purposes = PG_ARGISNULL(1) ? MARKETING_PURPOSES : smsflow_purposes_argument(fcinfo, 1);
 	entry.source = text_argument(fcinfo, 2, "source");
 	entry.words = argument(fcinfo, 3);
 	entry.evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
 	SPI_connect();
-	ended = record_revocation(brand_argument(fcinfo, 4), argument(fcinfo, 0), &entry, nothing);
+	ended = record_revocation(smsflow_brand_argument(fcinfo, 4), phone, &entry, nothing);
 	SPI_finish();
 	PG_RETURN_BOOL(ended);
 }
@@ -531,9 +561,10 @@ smsflow_pg_record_opt_out(PG_FUNCTION_ARGS)
 {
 	LedgerEntry entry = {.disclosure = {0, true}, .disclosure_version = {0, true}};
 	SmsflowChannel channel;
+	NullableDatum phone;
 	bool ended;
 
-	text_argument(fcinfo, 0, "phone");
+	phone = smsflow_phone_argument(fcinfo, 0);
 	entry.purposes = smsflow_purposes_argument(fcinfo, 1);
 	entry.source = text_argument(fcinfo, 2, "channel");
 	if (!smsflow_channel_from_name(entry.source, strlen(entry.source), &channel))
@@ -543,7 +574,7 @@ smsflow_pg_record_opt_out(PG_FUNCTION_ARGS)
 	entry.words = argument(fcinfo, 3);
 	entry.evidence = object_argument(fcinfo, 4, "evidence");
 	SPI_connect();
-	ended = record_revocation(brand_argument(fcinfo, 6), argument(fcinfo, 0), &entry, argument(fcinfo, 5));
+	ended = record_revocation(smsflow_brand_argument(fcinfo, 6), phone, &entry, argument(fcinfo, 5));
 	SPI_finish();
 	PG_RETURN_BOOL(ended);
 }
@@ -558,7 +589,7 @@ smsflow_pg_brand_named(PG_FUNCTION_ARGS)
 	int32 brand_id;
 
 	SPI_connect();
-	brand_id = brand_argument(fcinfo, 0);
+	brand_id = smsflow_brand_argument(fcinfo, 0);
 	SPI_finish();
 	PG_RETURN_INT32(brand_id);
 }

@@ -67,6 +67,16 @@ extern SmsflowConsent smsflow_effect_of(unsigned purposes, SmsflowLevel level, T
 extern unsigned smsflow_purposes_argument(FunctionCallInfo fcinfo, int n);
 extern const char *smsflow_level_argument(FunctionCallInfo fcinfo, int n);
 
+/*
+ * smsflow_phone_argument reads a phone number and gives its text as E.164; raises SF007 for none, SF001 for a bad one.
+ * smsflow_purpose_argument checks the name of a purpose; raises SF007.
+ */
+extern NullableDatum smsflow_phone_argument(FunctionCallInfo fcinfo, int n);
+extern NullableDatum smsflow_purpose_argument(FunctionCallInfo fcinfo, int n);
+
+/* smsflow_brand_argument is smsflow_brand_id of an argument; a null is the default brand. */
+extern int32 smsflow_brand_argument(FunctionCallInfo fcinfo, int n);
+
 /* smsflow_brand_id returns the id of a brand; raises SF004. Needs an open SPI connection. */
 extern int32 smsflow_brand_id(const char *name);
 

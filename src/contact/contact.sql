@@ -506,27 +506,32 @@ COMMENT ON FUNCTION smsflow.contact_named(text, text) IS 'Contact of a number, n
 REVOKE ALL ON FUNCTION smsflow.contact_named(text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.consent_at(phone text, at timestamptz DEFAULT now(), brand text DEFAULT 'default') RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT smsflow.ledger_at(smsflow.contact_named(consent_at.phone, consent_at.brand), consent_at.at)::text
-$$;
+	AS 'MODULE_PATHNAME', 'smsflow_pg_consent_at' LANGUAGE c STABLE
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.consent_at(text, timestamptz, text) IS
 'What a person had agreed to at an instant, folded from the ledger, in the text form of the type consent; "none" for an unknown number. SF001 for a bad number, SF004 for an unknown brand';
 REVOKE ALL ON FUNCTION smsflow.consent_at(text, timestamptz, text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.can_send(phone text, purpose text, at timestamptz DEFAULT now(), brand text DEFAULT 'default',
-		subject text DEFAULT NULL, pool text DEFAULT 'default', OUT allowed boolean, OUT reason text, OUT retry_at timestamptz) RETURNS record
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION smsflow.decide_send(brand_id integer, phone smsflow.phone, purpose smsflow.purpose, at timestamptz, subject text, pool text,
+		OUT allowed boolean, OUT reason text, OUT retry_at timestamptz) RETURNS record
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT (d.gate).reason IS NULL, (d.gate).reason, (d.gate).retry_at
-	FROM (SELECT smsflow.parse_phone(can_send.phone) AS phone, smsflow.purpose_named(can_send.purpose) AS purpose,
-		smsflow.brand_named(can_send.brand) AS brand_id OFFSET 0) AS q
+	FROM (SELECT decide_send.phone, decide_send.purpose, decide_send.brand_id) AS q
 	LEFT JOIN smsflow.contact AS c ON c.brand_id = q.brand_id AND c.phone OPERATOR(smsflow.=) q.phone
-	LEFT JOIN smsflow.sender AS n ON n.sender_id = smsflow.pool_sender(can_send.pool, q.phone, c.region,
+	LEFT JOIN smsflow.sender AS n ON n.sender_id = smsflow.pool_sender(decide_send.pool, q.phone, c.region,
 		coalesce(c.contact_id, substr(q.phone::text, 2)::bigint))
 	CROSS JOIN LATERAL (SELECT smsflow.gate(c.contact_id, q.phone,
-		CASE WHEN c.contact_id IS NOT NULL THEN coalesce(smsflow.ledger_at(c.contact_id, can_send.at), 'none'::smsflow.consent) END, q.purpose, c.region,
-		c.time_zone, c.time_zone_source, c.reachability, NULL, can_send.subject, NULL, n.kind, n.registration, n.options, can_send.at,
+		CASE WHEN c.contact_id IS NOT NULL THEN coalesce(smsflow.ledger_at(c.contact_id, decide_send.at), 'none'::smsflow.consent) END, q.purpose, c.region,
+		c.time_zone, c.time_zone_source, c.reachability, NULL, decide_send.subject, NULL, n.kind, n.registration, n.options, decide_send.at,
 		q.brand_id, NULL, NULL, c.suppressed) AS gate OFFSET 0) AS d
 $$;
+COMMENT ON FUNCTION smsflow.decide_send(integer, smsflow.phone, smsflow.purpose, timestamptz, text, text) IS 'What can_send() says, of arguments that were read';
+REVOKE ALL ON FUNCTION smsflow.decide_send(integer, smsflow.phone, smsflow.purpose, timestamptz, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.can_send(phone text, purpose text, at timestamptz DEFAULT now(), brand text DEFAULT 'default',
+		subject text DEFAULT NULL, pool text DEFAULT 'default', OUT allowed boolean, OUT reason text, OUT retry_at timestamptz) RETURNS record
+	AS 'MODULE_PATHNAME', 'smsflow_pg_can_send' LANGUAGE c STABLE
+	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.can_send(text, text, timestamptz, text, text, text) IS
-'Whether the gate lets a message of this purpose, and on this subject, to this number leave at an instant from the pool, else the reason: erasure, consent, reachability, the sender''s countries and registration, frequency caps, quiet hours. retry_at is when it is worth asking again, null while no passing of time alone lifts the refusal. SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose';
+'Whether the gate lets a message of this purpose, and on this subject, to this number leave at an instant from the pool, else the reason: erasure, consent, reachability, the sender''s countries and registration, frequency caps, quiet hours. retry_at is when it is worth asking again, null while no passing of time alone lifts the refusal. SF001 for a bad number, SF004 for an unknown brand, SF007 for no number and for an unknown purpose';
 REVOKE ALL ON FUNCTION smsflow.can_send(text, text, timestamptz, text, text, text) FROM PUBLIC;

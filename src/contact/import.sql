@@ -92,7 +92,7 @@ CREATE OR REPLACE FUNCTION smsflow.import_rows(import_id integer, lines bigint[]
 	SELECT i.import_id, r.line, v.phone, r.fields, v.opted_out, v.occurred_at,
 		CASE WHEN p.level = ANY ('{implied,express,written,confirmed}') THEN p.level::smsflow.consent_level END,
 		CASE WHEN p.purposes <@ enum_range(NULL::smsflow.purpose)::text[] THEN ARRAY(SELECT DISTINCT n FROM unnest(p.purposes) AS n ORDER BY n)::smsflow.purpose[] END,
-		CASE WHEN v.phone IS NULL THEN 'bad_phone'
+		CASE WHEN v.phone IS NULL OR NOT smsflow.phone_assignable(v.phone) THEN 'bad_phone'
 			WHEN NOT p.purposes <@ enum_range(NULL::smsflow.purpose)::text[] THEN 'unknown_purpose'
 			WHEN p.level <> ALL ('{implied,express,written,confirmed}') THEN 'unknown_level'
 			WHEN v.occurred_at IS NULL AND coalesce(r.fields ->> 'occurred_at', '') <> '' THEN 'bad_instant'

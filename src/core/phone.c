@@ -129,6 +129,8 @@ smsflow_phone_error_text(SmsflowPhoneError error)
 			return "it has too few digits";
 		case PHONE_TOO_LONG:
 			return "it has too many digits";
+		case PHONE_NOT_ASSIGNABLE:
+			return "its country has no numbers of this length or beginning";
 	}
 	return "unknown error";
 }
@@ -246,6 +248,18 @@ smsflow_phone_possible(int64_t phone)
 	Number number;
 
 	return take_apart(phone, &number) && has_possible_length(&number);
+}
+
+bool
+smsflow_phone_assignable(int64_t phone)
+{
+	Number number;
+
+	if (!take_apart(phone, &number) || !has_possible_length(&number))
+		return false;
+	if (number.plans.first->calling_code != NORTH_AMERICA)
+		return true;
+	return number.national_count == NORTH_AMERICAN_DIGITS && number.national[0] >= '2' && number.national[3] >= '2';
 }
 
 const char *const *

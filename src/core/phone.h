@@ -27,7 +27,8 @@ typedef enum SmsflowPhoneError
 	PHONE_UNKNOWN_COUNTRY, /* no such calling code is assigned */
 	PHONE_UNKNOWN_REGION,  /* the region argument is no region with a numbering plan */
 	PHONE_TOO_SHORT,
-	PHONE_TOO_LONG /* more than 15 digits, or more than the plan allows */
+	PHONE_TOO_LONG,      /* more than 15 digits, or more than the plan allows */
+	PHONE_NOT_ASSIGNABLE /* see smsflow_phone_assignable() */
 } SmsflowPhoneError;
 
 typedef enum SmsflowPhoneKind
@@ -75,6 +76,12 @@ extern SmsflowPhoneKind smsflow_phone_kind(int64_t phone);
 
 /* Whether the number is as long as numbers of its plan can be. */
 extern bool smsflow_phone_possible(int64_t phone);
+
+/*
+ * Whether a phone can have the number: as long as its plan has them and, with +1, an area code and an exchange that begin
+ * with 2 to 9 (North American Numbering Plan).
+ */
+extern bool smsflow_phone_assignable(int64_t phone);
 
 /*
  * The IANA time zones an area code of +1 lies in, *count of them; 0 and NULL elsewhere. People keep numbers when they move: an

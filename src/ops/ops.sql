@@ -477,6 +477,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'watch_carts watch_orders watch_table watch_inventory unwatch record_dates'),
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
 		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention prepared'),
+		('operator', 'review settle_review reply'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;

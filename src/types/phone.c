@@ -128,6 +128,22 @@ smsflow_phone_from_text(const char *text, size_t len, const char *region)
 	return phone;
 }
 
+void
+smsflow_require_assignable(int64 phone, const char *text)
+{
+	if (!smsflow_phone_assignable(phone))
+		(void) invalid_phone(NULL, text, strlen(text), PHONE_NOT_ASSIGNABLE,
+							 "Check it with its owner: a digit is wrong, missing or too many.");
+}
+
+/* phone_assignable(phone) returns boolean */
+PG_FUNCTION_INFO_V1(smsflow_pg_phone_assignable);
+Datum
+smsflow_pg_phone_assignable(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(smsflow_phone_assignable(PG_GETARG_PHONE(0)));
+}
+
 PG_FUNCTION_INFO_V1(smsflow_pg_parse_phone);
 Datum
 smsflow_pg_parse_phone(PG_FUNCTION_ARGS)

@@ -21,6 +21,10 @@ CREATE OR REPLACE FUNCTION smsflow.phone_kind(smsflow.phone) RETURNS text
 	AS 'MODULE_PATHNAME', 'smsflow_pg_phone_kind' LANGUAGE c STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION smsflow.phone_kind(smsflow.phone) IS 'mobile, fixed, fixed_or_mobile or unknown, as far as the digits tell';
 
+CREATE OR REPLACE FUNCTION smsflow.phone_assignable(smsflow.phone) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'smsflow_pg_phone_assignable' LANGUAGE c STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION smsflow.phone_assignable(smsflow.phone) IS 'Whether a phone can have this number, by the length that numbers of its country have and, with +1, by the first digits of area code and exchange; only such numbers become contacts';
+
 CREATE OR REPLACE FUNCTION smsflow.phone_time_zones(smsflow.phone) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'smsflow_pg_phone_time_zones' LANGUAGE c STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION smsflow.phone_time_zones(smsflow.phone) IS 'IANA time zones in which the phone may be at home, as far as its digits tell';
