@@ -26,7 +26,6 @@ SELECT smsflow.subscribe('+1 155 555 2671');
 SELECT smsflow.subscribe('+1 415 055 2671');
 SELECT smsflow.subscribe('+1 415 555 26711');
 SELECT smsflow.subscribe('+44 20 7946');
-SELECT status FROM smsflow.otp_start('+1 415 155 2671');
 SELECT smsflow.subscribe('');
 SELECT smsflow.subscribe(NULL);
 SELECT * FROM smsflow.can_send(NULL, 'promotional');

@@ -43,8 +43,12 @@ PG_FUNCTION_INFO_V1(smsflow_pg_can_send);
 Datum
 smsflow_pg_can_send(PG_FUNCTION_ARGS)
 {
-	NullableDatum args[] = {{0, true},       smsflow_phone_argument(fcinfo, 0), smsflow_purpose_argument(fcinfo, 1),
-							fcinfo->args[2], fcinfo->args[4],          fcinfo->args[5]};
+	NullableDatum args[] = {{0, true},
+							smsflow_phone_argument(fcinfo, 0),
+							smsflow_purpose_argument(fcinfo, 1),
+							fcinfo->args[2],
+							fcinfo->args[4],
+							fcinfo->args[5]};
 	TupleDesc columns;
 	HeapTupleHeader answer;
 

@@ -144,7 +144,6 @@ read_call(OtpCall *call, const char *phone, const char *scope, const char *brand
 	char number[SMSFLOW_PHONE_BUFSIZE];
 
 	call->phone = smsflow_phone_from_text(phone, strlen(phone), NULL);
-	smsflow_require_assignable(call->phone, phone);
 	smsflow_phone_format(call->phone, number);
 	if (scope[0] == '\0')
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("the scope of a one-time password is empty"),

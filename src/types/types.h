@@ -33,7 +33,7 @@ extern int64 smsflow_phone_from_text(const char *text, size_t len, const char *r
 
 /*
  * smsflow_require_assignable raises SF001 for a number that no phone can have, read from text. What is stored may be
- * looked up and opt out whatever it is; contacts and one-time passwords are for numbers that can be.
+ * looked up and opt out whatever it is; contacts are made of numbers that can be.
  */
 extern void smsflow_require_assignable(int64 phone, const char *text);
 
