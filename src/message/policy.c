@@ -45,6 +45,12 @@ forget_rules(Datum arg, Oid relid)
 		stale = true;
 }
 
+void
+smsflow_policy_forget(void)
+{
+	stale = true;
+}
+
 static void
 watch_rules(void)
 {

@@ -99,6 +99,12 @@ typedef struct SmsflowPolicy
 /* The rules in force at an instant. Opens SPI by itself. */
 extern SmsflowPolicy *smsflow_policy_at(TimestampTz at);
 
+/*
+ * Reads the rules anew at the next look. Somebody who is told of a change at
+ * its commit may be faster than the invalidation, which is sent after that.
+ */
+extern void smsflow_policy_forget(void);
+
 /* The rules of one jurisdiction, NULL when it has none. */
 extern SmsflowJurisdiction *smsflow_policy_find(const SmsflowPolicy *policy, const char *name);
 

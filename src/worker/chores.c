@@ -16,6 +16,7 @@
 #include "utils/snapmgr.h"
 
 #include "fault.h"
+#include "message/policy.h"
 #include "message/spi.h"
 
 #define TAIL_SLICE 500
@@ -471,7 +472,10 @@ chores_run(uint32 news, bool sweep)
 		attempt(advance_step, &settlements, now);
 	}
 	if (news & SMSFLOW_NEWS_RULES)
+	{
+		smsflow_policy_forget();
 		recheck_begin();
+	}
 	if ((rechecking || retry || (news & SMSFLOW_NEWS_RULES)) && recheck_unfinished())
 		recheck(now);
 	if (fold_due <= now || sweep)

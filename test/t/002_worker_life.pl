@@ -160,7 +160,7 @@ sub test_standby
 	$SmsflowTest::node = $node = $standby;
 	$standby->promote;
 	wait_for_worker('running');
-	$id = send_sms('main', 'from the promoted server', 'promotional');
+	$id = send_sms('main', 'from the promoted server', 'transactional');
 	wait_status($id, 'accepted', 'the promoted one sends');
 	wait_status($hanging, 'in_doubt', '... and knows what may have been sent');
 	is($gateway->count_for($hanging), 1, '... and does not send it again');
