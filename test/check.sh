@@ -132,14 +132,14 @@ tap_file() {
 
 # They mostly wait for servers, so two run at a time.
 run_tap() {
-	local file name log code
+	local files=(${CHECK_TAP:-test/t/*.pl}) file name log code
 	install_faults || bad "the library with faults"
-	for file in ${CHECK_TAP:-test/t/*.pl}; do
+	for file in "${files[@]}"; do
 		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
 		tap_file "$file" &
 	done
 	wait
-	for file in ${CHECK_TAP:-test/t/*.pl}; do
+	for file in "${files[@]}"; do
 		name=$(basename "$file" .pl)
 		log=$work/$name.log
 		code=$(cat "$work/$name.result")

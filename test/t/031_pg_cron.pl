@@ -68,7 +68,7 @@ is(sql('SELECT count(*), count(DISTINCT jobid) FROM cron.job_run_details'), '3|3
 
 is(sql(q{SELECT smsflow.launch_scheduled('flash sale')}), 'f', 'a doubled run launches nothing');
 is(sql(q{SELECT smsflow.schedule_defaults()}), 3, 'the regular jobs are made');
-is(sql(q{SELECT count(*) FROM cron.job}), 2, '... as jobs of pg_cron');
+is(sql(q{SELECT count(*) FROM cron.job}), 3, '... as jobs of pg_cron');
 check_is_clean();
 
 done_testing();
