@@ -152,7 +152,8 @@ CREATE OR REPLACE FUNCTION smsflow.wake_held(queue_id integer, after_due timesta
 		WHERE t.queue_id = wake_held.queue_id AND t.due_at >= wake_held.after_due AND (t.due_at, t.timer_id) > (wake_held.after_due, wake_held.after_timer)
 		ORDER BY t.queue_id, t.due_at, t.timer_id LIMIT wake_held.slice),
 	sooner AS MATERIALIZED (
-		SELECT s.message_id, s.attempt, greatest(wake_held.not_before, g.retry_at) AS due_at FROM seen s JOIN smsflow.gated g USING (message_id)
+		SELECT s.message_id, s.attempt, greatest(wake_held.not_before, g.retry_at) AS due_at FROM seen s
+		CROSS JOIN LATERAL (SELECT * FROM smsflow.gated WHERE gated.message_id = s.message_id OFFSET 0) g
 		WHERE s.reason IN ('quiet_hours', 'frequency_cap', 'subject_cap', 'sender_unregistered', 'suppression_key_missing', 'cap_segment_failed')
 			AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = s.message_id AND n.timer_id > s.timer_id)
 			AND (g.reason IS NULL OR g.retry_at < s.due_at)

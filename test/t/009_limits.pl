@@ -173,8 +173,8 @@ sub test_day
 	my $ends = sql("SELECT smsflow.day_ends('$zone', now())");
 
 	add_route('daily', $gateway, rate => 40, burst => 5);
-	sql("SELECT smsflow.set_sender((SELECT address FROM smsflow.sender WHERE pool = 'daily'), 'daily', daily_limit => 60, reset_zone => '$zone');
-		SELECT fill('daily', 100)");
+	sql("SELECT smsflow.set_sender((SELECT address FROM smsflow.sender WHERE pool = 'daily'), 'daily', daily_limit => 60, reset_zone => '$zone')");
+	sql("SELECT fill('daily', 100)");
 	ok(wait_until('some are sent', sub { requests_of('daily') >= 15 }), 'a limit of 60 parts a day');
 	my $generation = sql('SELECT generation FROM smsflow.worker_state()');
 	kill('KILL', worker_pid());
@@ -190,7 +190,8 @@ sub test_day
 
 	# Restarts in good order lose nothing.
 	add_route('gently', $gateway, rate => 40, burst => 5);
-	sql("SELECT smsflow.set_sender((SELECT address FROM smsflow.sender WHERE pool = 'gently'), 'gently', daily_limit => 60, reset_zone => '$zone'); SELECT fill('gently', 100)");
+	sql("SELECT smsflow.set_sender((SELECT address FROM smsflow.sender WHERE pool = 'gently'), 'gently', daily_limit => 60, reset_zone => '$zone')");
+	sql("SELECT fill('gently', 100)");
 	ok(wait_until('some are sent', sub { requests_of('gently') >= 15 }), 'the same with a restart');
 	$node->restart;
 	wait_for_worker('running');
