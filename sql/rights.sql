@@ -38,6 +38,11 @@ SELECT m ->> 'purpose' AS purpose, m ->> 'status' AS status, m ->> 'body' AS bod
 SELECT e ->> 'kind' AS kind, e ->> 'disclosure' AS disclosure, e ->> 'words' AS words, e -> 'evidence' AS evidence FROM jsonb_array_elements(:'copy'::jsonb -> 'ledger') e;
 SELECT :'copy' ~ 'Bob' AS bob, :'copy' ~ '4711' AS code;
 SELECT smsflow.export_contact('+12025550179') - '{exported_at,brand}'::text[] AS a_stranger;
+-- Of many messages none is left out.
+BEGIN;
+SELECT count(smsflow.send('+12025550171', 'Parcel ' || n, 'transactional')) AS sent FROM generate_series(1, 3000) n;
+SELECT jsonb_array_length(smsflow.export_contact('+12025550171') -> 'messages') = (SELECT count(*) FROM smsflow.message WHERE phone = '+12025550171') AS complete;
+ROLLBACK;
 SELECT smsflow.export_contact('+1');
 SELECT smsflow.export_contact('+12025550171', 'nobody');
 

@@ -163,19 +163,21 @@ REVOKE ALL ON FUNCTION smsflow.unsuppress_number(text, text) FROM PUBLIC;
 
 -- ---- a copy ----
 
-CREATE OR REPLACE FUNCTION smsflow.export_messages(brand_id integer, contact_id bigint, phone smsflow.phone) RETURNS jsonb
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(jsonb_agg(to_jsonb(m) || jsonb_build_object('consent_event_id', o.consent_event_id,
+-- Each message is looked up for itself: in a plain join the view has so many parts that the planner may read all of the
+-- tables for every message.
+CREATE OR REPLACE FUNCTION smsflow.export_messages(message_ids bigint[]) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	SELECT coalesce(jsonb_agg(to_jsonb(m) || jsonb_build_object(
+		'consent_event_id', (SELECT o.consent_event_id FROM smsflow.outbox AS o WHERE o.message_id = i.message_id),
 		'attempts', coalesce((SELECT jsonb_agg(to_jsonb(a) - '{message_id,contact_id,generation}'::text[] ORDER BY a.attempt, a.recorded_at)
-			FROM smsflow.attempt AS a WHERE a.message_id = o.message_id), '[]'),
+			FROM smsflow.attempt AS a WHERE a.message_id = i.message_id), '[]'),
 		'reports', coalesce((SELECT jsonb_agg(to_jsonb(r) - '{message_id}'::text[] ORDER BY r.received_at)
-			FROM smsflow.report AS r WHERE r.message_id = o.message_id), '[]')) ORDER BY o.message_id), '[]')
-	FROM smsflow.outbox AS o JOIN smsflow.message AS m USING (message_id)
-	WHERE o.brand_id = export_messages.brand_id
-		AND (o.contact_id = export_messages.contact_id OR o.recipient OPERATOR(smsflow.=) export_messages.phone)
+			FROM smsflow.report AS r WHERE r.message_id = i.message_id), '[]')) ORDER BY i.message_id), '[]')
+	FROM unnest(export_messages.message_ids) AS i (message_id)
+	CROSS JOIN LATERAL (SELECT * FROM smsflow.message WHERE message_id = i.message_id OFFSET 0) AS m
 $$;
-COMMENT ON FUNCTION smsflow.export_messages(integer, bigint, smsflow.phone) IS 'Messages of a person with their tries and reports; reads every message of the store';
-REVOKE ALL ON FUNCTION smsflow.export_messages(integer, bigint, smsflow.phone) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.export_messages(bigint[]) IS 'These messages with their tries and reports, in the order of their ids';
+REVOKE ALL ON FUNCTION smsflow.export_messages(bigint[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.export_contact(phone text, brand text DEFAULT 'default') RETURNS jsonb
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -194,7 +196,8 @@ CREATE OR REPLACE FUNCTION smsflow.export_contact(phone text, brand text DEFAULT
 				OR smsflow.try_parse_phone(e.phone) OPERATOR(smsflow.=) w.phone)), '[]'),
 		'enrollments', coalesce((SELECT jsonb_agg(to_jsonb(n) - '{contact_id,sequence_id}'::text[] || jsonb_build_object('sequence', s.name) ORDER BY n.enrollment_id)
 			FROM smsflow.enrollment AS n JOIN smsflow.sequence AS s USING (sequence_id) WHERE n.contact_id = w.contact_id), '[]'),
-		'messages', smsflow.export_messages(w.brand_id, w.contact_id, w.phone),
+		'messages', smsflow.export_messages(ARRAY(SELECT o.message_id FROM smsflow.outbox AS o
+			WHERE o.brand_id = w.brand_id AND (o.contact_id = w.contact_id OR o.recipient OPERATOR(smsflow.=) w.phone))),
 		'inbound', coalesce((SELECT jsonb_agg(to_jsonb(i) - '{contact_id,brand_id,gateway_id}'::text[] ORDER BY i.inbound_id) FROM smsflow.inbound AS i
 			WHERE i.brand_id = w.brand_id AND (i.contact_id = w.contact_id OR i.phone OPERATOR(smsflow.=) w.phone)), '[]'),
 		'attributions', coalesce((SELECT jsonb_agg(to_jsonb(t) - '{contact_id,sender_id}'::text[] ORDER BY t.at)
