@@ -196,7 +196,8 @@ sub test_floods
 			"... $status");
 		is(join(' ', grep { $gateway->count_for($_) != 1 } @ids), '', '... nothing is sent twice');
 	}
-	cmp_ok(worker_memory() - $before, '<', 4096, 'the worker has not grown by 4 MB');
+	# One bomb alone would be 50 MB; first uses of plans and buffers are a few.
+	cmp_ok(worker_memory() - $before, '<', 16384, 'the worker has not grown by 16 MB');
 	test_answer('1 GB', 'accepted', 'bad', body_size => 1_000_000_000);
 }
 
