@@ -143,7 +143,7 @@ run_tap() {
 		name=$(basename "$file" .pl)
 		log=$work/$name.log
 		code=$(cat "$work/$name.result")
-		[ "$code" -eq 0 ] || grep -E '^ *#|not ok|Failed|Result|exited' "$log" | head -40
+		[ "$code" -eq 0 ] || grep -E "^ *#|not ok|Failed|Result|exited| died | at .* line " "$log" | head -40
 		result "$code" "tap $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
 	done
 }

@@ -66,6 +66,7 @@ read_last_claim(void)
 
 /* ---- messages without a result ---- */
 
+/* OFFSET 0: the gate is asked about these messages, and not about the whole outbox. */
 static const char unrecorded_query[] =
 	"SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer, u.in_doubt FROM ("
 	" SELECT o.message_id, 1 AS attempt, false AS in_doubt FROM smsflow.claim c"
@@ -80,16 +81,16 @@ static const char unrecorded_query[] =
 	"  WHERE c.claim_id >= $1 AND c.kind = 'timer'"
 	"  AND NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = t.message_id AND a.attempt >= t.attempt)"
 	"  AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id)"
-	") u JOIN smsflow.gated g ON g.message_id = u.message_id ORDER BY g.message_id";
+	") u CROSS JOIN LATERAL (SELECT * FROM smsflow.gated WHERE message_id = u.message_id OFFSET 0) g ORDER BY g.message_id";
 
 /* Committed behind the cursor while no worker looked: claimed by nobody. */
 static const char overlooked_query[] =
 	"SELECT" GATED_COLUMNS ", g.queue_id, 1, false FROM (SELECT q.queue_id, c.low_id, c.cursor_id FROM smsflow.queue q"
 	"  CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c) p"
-	" JOIN smsflow.gated g ON g.queue_id = p.queue_id AND g.message_id > p.low_id AND g.message_id <= p.cursor_id"
-	" WHERE NOT EXISTS (SELECT FROM smsflow.claim c WHERE c.queue_id = g.queue_id AND c.kind <> 'timer'"
-	"  AND g.message_id > c.from_id AND g.message_id <= c.to_id AND pg_visible_in_snapshot(g.xid, c.snapshot))"
-	" ORDER BY g.message_id";
+	" JOIN smsflow.outbox o ON o.queue_id = p.queue_id AND o.message_id > p.low_id AND o.message_id <= p.cursor_id"
+	"  AND NOT EXISTS (SELECT FROM smsflow.claim c WHERE c.queue_id = o.queue_id AND c.kind <> 'timer'"
+	"   AND o.message_id > c.from_id AND o.message_id <= c.to_id AND pg_visible_in_snapshot(o.xid, c.snapshot))"
+	" CROSS JOIN LATERAL (SELECT * FROM smsflow.gated WHERE message_id = o.message_id OFFSET 0) g ORDER BY g.message_id";
 
 static void
 give_back(Job *job, const char *reason)

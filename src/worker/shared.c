@@ -142,11 +142,12 @@ smsflow_my_slot(void)
 void
 smsflow_publish_marks(SmsflowSlot *slot, const SmsflowNotes *notes)
 {
+	/* Whoever sees the marks sees the news: changed limits count for the messages that were asked for after them. */
+	if (notes->news != 0)
+		pg_atomic_fetch_or_u32(&slot->news, notes->news);
 	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
 		if (notes->dirty.words[i] != 0)
 			pg_atomic_fetch_or_u32(&slot->dirty[i], notes->dirty.words[i]);
-	if (notes->news != 0)
-		pg_atomic_fetch_or_u32(&slot->news, notes->news);
 }
 
 /* A transaction that revokes very much makes the worker re-check everything. */

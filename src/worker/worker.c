@@ -463,8 +463,9 @@ take_news(bool *sweep)
 	uint32 news;
 
 	smsflow_prepared_settle();
-	news = pg_atomic_exchange_u32(&worker.slot->news, 0);
 	*sweep = worker.clock->now() >= next_sweep;
+	mark_queues(*sweep);
+	news = pg_atomic_exchange_u32(&worker.slot->news, 0);
 	if (*sweep)
 		next_sweep = worker.clock->now() + (int64) smsflow_sweep_interval * 1000;
 	if (news & SMSFLOW_NEWS_CONFIG)
@@ -476,7 +477,6 @@ take_news(bool *sweep)
 		else
 			next_sweep = Min(next_sweep, worker.clock->now() + FAILED_TURN_PAUSE);
 	}
-	mark_queues(*sweep);
 	return news;
 }
 
@@ -571,9 +571,9 @@ work(void)
 	cancellable = true;
 	chores_run(news, sweep);
 	cancellable = false;
-	if (has_news())
-		mark_queues(false);
-	take_turn();
+	mark_queues(false);
+	if ((pg_atomic_read_u32(&worker.slot->news) & SMSFLOW_NEWS_CONFIG) == 0)
+		take_turn();
 	dispatch();
 	publish_loop(worker.clock->monotonic() - began);
 	publish_routes();

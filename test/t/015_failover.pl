@@ -103,6 +103,8 @@ sub test_policy
 	is(status_of($id), 'queued', '... and sends nothing');
 	sql('SELECT smsflow.arm()');
 	wait_status($id, 'accepted', '... until somebody arms it');
+	$node->append_conf('postgresql.conf', "smsflow.arm_policy = system\n");
+	$node->reload;
 }
 
 # A clone of the whole cluster cannot be told from the original, but a copy of the database can.
