@@ -6,6 +6,8 @@
  */
 #include "worker/worker.h"
 
+#include "miscadmin.h"
+
 #define PUBLISH_INTERVAL (250 * INT64CONST(1000))
 
 /* Latencies are those of the present minute and the one before. */
@@ -146,4 +148,31 @@ publish_routes(void)
 	copy_routes(&worker.slot->routes, monotonic);
 	LWLockRelease(smsflow_shared->stat_lock);
 	published_at = monotonic;
+}
+
+/* ---- the worker itself ---- */
+
+void
+publish_state(const char *state)
+{
+	SmsflowSlot *slot = worker.slot;
+	SmsflowHistogram loops = worker.loop_time[1];
+	int64 p50;
+	int64 p99;
+
+	smsflow_histogram_merge(&loops, &worker.loop_time[0]);
+	p50 = smsflow_histogram_quantile(&loops, 0.5);
+	p99 = smsflow_histogram_quantile(&loops, 0.99);
+	SpinLockAcquire(&slot->mutex);
+	strlcpy(slot->worker.state, state, sizeof(slot->worker.state));
+	slot->worker.pid = MyProcPid;
+	slot->worker.generation = worker.generation;
+	slot->worker.last_turn = worker.clock->now();
+	slot->worker.in_flight = worker.in_flight;
+	slot->worker.backlog = worker.backlog;
+	slot->worker.sent = worker.sent;
+	slot->worker.gaps = worker.late.running.count;
+	slot->worker.loop_p50 = p50;
+	slot->worker.loop_p99 = p99;
+	SpinLockRelease(&slot->mutex);
 }

@@ -1,0 +1,271 @@
+/*
+ * turn.c - a turn: one transaction that writes down the results of the last
+ * messages and takes the next ones. Its commit is durable before the first
+ * byte of what it takes leaves, so that whatever dies afterwards, the tables
+ * know what may have been sent.
+ *
+ * Everything in the transaction reads one snapshot. A claim row says "the rows
+ * of this queue in this range that this snapshot sees", and the gate's word is
+ * of the same snapshot.
+ *
+ * Nothing in memory moves before the commit: a turn that fails leaves cursors
+ * and results as they were.
+ */
+#include "worker/turn.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "optimizer/cost.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+
+#include "fault.h"
+#include "message/membership.h"
+#include "message/spi.h"
+#include "worker/journal.h"
+
+/*
+ * Results are written down at this age, or when there are so many; at once when
+ * nothing else is to do. A commit waits for the disk, and meanwhile nothing is sent.
+ */
+#define RESULT_AGE 10000 /* microseconds */
+#define RESULT_BATCH 512
+
+Staged staged;
+
+/* ---- writing it down ---- */
+
+/* Of this turn's claims the first counts: none is recorded yet. */
+static int64
+oldest_open_claim(void)
+{
+	if (!dlist_is_empty(&worker.open_claims))
+		return dlist_head_element(OpenClaim, node, &worker.open_claims)->claim_id;
+	return staged.first_claim_id;
+}
+
+static void
+write_claim(StagedClaim *claim, int64 low_id)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT4OID,        TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID,
+				   TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID,        INT8OID};
+	Datum values[] = {
+		Int32GetDatum(claim->queue->queue_id), CStringGetTextDatum(claim->kind),
+		Int64GetDatum(claim->from_id),         Int64GetDatum(claim->to_id),
+		TimestampTzGetDatum(claim->from_due),  Int64GetDatum(claim->from_timer_id),
+		TimestampTzGetDatum(claim->to_due),    Int64GetDatum(claim->to_timer_id),
+		Int64GetDatum(claim->to_id),           Int64GetDatum(low_id),
+		Int64GetDatum(oldest_open_claim()),    Int64GetDatum(worker.generation),
+	};
+
+	smsflow_spi_plan(&plan,
+					 "INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id,"
+					 " cursor_id, low_id, oldest_open, generation)"
+					 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING claim_id",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT_RETURNING);
+	claim->claim_id = column_id(0, 1);
+	if (staged.first_claim_id == 0)
+		staged.first_claim_id = claim->claim_id;
+}
+
+static void
+write_results(void)
+{
+	Job **jobs = palloc(sizeof(Job *) * Max(worker.result_count, 1));
+	int count = 0;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &worker.results) jobs[count++] = dlist_container(Job, node, iter.cur);
+	record_jobs(jobs, count);
+}
+
+/* ---- after the commit ---- */
+
+static void
+free_results(void)
+{
+	while (!dlist_is_empty(&worker.results))
+	{
+		Job *job = dlist_container(Job, node, dlist_pop_head_node(&worker.results));
+
+		if (job->claim && --job->claim->open == 0)
+		{
+			dlist_delete(&job->claim->node);
+			pfree(job->claim);
+		}
+		/* The turn looked for timers in a snapshot in which those that it wrote are not. */
+		if (job->due_at != DT_NOBEGIN)
+		{
+			job->queue->next_due = Min(job->queue->next_due, job->due_at);
+			schedule_wake(job->queue);
+		}
+		job_free(job);
+	}
+	worker.result_count = 0;
+}
+
+static void
+adopt_claim(StagedClaim *staged_claim)
+{
+	OpenClaim *claim;
+
+	if (staged_claim->job_count == 0)
+		return;
+	claim = MemoryContextAlloc(worker.long_lived, sizeof(OpenClaim));
+	claim->claim_id = staged_claim->claim_id;
+	claim->open = staged_claim->job_count;
+	dlist_push_tail(&worker.open_claims, &claim->node);
+	for (int i = 0; i < staged_claim->job_count; i++)
+	{
+		Job *job = staged.jobs[staged_claim->first_job + i];
+		JobEntry *entry = hash_search(worker.jobs, &job->message_id, HASH_ENTER, NULL);
+
+		entry->job = job;
+		job->claim = claim;
+		queue_push(job);
+	}
+}
+
+static void
+adopt(void)
+{
+	free_results();
+	limits_reserved();
+	worker.high_id = staged.high_id;
+	if (staged.looked_for_late)
+		late_commit(&worker.late, worker.high_id);
+	for (int i = 0; i < staged.claim_count; i++)
+	{
+		StagedClaim *claim = &staged.claims[i];
+
+		claim->queue->cursor_id = claim->to_id;
+		claim->queue->timer_due = claim->to_due;
+		claim->queue->timer_id = claim->to_timer_id;
+		if (strcmp(claim->kind, "new") == 0)
+			claim->queue->more = claim->more;
+		if (strcmp(claim->kind, "timer") == 0)
+			claim->queue->next_due = DT_NOBEGIN;
+		schedule_wake(claim->queue);
+		adopt_claim(claim);
+	}
+	for (int i = 0; i < staged.refused_count; i++)
+		job_discard(staged.refused[i]);
+}
+
+/* ---- the turn ---- */
+
+static void
+stage_begin(void)
+{
+	int queues = (int) hash_get_num_entries(worker.queues);
+
+	staged.jobs = palloc(sizeof(Job *) * (MAX_JOBS + 1));
+	staged.refused = palloc(sizeof(Job *) * (MAX_JOBS + MAX_CLAIM + 1));
+	staged.claims = palloc(sizeof(StagedClaim) * (3 * queues + 1));
+	staged.high_id = worker.high_id;
+	staged.now = GetCurrentTransactionStartTimestamp();
+}
+
+static void
+turn_step(void *arg)
+{
+	int64 low_id;
+
+	worker_begin("recording and claiming messages", true);
+	stage_begin();
+	write_results();
+	if (worker.armed)
+	{
+		staged.looked_for_late = true;
+		claim_late_commits();
+		claim_lanes();
+		smsflow_membership_forget();
+	}
+	record_jobs(staged.refused, staged.refused_count);
+	limits_reserve(!worker.armed);
+	low_id = late_low(&worker.late, Max(staged.high_id, worker.high_id));
+	for (int i = 0; i < staged.claim_count; i++)
+		write_claim(&staged.claims[i], low_id);
+	if (staged.job_count > 0)
+		smsflow_fault("claim");
+	worker_commit();
+	if (staged.job_count > 0)
+		smsflow_fault("claimed");
+	if (worker.result_count > 0)
+		smsflow_fault("recorded");
+}
+
+static void
+stage_clear(void)
+{
+	staged.job_count = staged.refused_count = staged.claim_count = 0;
+	staged.first_claim_id = 0;
+	staged.looked_for_late = false;
+}
+
+static void
+discard(void)
+{
+	for (int i = 0; i < staged.job_count; i++)
+	{
+		job_leave_contact(staged.jobs[i]);
+		job_discard(staged.jobs[i]);
+	}
+	for (int i = 0; i < staged.refused_count; i++)
+		job_discard(staged.refused[i]);
+}
+
+/*
+ * The queries of a turn read a few rows by index. The plan for that must not
+ * turn with the statistics, so the planner gets no other choice.
+ */
+static void
+insist_on_indexes(bool on)
+{
+	enable_seqscan = enable_hashjoin = enable_mergejoin = enable_bitmapscan = enable_sort = !on;
+	plan_cache_mode = on ? PLAN_CACHE_MODE_FORCE_GENERIC_PLAN : PLAN_CACHE_MODE_AUTO;
+}
+
+bool
+turn(void)
+{
+	bool done;
+
+	stage_clear();
+	insist_on_indexes(true);
+	done = worker_try(turn_step, NULL);
+	insist_on_indexes(false);
+	if (done)
+		adopt();
+	else
+		discard();
+	stage_clear();
+	return done;
+}
+
+/* Results are written down in batches, but not late, and at once when idle. */
+static int64
+results_due(int64 monotonic)
+{
+	Job *oldest;
+
+	if (worker.result_count == 0)
+		return PG_INT64_MAX;
+	if (worker.result_count >= RESULT_BATCH || (worker.in_flight == 0 && worker.backlog == 0))
+		return 0;
+	oldest = dlist_head_element(Job, node, &worker.results);
+	return monotonic + RESULT_AGE - (worker.clock->now() - oldest->finished_at);
+}
+
+int64
+turn_due(void)
+{
+	int64 monotonic = worker.clock->monotonic();
+	int64 due = limits_wanted() ? 0 : results_due(monotonic);
+
+	return worker.armed ? Min(due, schedule_due(monotonic, worker.clock->now())) : due;
+}

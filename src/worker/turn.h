@@ -1,0 +1,51 @@
+/*
+ * turn.h - what a turn has staged: it takes effect in memory when its
+ * transaction has committed, and not at all when that fails.
+ */
+#ifndef SMSFLOW_TURN_H
+#define SMSFLOW_TURN_H
+
+#include "worker/worker.h"
+
+/* A claim that takes effect with the commit. */
+typedef struct StagedClaim
+{
+	Queue *queue;
+	const char *kind;
+	int64 from_id;
+	int64 to_id;
+	TimestampTz from_due;
+	int64 from_timer_id;
+	TimestampTz to_due;
+	int64 to_timer_id;
+	bool more;
+	int first_job;
+	int job_count;
+	int64 claim_id;
+} StagedClaim;
+
+typedef struct Staged
+{
+	Job **jobs; /* to be sent */
+	int job_count;
+	Job **refused; /* ended by the gate */
+	int refused_count;
+	StagedClaim *claims;
+	int claim_count;
+	int64 first_claim_id;
+	int64 high_id;
+	bool looked_for_late;
+	TimestampTz now;
+} Staged;
+
+extern Staged staged;
+
+/* ---- which rows are taken (claim.c) ---- */
+
+/* Stages what the lanes may claim now, urgent lanes first; in the turn's transaction. */
+extern void claim_lanes(void);
+
+/* Stages rows behind the cursors, of transactions that have committed since. */
+extern void claim_late_commits(void);
+
+#endif
