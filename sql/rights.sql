@@ -134,5 +134,57 @@ SELECT smsflow.suppress_number('+1', 'carrier block');
 SELECT smsflow.erase_contact('+12025550181');
 SELECT smsflow.unsuppress_number('+12025550181');
 SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();
+
+-- Seals know which entries there were, of everybody: one call finds them, a later one, when whoever else was writing is done, seals them.
+CREATE PROCEDURE seal_all() LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1..1000 LOOP
+		PERFORM smsflow.seal_consent_ledger();
+		COMMIT;
+		EXIT WHEN (SELECT max(through_id) FROM smsflow.consent_seal) = (SELECT max(consent_event_id) FROM smsflow.consent_event);
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+SELECT smsflow.subscribe('+12025550191', '{promotional}') AS carol \gset
+SELECT smsflow.subscribe('+12025550192', '{promotional}') AS dave \gset
+SELECT smsflow.opt_out('+12025550191', '{promotional}') AS ended;
+SELECT smsflow.seal_consent_ledger() AS found_only;
+CALL seal_all();
+SELECT sum(cardinality(entries)) = (SELECT count(*) FROM smsflow.consent_event) AS all_sealed, smsflow.seal_consent_ledger() AS no_more FROM smsflow.consent_seal;
+SELECT smsflow.subscribe('+12025550192', '{promotional}', 'web') = :dave AS same_contact;
+CALL seal_all();
+SELECT smsflow.erase_contact('+12025550192') AS a_legal_removal;
+SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();
+UPDATE smsflow.consent_seal SET hash = '';
+DELETE FROM smsflow.consent_seal;
+TRUNCATE smsflow.consent_seal;
+-- A superuser takes a contact away with all of its entries, then everybody, rewrites a chain together with its head, and does the
+-- like to the seals.
+BEGIN;
+SET LOCAL session_replication_role = replica;
+ALTER TABLE smsflow.consent_event DISABLE TRIGGER USER;
+ALTER TABLE smsflow.consent_seal DISABLE TRIGGER USER;
+SAVEPOINT s;
+DELETE FROM smsflow.contact WHERE contact_id = :carol;
+DELETE FROM smsflow.consent_event WHERE contact_id = :carol;
+SELECT contact_id = :carol AS carols, count(*), problem FROM smsflow.verify_consent_ledger() GROUP BY 1, 3; ROLLBACK TO s;
+SELECT sum(cardinality(entries)) AS entries FROM smsflow.consent_seal \gset
+DELETE FROM smsflow.contact;
+DELETE FROM smsflow.removed_contact;
+DELETE FROM smsflow.consent_event;
+SELECT count(*) = :entries AS each_missed FROM smsflow.verify_consent_ledger() WHERE problem = 'sealed entry is missing'; ROLLBACK TO s;
+UPDATE smsflow.consent_event SET purposes = '{cart}' WHERE contact_id = :carol;
+UPDATE smsflow.consent_event e SET hash = smsflow.consent_event_hash(e) WHERE contact_id = :carol AND kind = 'grant';
+UPDATE smsflow.consent_event e SET previous_hash = g.hash FROM smsflow.consent_event g WHERE e.contact_id = :carol AND e.kind = 'revoke' AND g.contact_id = :carol AND g.kind = 'grant';
+UPDATE smsflow.consent_event e SET hash = smsflow.consent_event_hash(e) WHERE contact_id = :carol AND kind = 'revoke';
+UPDATE smsflow.contact c SET ledger_head = e.hash, consent = smsflow.ledger_at(:carol, now()) FROM smsflow.consent_event e
+	WHERE c.contact_id = :carol AND e.contact_id = :carol AND e.kind = 'revoke';
+SELECT contact_id = :carol AS carols, count(*), problem FROM smsflow.verify_consent_ledger() GROUP BY 1, 3; ROLLBACK TO s;
+UPDATE smsflow.consent_seal SET contacts = array_replace(contacts, :carol, 0::bigint), entries = array_remove(entries, entries[1]);
+SELECT problem FROM smsflow.verify_consent_ledger() WHERE contact_id IS NULL ORDER BY 1; ROLLBACK TO s;
+DELETE FROM smsflow.consent_seal WHERE through_id = (SELECT min(through_id) FROM smsflow.consent_seal);
+SELECT DISTINCT contact_id IS NULL AS a_seal, problem FROM smsflow.verify_consent_ledger() ORDER BY 1, 2; ROLLBACK TO s;
+ROLLBACK;
+SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();
 \c :home
 DROP DATABASE regress_smsflow_rights;

@@ -73,6 +73,26 @@ COMMENT ON COLUMN smsflow.consent_event.disclosure_version IS 'name@version of s
 COMMENT ON COLUMN smsflow.consent_event.salt IS 'Random; NULL once words and evidence were erased, which leaves nothing to guess them by';
 COMMENT ON COLUMN smsflow.consent_event.personal_digest IS 'SHA-256 over salt, words and evidence: the chain stays verifiable when these are erased';
 
+CREATE TABLE smsflow.consent_seal (
+	through_id		bigint PRIMARY KEY,
+	entries			bigint[] NOT NULL,
+	contacts		bigint[] NOT NULL,
+	hashes			bytea[] NOT NULL,
+	sealed_at		timestamptz NOT NULL,
+	previous_hash	bytea,
+	hash			bytea NOT NULL
+);
+COMMENT ON TABLE smsflow.consent_seal IS 'Which entries the ledger had, appended and hash-chained: what misses a contact that is gone with all of its entries';
+COMMENT ON COLUMN smsflow.consent_seal.through_id IS 'Newest consent_event_id it knows of; each entry up to here is in this seal or one before';
+COMMENT ON COLUMN smsflow.consent_seal.hashes IS 'consent_event.hash of each of the entries, whose contacts are in the same order';
+COMMENT ON COLUMN smsflow.consent_seal.hash IS 'SHA-256 over the hash of the seal before and all of this one. Whoever keeps the newest elsewhere has proof against those who rewrite the ledger as a whole';
+
+CREATE UNLOGGED TABLE smsflow.seal_note (
+	upto_id			bigint NOT NULL,
+	xid				xid8 NOT NULL
+);
+COMMENT ON TABLE smsflow.seal_note IS 'What the next pass of seal_consent_ledger() may seal once all transactions before this one are over; lost in a crash, it is noted again';
+
 CREATE TABLE smsflow.disclosure (
 	disclosure_id	integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	brand_id		integer NOT NULL DEFAULT 1 REFERENCES smsflow.brand,

@@ -252,7 +252,7 @@ REVOKE ALL ON FUNCTION smsflow.check_one_message() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.check_consent() RETURNS SETOF text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('contact %s: %s', contact_id, problem) FROM smsflow.verify_consent_ledger()
+	SELECT concat('contact ' || contact_id || ': ', problem) FROM smsflow.verify_consent_ledger()
 	UNION ALL
 	SELECT format('contact %s: entry %s shows another text than disclosure %s', e.contact_id, e.consent_event_id, e.disclosure_version)
 	FROM smsflow.consent_event e

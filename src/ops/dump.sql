@@ -2,7 +2,7 @@
 -- by condition. Left out whole, on purpose: secret, because a dump is copied
 -- freely (a copy that shall know its suppressed numbers needs the secret
 -- suppression_key from the original); arming and worker_start, because a restored
--- copy must not send; import_row, which is empty between imports; gateway_trace, which is for a day; otp and otp_block,
+-- copy must not send; import_row, which is empty between imports; seal_note, which is of this cluster; gateway_trace, which is for a day; otp and otp_block,
 -- which live for a day and are of no use without the secret otp_key.
 --
 -- Segments made later are ordinary tables, which pg_dump takes along anyway.
@@ -13,6 +13,7 @@ SELECT pg_extension_config_dump('smsflow.contact', '');
 SELECT pg_extension_config_dump('smsflow.contact_contact_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.consent_event', '');
 SELECT pg_extension_config_dump('smsflow.consent_event_consent_event_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.consent_seal', '');
 SELECT pg_extension_config_dump('smsflow.disclosure', '');
 SELECT pg_extension_config_dump('smsflow.disclosure_disclosure_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.import', '');

@@ -472,7 +472,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'add_gateway set_gateway set_secret secret_problem add_sender set_sender inbound_url callback_url'),
 		('operator', 'test_gateway send_test test_result unknown_code'),
 		('operator', 'add_registration set_registration warm_up_sender'),
-		('operator', 'add_disclosure require_double_opt_in verify_consent_ledger is_suppressed suppress_number unsuppress_number export_contact erase_contact'),
+		('operator', 'add_disclosure require_double_opt_in verify_consent_ledger seal_consent_ledger is_suppressed suppress_number unsuppress_number export_contact erase_contact'),
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
 		('operator', 'watch_carts watch_orders watch_table watch_inventory unwatch record_dates'),
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),

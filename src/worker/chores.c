@@ -389,6 +389,15 @@ segments_step(void *arg)
 	worker_commit();
 }
 
+/* Nothing but armed copies seal: one that is being restored gets the seals of the original. */
+static void
+seal_step(void *arg)
+{
+	worker_begin("sealing the consent ledger", false);
+	SPI_execute("SELECT smsflow.seal_consent_ledger()", false, 1);
+	worker_commit();
+}
+
 /* Reports that came before their message was known, and replies of which a part is missing. */
 static void
 tend_step(void *arg)
@@ -488,6 +497,8 @@ chores_run(uint32 news, bool sweep)
 		attempt(tend_step, NULL, now);
 		attempt(segments_step, NULL, now);
 	}
+	if (sweep && worker.armed)
+		attempt(seal_step, NULL, now);
 }
 
 void

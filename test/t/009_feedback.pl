@@ -112,10 +112,29 @@ sub test_reported_while_held
 	ok(wait_sql('it is reachable', "SELECT reachability FROM smsflow.contact WHERE phone::text = '" . phone(6) . "'", 'reachable'), '... for both');
 }
 
+# The worker seals what was recorded; in a restored copy the seals miss a person whom somebody took out with all entries.
+sub test_ledger_sealed
+{
+	my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
+	my $gone;
+
+	is(sql('SELECT count(*) FROM smsflow.verify_consent_ledger()'), 0, 'the ledger is sound');
+	wait_sql('the worker seals it', 'SELECT sum(cardinality(entries)) = (SELECT count(*) FROM smsflow.consent_event) FROM smsflow.consent_seal');
+	command_ok([ 'pg_dump', '-f', $dump, $node->connstr('shop') ], 'pg_dump');
+	$node->safe_psql('postgres', 'CREATE DATABASE copy');
+	command_ok([ 'psql', '-Xqf', $dump, $node->connstr('copy') ], 'a copy is restored');
+	is($node->safe_psql('copy', 'SELECT count(*) FROM smsflow.verify_consent_ledger()'), 0, '... and its ledger is sound');
+	$gone = $node->safe_psql('copy', 'SELECT max(contact_id) FROM smsflow.consent_event');
+	$node->safe_psql('copy', "ALTER TABLE smsflow.consent_event DISABLE TRIGGER USER; DELETE FROM smsflow.consent_event WHERE contact_id = $gone;
+		DELETE FROM smsflow.contact WHERE contact_id = $gone");
+	is($node->safe_psql('copy', 'SELECT DISTINCT contact_id, problem FROM smsflow.verify_consent_ledger()'), "$gone|sealed entry is missing",
+		'... until somebody is taken out of it');
+}
+
 test_refused_at_once();
 test_refused_while_held();
 test_reported_while_held();
-is(sql('SELECT count(*) FROM smsflow.verify_consent_ledger()'), 0, 'the ledger is sound');
+test_ledger_sealed();
 check_is_clean();
 $node->stop;
 done_testing();
