@@ -4,7 +4,7 @@
  * There are few enough phone numbers to try them all, so a plain hash would hide nothing. The key is a secret like that
  * of a gateway: a file in smsflow.secrets_dir, or a row of smsflow.secret, which no dump takes along.
  */
-#include "postgres.h"
+#include "compat.h"
 
 #include "common/hmac.h"
 #include "common/sha2.h"
