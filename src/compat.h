@@ -63,4 +63,11 @@
 #define smsflow_root_to_child_map(partition, estate) ((void) (estate), (partition)->ri_RootToPartitionMap)
 #endif
 
+/* An index scan counts itself for EXPLAIN where somebody asks for it (18, 0fbceae841cb). */
+#if PG_VERSION_NUM >= 180000
+#define smsflow_index_beginscan(heap, index, snapshot, keys) index_beginscan(heap, index, snapshot, NULL, keys, 0)
+#else
+#define smsflow_index_beginscan(heap, index, snapshot, keys) index_beginscan(heap, index, snapshot, keys, 0)
+#endif
+
 #endif /* SMSFLOW_COMPAT_H */

@@ -429,6 +429,8 @@ smsflow_policy_at(TimestampTz at)
 {
 	SmsflowPolicy *slot = NULL;
 
+	/* A plan that is kept takes no new lock, and so need not have looked at what others committed. */
+	AcceptInvalidationMessages();
 	if (stale)
 	{
 		stale = false;

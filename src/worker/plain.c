@@ -176,7 +176,7 @@ open_contacts(Reader *reader)
 	find_columns(reader->contacts, contact_columns, CONTACT_COLUMNS, reader->contact);
 	RelationGetIndexList(reader->contacts);
 	reader->contact_index = index_open(reader->contacts->rd_pkindex, AccessShareLock);
-	reader->contact_scan = index_beginscan(reader->contacts, reader->contact_index, GetActiveSnapshot(), 1, 0);
+	reader->contact_scan = smsflow_index_beginscan(reader->contacts, reader->contact_index, GetActiveSnapshot(), 1);
 	reader->contact_row = table_slot_create(reader->contacts, NULL);
 }
 
@@ -361,7 +361,7 @@ read_segment(Reader *reader, Oid relid, int limit)
 {
 	Relation segment = table_open(relid, AccessShareLock);
 	Relation index = index_open(queue_index(reader, segment), AccessShareLock);
-	IndexScanDesc scan = index_beginscan(segment, index, GetActiveSnapshot(), 2, 0);
+	IndexScanDesc scan = smsflow_index_beginscan(segment, index, GetActiveSnapshot(), 2);
 	TupleTableSlot *row = table_slot_create(segment, NULL);
 	ScanKeyData key[2];
 	bool found = false;
