@@ -60,7 +60,7 @@ SELECT count(*) AS changed FROM (TABLE before EXCEPT TABLE smsflow_bi.campaign_t
 SELECT pg_temp.send(:to_ann, '2026-03-01 10:00+00'), pg_temp.send(:to_bob, '2026-03-01 11:30+00');
 INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status, cost, currency)
 	VALUES (:to_ann, 1, '2026-03-01 10:00:05+00', '2026-03-01 10:00:05+00', 1, 'delivered', 0.0075, 'USD');
-SELECT pg_temp.count(:to_ann, 'accepted', -1), pg_temp.count(:to_ann, 'delivered', 1, '2026-03-01 10:00:05+00'), pg_temp.count(:to_ann, 'cost', 0.0075, NULL, 'USD');
+SELECT pg_temp.count(:to_ann, 'accepted', -1), pg_temp.count(:to_ann, 'delivered', 1, '2026-03-01 10:00:05+00'), pg_temp.count(:to_ann, 'cost', 0.0075, NULL, 'USD'), pg_temp.count(:to_ann, 'priced', 1, NULL, 'USD');
 SELECT * FROM pg_temp.figures;
 SELECT delivery_rate, click_rate, first_sent_at, last_sent_at FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
 SELECT hour, sent, delivered FROM smsflow_bi.campaign_hourly WHERE campaign = 'spring' AND sent > 0 ORDER BY hour;

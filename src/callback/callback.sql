@@ -300,25 +300,33 @@ COMMENT ON VIEW smsflow.unknown_code IS 'Codes and status words that no row of a
 -- A profile may name the same cost in every report of a message: it counts once.
 CREATE OR REPLACE FUNCTION smsflow.count_reports(callback_ids bigint[], message_ids bigint[], statuses smsflow.message_status[], sent boolean[])
 	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
-	INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, currency, value)
-	SELECT (SELECT date_trunc('hour', clock_timestamp(), 'UTC')), m.brand_id, m.campaign_id, m.sequence_id, m.sender_id, m.step, m.purpose,
-		x.measure, x.currency, sum(x.value)
+	INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, variant, purpose, measure, currency, country, value)
+	SELECT (SELECT date_trunc('hour', clock_timestamp(), 'UTC')), m.brand_id, m.campaign_id, m.sequence_id, m.sender_id, m.step, m.variant, m.purpose,
+		x.measure, x.currency, x.country, sum(x.value)
 	FROM (SELECT n.brand_id, COALESCE(n.campaign_id, 0) AS campaign_id, COALESCE(n.sequence_id, 0) AS sequence_id,
-			COALESCE(n.sender_id, 0) AS sender_id, COALESCE(n.step, 0::smallint) AS step, n.purpose,
-			old.status AS old_status, n.status, n.sent AND NOT old.sent AS first, cost.currency, count(*) AS messages, sum(cost.more) AS cost
+			COALESCE(n.sender_id, 0) AS sender_id, COALESCE(n.step, 0::smallint) AS step, COALESCE(n.variant, 0::smallint) AS variant, n.purpose,
+			old.status AS old_status, n.status, n.sent AND NOT old.sent AS first, cost.currency, cost.country,
+			smsflow.report_measure(old.status, n.status, n.error_class, n.sent_at, n.delivered_at) AS event,
+			count(*) AS messages, sum(cost.more) AS cost, sum(cost.priced) AS priced
 		FROM unnest(count_reports.message_ids, count_reports.statuses, count_reports.sent) AS old (message_id, status, sent)
 		JOIN smsflow.message_fold(count_reports.message_ids) AS n USING (message_id)
 		CROSS JOIN LATERAL (
 			SELECT COALESCE(max(r.currency), '') AS currency,
-				max(r.cost) - COALESCE(max(r.cost) FILTER (WHERE r.callback_id <> ALL (count_reports.callback_ids)), 0) AS more
+				CASE WHEN max(r.cost) IS NULL THEN '' ELSE COALESCE((SELECT smsflow.phone_region(o.recipient) FROM smsflow.outbox o
+					WHERE o.message_id = old.message_id), '') END AS country,
+				max(r.cost) - COALESCE(max(r.cost) FILTER (WHERE r.callback_id <> ALL (count_reports.callback_ids)), 0) AS more,
+				(max(r.cost) IS NOT NULL)::integer
+					- (max(r.cost) FILTER (WHERE r.callback_id <> ALL (count_reports.callback_ids)) IS NOT NULL)::integer AS priced
 			FROM smsflow.report r WHERE r.message_id = old.message_id) AS cost
-		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10) AS m
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13) AS m
 	CROSS JOIN LATERAL (VALUES
-		(smsflow.status_measure(m.old_status), '', -m.messages),
-		(smsflow.status_measure(m.status), '', m.messages),
-		('sent', '', CASE WHEN m.first THEN m.messages END),
-		('cost', m.currency, m.cost)) AS x (measure, currency, value)
-	GROUP BY 2, 3, 4, 5, 6, 7, 8, 9 HAVING sum(x.value) <> 0
+		(smsflow.status_measure(m.old_status), '', '', -m.messages),
+		(smsflow.status_measure(m.status), '', '', m.messages),
+		('sent', '', '', CASE WHEN m.first THEN m.messages END),
+		(m.event, '', '', CASE WHEN m.event IS NOT NULL THEN m.messages END),
+		('priced', m.currency, m.country, m.priced),
+		('cost', m.currency, m.country, m.cost)) AS x (measure, currency, country, value)
+	GROUP BY 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 HAVING sum(x.value) <> 0
 $$;
 COMMENT ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) IS 'Appends what these reports changed in the counters, given status and sent of their messages before';
 REVOKE ALL ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) FROM PUBLIC;

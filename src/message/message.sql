@@ -106,7 +106,7 @@ SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, 
 	COALESCE(m.reason, (d.gate).reason) AS reason,
 	CASE m.reason WHEN 'not_due' THEN o.due_at WHEN 'campaign_paused' THEN now() ELSE
 		CASE WHEN m.reason IS NULL THEN (d.gate).retry_at END END AS retry_at,
-	(d.gate).open_until, f.subject, f.ref, n.sender_id, o.media_urls, f.options AS source_options
+	(d.gate).open_until, f.subject, f.ref, n.sender_id, o.media_urls, f.options AS source_options, o.variant
 FROM smsflow.outbox o
 LEFT JOIN smsflow.contact c ON c.contact_id = o.contact_id
 LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
@@ -141,6 +141,7 @@ COMMENT ON COLUMN smsflow.gated.subject IS 'What caps on the same subject count 
 COMMENT ON COLUMN smsflow.gated.ref IS 'Cart it is about';
 COMMENT ON COLUMN smsflow.gated.sender_id IS 'Sender it would leave from; NULL: there is none';
 COMMENT ON COLUMN smsflow.gated.source_options IS 'Options of its campaign or sequence';
+COMMENT ON COLUMN smsflow.gated.variant IS 'Variant of its campaign or step; NULL: there are none';
 COMMENT ON COLUMN smsflow.gated.open_until IS 'Until when it may leave; NULL: no window closes';
 
 -- A new timer, and not an earlier old one: of the timers of a message the newest counts.
@@ -192,7 +193,7 @@ SELECT o.message_id, o.brand_id, o.contact_id, o.queue_id, o.campaign_id, o.sequ
 	COALESCE(timer.due_at, o.due_at) AS due_at, COALESCE(tries.sent_at, report.first_at) AS sent_at,
 	-- Some networks report whole seconds: none delivers before it accepts.
 	CASE WHEN report.delivered_at IS NOT NULL THEN GREATEST(report.delivered_at, tries.sent_at) END AS delivered_at,
-	COALESCE(last.sender_id, q.sender_id) AS sender_id
+	COALESCE(last.sender_id, q.sender_id) AS sender_id, o.variant
 FROM smsflow.outbox o
 LEFT JOIN smsflow.queue q ON q.queue_id = o.queue_id
 LEFT JOIN LATERAL (SELECT a.outcome, a.attempt, a.reason, a.class, a.code, a.sender_id FROM smsflow.attempt a
@@ -212,10 +213,12 @@ COMMENT ON VIEW smsflow.message_state IS 'Status of a message as the fold of its
 
 CREATE OR REPLACE FUNCTION smsflow.message_fold(message_ids bigint[])
 	RETURNS TABLE (message_id bigint, status smsflow.message_status, sent boolean, brand_id integer, campaign_id integer,
-		sequence_id integer, step smallint, purpose smsflow.purpose, sender_id integer)
+		sequence_id integer, step smallint, purpose smsflow.purpose, sender_id integer, variant smallint, error_class text,
+		sent_at timestamptz, delivered_at timestamptz)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off
 BEGIN ATOMIC
-	SELECT m.message_id, m.status, m.sent_at IS NOT NULL, m.brand_id, m.campaign_id, m.sequence_id, m.step, m.purpose, m.sender_id
+	SELECT m.message_id, m.status, m.sent_at IS NOT NULL, m.brand_id, m.campaign_id, m.sequence_id, m.step, m.purpose, m.sender_id,
+		m.variant, m.error_class, m.sent_at, m.delivered_at
 	FROM smsflow.message_state m WHERE m.message_id = ANY (message_ids);
 END;
 COMMENT ON FUNCTION smsflow.message_fold(bigint[]) IS 'Status of some messages, with the keys their metrics are counted under';

@@ -174,18 +174,28 @@ REVOKE ALL ON FUNCTION smsflow.check_terminal_once() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.check_metrics() RETURNS SETOF text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('campaign %s sequence %s step %s: %s is %s, recount %s', campaign_id, sequence_id, step, measure,
+	SELECT format('campaign %s sequence %s step %s variant %s: %s is %s, recount %s', campaign_id, sequence_id, step, variant, measure,
 		coalesce(f.value, 0), coalesce(r.value, 0))
 	FROM (
-		SELECT campaign_id, sequence_id, step, measure, currency, sum(value) AS value
+		SELECT campaign_id, sequence_id, step, variant, measure, currency, sum(value) AS value
 		FROM smsflow.metric
-		WHERE measure NOT IN ('clicks', 'clickers')
-		GROUP BY 1, 2, 3, 4, 5
+		WHERE measure !~ '^(clicks|clickers|approved|failed:.*|delay:.*)$'
+		GROUP BY 1, 2, 3, 4, 5, 6
 	) f
-	FULL JOIN smsflow.metric_recount r USING (campaign_id, sequence_id, step, measure, currency)
+	FULL JOIN smsflow.metric_recount r USING (campaign_id, sequence_id, step, variant, measure, currency)
 	WHERE coalesce(f.value, 0) <> coalesce(r.value, 0)
+	UNION ALL
+	SELECT format('campaign %s sequence %s step %s variant %s: %s of all time is %s, by hours %s', campaign_id, sequence_id, step, variant,
+		measure, coalesce(e.value, 0), coalesce(h.value, 0))
+	FROM smsflow.metric_ever e
+	FULL JOIN (
+		SELECT campaign_id, sequence_id, step, variant, brand_id, purpose, measure, currency, country, sum(value) AS value
+		FROM smsflow.metric_hour
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+	) h USING (campaign_id, sequence_id, step, variant, brand_id, purpose, measure, currency, country)
+	WHERE coalesce(e.value, 0) <> coalesce(h.value, 0)
 $$;
-COMMENT ON FUNCTION smsflow.check_metrics() IS 'I8. Proves that every counter equals a recount from the messages, per campaign, sequence step and currency';
+COMMENT ON FUNCTION smsflow.check_metrics() IS 'I8. Proves that every counter that can be counted again equals a recount from the messages, per campaign, sequence step, variant and currency, and that the totals equal the sum of the hours';
 REVOKE ALL ON FUNCTION smsflow.check_metrics() FROM PUBLIC;
 
 -- The contact is judged as it is now, so one that has changed since then is left out.

@@ -92,6 +92,7 @@ SELECT pg_extension_config_dump('smsflow.inbound_inbound_id_seq', '');
 
 SELECT pg_extension_config_dump('smsflow.metric_delta', '');
 SELECT pg_extension_config_dump('smsflow.metric_hour', '');
+SELECT pg_extension_config_dump('smsflow.metric_ever', '');
 SELECT pg_extension_config_dump('smsflow.metric_dropped', '');
 SELECT pg_extension_config_dump('smsflow.attribution', '');
 

@@ -483,6 +483,31 @@ CREATE OR REPLACE VIEW smsflow.access AS
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;
 COMMENT ON VIEW smsflow.access IS 'What each access of grant_access() gives: functions, views, or smsflow_bi for all views of that schema';
 
+-- A view reads tables with the rights of its owner, but calls functions with those of the reader.
+CREATE OR REPLACE FUNCTION smsflow.access_functions(access text) RETURNS SETOF regprocedure
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE used AS (
+		SELECT c.oid AS view
+		FROM pg_class c JOIN smsflow.access a ON a.access = $1
+			AND a.name = CASE c.relnamespace WHEN 'smsflow'::regnamespace THEN c.relname::text ELSE 'smsflow_bi' END
+		WHERE c.relkind = 'v' AND c.relnamespace IN ('smsflow'::regnamespace, 'smsflow_bi'::regnamespace)
+		UNION
+		SELECT v.oid
+		FROM used u
+		JOIN pg_rewrite r ON r.ev_class = u.view
+		JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+		JOIN pg_class v ON v.oid = d.refobjid AND v.relkind = 'v'
+	)
+	SELECT DISTINCT p.oid::regprocedure
+	FROM used u
+	JOIN pg_rewrite r ON r.ev_class = u.view
+	JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_proc'::regclass
+	JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = 'smsflow'::regnamespace
+$$;
+COMMENT ON FUNCTION smsflow.access_functions(text) IS 'Functions that the views of an access call, also through other views';
+REVOKE ALL ON FUNCTION smsflow.access_functions(text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.change_access(role text, access text, command text, preposition text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -506,6 +531,8 @@ BEGIN
 		FROM pg_class c JOIN smsflow.access a ON a.access = $2
 			AND a.name = CASE c.relnamespace WHEN 'smsflow'::regnamespace THEN c.relname::text ELSE 'smsflow_bi' END
 		WHERE c.relkind = 'v' AND c.relnamespace IN ('smsflow'::regnamespace, 'smsflow_bi'::regnamespace)
+		UNION
+		SELECT 'EXECUTE ON ROUTINE ' || f FROM smsflow.access_functions($2) f
 	LOOP
 		EXECUTE format('%s %s %s %I', command, object, preposition, role);
 	END LOOP;

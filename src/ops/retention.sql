@@ -11,7 +11,7 @@ DECLARE
 	parent text;
 BEGIN
 	INSERT INTO smsflow.metric_dropped AS d SELECT r.* FROM smsflow.recount(from_id, to_id) r
-		ON CONFLICT (campaign_id, sequence_id, step, measure, currency) DO UPDATE SET value = d.value + excluded.value;
+		ON CONFLICT (campaign_id, sequence_id, step, variant, measure, currency) DO UPDATE SET value = d.value + excluded.value;
 	DELETE FROM smsflow.attribution a WHERE a.message_id >= from_id AND a.message_id < to_id;
 	DELETE FROM smsflow.dedup d WHERE d.message_id >= from_id AND d.message_id < to_id;
 	DELETE FROM smsflow.touch t WHERE t.message_id >= from_id AND t.message_id < to_id;

@@ -106,7 +106,10 @@ static SmsflowStatement newest =
 
 static SmsflowStatement approve =
 	{.sql = "WITH used AS (UPDATE smsflow.otp SET ended_at = clock_timestamp(), outcome = 'approved', nonce = NULL"
-			"  WHERE otp_id = $1 RETURNING message_id)"
+			"  WHERE otp_id = $1 RETURNING message_id, brand_id),"
+			" counted AS (INSERT INTO smsflow.metric_delta"
+			"   (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value)"
+			"  SELECT date_trunc('hour', clock_timestamp(), 'UTC'), brand_id, 0, 0, 0, 0, 'otp', 'approved', 1 FROM used)"
 			" SELECT smsflow.note_revocation('message', message_id) FROM used",
 	 .nargs = 1,
 	 .types = (const Oid[]){INT8OID}};

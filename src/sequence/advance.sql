@@ -312,17 +312,17 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 			m.sequence_id, m.purpose, m.this_step, coalesce(m.parts, 0), coalesce(m.unicode, false), m.refusal, coalesce(m.rendered, m.body, ''), m.consent_event_id, m.variant, m.template_id
 		FROM composed m JOIN queues q ON q.sequence_id = m.sequence_id
 		ORDER BY m.next_at, m.enrollment_id
-		RETURNING o.queue_id, o.brand_id, o.sequence_id, o.step, o.purpose, o.parts, o.refusal),
+		RETURNING o.queue_id, o.brand_id, o.sequence_id, o.step, o.purpose, o.parts, o.refusal, o.variant),
 	counted AS (
-		INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value)
-		SELECT date_trunc('hour', clock_timestamp(), 'UTC'), a.brand_id, 0, a.sequence_id, coalesce(q.sender_id, 0), a.step, a.purpose,
-			v.measure, sum(v.value)
+		INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, variant, purpose, measure, value)
+		SELECT date_trunc('hour', clock_timestamp(), 'UTC'), a.brand_id, 0, a.sequence_id, coalesce(q.sender_id, 0), a.step,
+			coalesce(a.variant, 0), a.purpose, v.measure, sum(v.value)
 		FROM appended a
 		JOIN smsflow.queue q ON q.queue_id = a.queue_id
 		CROSS JOIN LATERAL (VALUES ('recipients', 1), (CASE WHEN a.refusal IS NULL THEN 'queued' ELSE 'suppressed' END, 1),
 			('parts', CASE WHEN a.refusal IS NULL THEN a.parts ELSE 0 END)) v (measure, value)
 		WHERE v.value <> 0
-		GROUP BY a.brand_id, a.sequence_id, q.sender_id, a.step, a.purpose, v.measure),
+		GROUP BY a.brand_id, a.sequence_id, q.sender_id, a.step, a.variant, a.purpose, v.measure),
 	moved AS (
 		UPDATE smsflow.enrollment n SET step = coalesce(d.later_step, d.this_step, n.step),
 			next_at = CASE WHEN d.stop IS NULL THEN clock_timestamp() + d.after END,

@@ -158,6 +158,7 @@ job_from_row(Queue *queue, uint64 row)
 	job->ref = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 18);
 	job->sender_id = column_int(row, 19);
 	read_media(job, SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 20));
+	job->variant = (int16) column_int(row, 21);
 	job->counted = job_counts(job->purpose, options);
 	MemoryContextSwitchTo(old);
 	return job;

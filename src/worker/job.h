@@ -49,6 +49,7 @@ typedef struct Job
 	int32 campaign_id;
 	int32 sequence_id;
 	int16 step;
+	int16 variant; /* 0: none */
 	SmsflowPurpose purpose;
 	int parts;
 	bool unicode;
@@ -123,10 +124,11 @@ extern bool job_counts(SmsflowPurpose purpose, NullableDatum source_options);
 	" g.message_id, g.contact_id, g.enrollment_id, g.brand_id, g.campaign_id, g.sequence_id, g.step::integer, g.purpose::text,"  \
 	" g.parts::integer, g.unicode, g.recipient::text,"                                                                           \
 	" CASE WHEN g.purpose = 'otp' THEN smsflow.otp_text(g.message_id, g.body) ELSE g.body END, g.expires_at, g.reason,"          \
-	" g.retry_at, g.open_until, g.subject, g.ref, g.sender_id, array_to_string(g.media_urls, ' '), g.source_options"
+	" g.retry_at, g.open_until, g.subject, g.ref, g.sender_id, array_to_string(g.media_urls, ' '),"                              \
+	" g.variant::integer, g.source_options"
 
 /* How many these are. */
-#define GATED_COUNT 21
+#define GATED_COUNT 22
 
 /* Makes a job of a row of the current SPI result. */
 extern Job *job_from_row(Queue *queue, uint64 row);

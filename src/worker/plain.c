@@ -54,13 +54,14 @@ enum
 	COLUMN_BODY,
 	COLUMN_MEDIA,
 	COLUMN_SUBJECT,
+	COLUMN_VARIANT,
 	OUTBOX_COLUMNS
 };
 static const char *const outbox_columns[] = {"message_id", "queue_id",    "due_at",        "expires_at",
 											 "contact_id", "recipient",   "enrollment_id", "trigger_event_id",
 											 "brand_id",   "campaign_id", "sequence_id",   "purpose",
 											 "step",       "parts",       "unicode",       "body",
-											 "media_urls", "subject"};
+											 "media_urls", "subject",     "variant"};
 
 enum
 {
@@ -296,12 +297,14 @@ make_job(Reader *reader, TupleTableSlot *row, SmsflowPurpose purpose, const Gate
 	Job *job = job_make(reader->queue);
 	NullableDatum subject = get_nullable(reader, row, COLUMN_SUBJECT);
 	NullableDatum campaign = get_nullable(reader, row, COLUMN_CAMPAIGN);
+	NullableDatum variant = get_nullable(reader, row, COLUMN_VARIANT);
 	bool isnull;
 
 	job->message_id = get_id(reader, row, COLUMN_MESSAGE);
 	job->contact_id = get_id(reader, row, COLUMN_CONTACT);
 	job->brand_id = DatumGetInt32(get(reader, row, COLUMN_BRAND, &isnull));
 	job->campaign_id = campaign.isnull ? 0 : DatumGetInt32(campaign.value);
+	job->variant = variant.isnull ? 0 : DatumGetInt16(variant.value);
 	job->purpose = purpose;
 	job->parts = DatumGetInt16(get(reader, row, COLUMN_PARTS, &isnull));
 	job->unicode = DatumGetBool(get(reader, row, COLUMN_UNICODE, &isnull));

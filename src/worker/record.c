@@ -255,6 +255,7 @@ typedef struct Delta
 	int32 sequence_id;
 	int32 sender_id;
 	int16 step;
+	int16 variant;
 	SmsflowPurpose purpose;
 	const char *measure;
 	int64 value;
@@ -273,16 +274,17 @@ static bool
 same_key(const Delta *a, const Delta *b)
 {
 	return a->brand_id == b->brand_id && a->campaign_id == b->campaign_id && a->sequence_id == b->sequence_id &&
-		   a->sender_id == b->sender_id && a->step == b->step && a->purpose == b->purpose && a->measure == b->measure;
+		   a->sender_id == b->sender_id && a->step == b->step && a->variant == b->variant && a->purpose == b->purpose &&
+		   a->measure == b->measure;
 }
 
 /* A batch has few keys, so looking through the list is the fastest. */
 static void
 count_delta(Deltas *deltas, const Job *job, const char *measure, int64 value)
 {
-	Delta key = {job->brand_id,    job->campaign_id, job->sequence_id, job->sender ? job->sender->sender_id : 0,
-				 job->step,        job->purpose,     measure,          value,
-				 job->finished_at, job->finished_at};
+	Delta key = {job->brand_id, job->campaign_id, job->sequence_id, job->sender ? job->sender->sender_id : 0,
+				 job->step,     job->variant,     job->purpose,     measure,
+				 value,         job->finished_at, job->finished_at};
 
 	for (int i = deltas->count - 1; i >= 0; i--)
 		if (same_key(&deltas->delta[i], &key))
@@ -323,6 +325,17 @@ status_after(const Job *job)
 	}
 }
 
+/* One text for each class, because deltas are told apart by its address. */
+static const char *
+failed_measure(SmsflowClass class)
+{
+	static char measures[CLASS_UNKNOWN + 1][32];
+	const char *name = smsflow_class_name(class);
+
+	snprintf(measures[class], sizeof(measures[class]), "failed:%s", name ? name : "unknown");
+	return measures[class];
+}
+
 /* What a report had changed already was counted with the report. */
 static void
 count_job(Deltas *deltas, const Job *job)
@@ -343,6 +356,8 @@ count_job(Deltas *deltas, const Job *job)
 	}
 	if (job->outcome == OUTCOME_ACCEPTED)
 		count_delta(deltas, job, "sent", 1);
+	if (job->outcome == OUTCOME_REJECTED)
+		count_delta(deltas, job, failed_measure(job->class), 1);
 }
 
 enum
@@ -358,10 +373,11 @@ enum
 	DELTA_VALUE,
 	DELTA_FIRST,
 	DELTA_LAST,
-	DELTA_CURRENCY
+	DELTA_CURRENCY,
+	DELTA_VARIANT
 };
-static const char *const delta_columns[] = {"bucket",  "brand_id", "campaign_id", "sequence_id", "sender_id", "step",
-											"purpose", "measure",  "value",       "first_at",    "last_at",   "currency"};
+static const char *const delta_columns[] = {"bucket",  "brand_id", "campaign_id", "sequence_id", "sender_id", "step",   "purpose",
+											"measure", "value",    "first_at",    "last_at",     "currency",  "variant"};
 
 /* Hours of UTC: both epochs begin with one. */
 static void
@@ -390,6 +406,7 @@ append_deltas(Deltas *deltas)
 		append_value(rows, DELTA_FIRST, TimestampTzGetDatum(delta->first_at));
 		append_value(rows, DELTA_LAST, TimestampTzGetDatum(delta->last_at));
 		append_value(rows, DELTA_CURRENCY, CStringGetTextDatum(""));
+		append_value(rows, DELTA_VARIANT, Int16GetDatum(delta->variant));
 	}
 	append_end(rows);
 }

@@ -1,0 +1,86 @@
+-- What a BI tool reads. Every campaign and every step has its row, also before
+-- its first message. A column has the same meaning in every view; the meanings
+-- stand once, at the end, and become the comments of the columns.
+
+CREATE OR REPLACE VIEW smsflow_bi.campaign_totals AS
+	SELECT c.name AS campaign, c.purpose::text AS purpose, c.status,
+		coalesce(t.recipients, 0) AS recipients, coalesce(t.suppressed, 0) AS suppressed,
+		coalesce(t.queued, 0) AS queued, coalesce(t.sent, 0) AS sent, coalesce(t.delivered, 0) AS delivered,
+		coalesce(t.undelivered, 0) AS undelivered, coalesce(t.rejected, 0) AS rejected,
+		coalesce(t.expired, 0) AS expired, coalesce(t.in_doubt, 0) AS in_doubt, coalesce(t.parts, 0) AS parts,
+		coalesce(t.clicks, 0) AS clicks, coalesce(t.clickers, 0) AS clickers, coalesce(t.replies, 0) AS replies,
+		coalesce(t.opt_outs, 0) AS opt_outs, coalesce(t.orders, 0) AS orders,
+		CASE WHEN t.mixed_revenue THEN NULL ELSE coalesce(t.revenue, 0) END AS revenue,
+		CASE WHEN t.mixed_cost THEN NULL ELSE coalesce(t.cost, 0) END AS cost,
+		t.currency, t.delivery_rate, t.click_rate, t.conversion_rate, t.opt_out_rate, t.revenue_per_message,
+		t.first_sent_at, t.last_sent_at, t.cost_currency,
+		coalesce(t.accepted, 0) AS accepted, coalesce(t.unknown, 0) AS unknown, coalesce(t.cancelled, 0) AS cancelled,
+		b.name AS brand, c.campaign_id
+	FROM smsflow.campaign c
+	JOIN smsflow.brand b USING (brand_id)
+	LEFT JOIN smsflow.metric_total t USING (campaign_id);
+COMMENT ON VIEW smsflow_bi.campaign_totals IS 'One row per campaign: what became of its messages, and what came of them. Exact at any instant';
+
+CREATE OR REPLACE VIEW smsflow_bi.sequence_totals AS
+	SELECT q.name AS sequence, p.step, q.purpose::text AS purpose,
+		CASE WHEN q.enabled THEN 'enabled' ELSE 'disabled' END AS status,
+		coalesce(t.recipients, 0) AS recipients, coalesce(t.suppressed, 0) AS suppressed,
+		coalesce(t.queued, 0) AS queued, coalesce(t.sent, 0) AS sent, coalesce(t.delivered, 0) AS delivered,
+		coalesce(t.undelivered, 0) AS undelivered, coalesce(t.rejected, 0) AS rejected,
+		coalesce(t.expired, 0) AS expired, coalesce(t.in_doubt, 0) AS in_doubt, coalesce(t.parts, 0) AS parts,
+		coalesce(t.clicks, 0) AS clicks, coalesce(t.clickers, 0) AS clickers, coalesce(t.replies, 0) AS replies,
+		coalesce(t.opt_outs, 0) AS opt_outs, coalesce(t.orders, 0) AS orders,
+		CASE WHEN t.mixed_revenue THEN NULL ELSE coalesce(t.revenue, 0) END AS revenue,
+		CASE WHEN t.mixed_cost THEN NULL ELSE coalesce(t.cost, 0) END AS cost,
+		t.currency, t.delivery_rate, t.click_rate, t.conversion_rate, t.opt_out_rate, t.revenue_per_message,
+		t.first_sent_at, t.last_sent_at, t.cost_currency,
+		coalesce(t.accepted, 0) AS accepted, coalesce(t.unknown, 0) AS unknown, coalesce(t.cancelled, 0) AS cancelled,
+		b.name AS brand, q.sequence_id
+	FROM smsflow.sequence q
+	JOIN smsflow.brand b USING (brand_id)
+	JOIN smsflow.sequence_step p USING (sequence_id)
+	LEFT JOIN smsflow.metric_total t USING (sequence_id, step);
+COMMENT ON VIEW smsflow_bi.sequence_totals IS 'One row per step of a sequence: what became of its messages, and what came of them. Exact at any instant';
+
+-- A campaign finds its hours by index, so that one campaign is cheap however many there are.
+CREATE OR REPLACE VIEW smsflow_bi.campaign_hourly AS
+	SELECT c.name AS campaign, h.bucket AS hour, h.sent, h.delivered, h.undelivered, h.rejected, h.clicks, h.replies, h.opt_outs, h.orders,
+		b.name AS brand, c.campaign_id, h.clickers
+	FROM smsflow.campaign c
+	JOIN smsflow.brand b USING (brand_id)
+	CROSS JOIN LATERAL (
+		SELECT m.bucket,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'sent'), 0)::bigint AS sent,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'delivered'), 0)::bigint AS delivered,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'undelivered'), 0)::bigint AS undelivered,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'rejected'), 0)::bigint AS rejected,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'clicks'), 0)::bigint AS clicks,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'clickers'), 0)::bigint AS clickers,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'replies'), 0)::bigint AS replies,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'opt_outs'), 0)::bigint AS opt_outs,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'orders'), 0)::bigint AS orders
+		FROM smsflow.metric m
+		WHERE m.campaign_id = c.campaign_id AND m.campaign_id <> 0
+		GROUP BY m.bucket
+	) h;
+COMMENT ON VIEW smsflow_bi.campaign_hourly IS 'What happened to a campaign in each hour in which something did. A count of a status is the net change: messages that came into it less those that left it';
+
+CREATE OR REPLACE VIEW smsflow_bi.campaign_daily AS
+	SELECT h.campaign, (h.hour AT TIME ZONE current_setting('TimeZone'))::date AS local_date, current_setting('TimeZone') AS time_zone,
+		sum(h.sent)::bigint AS sent, sum(h.delivered)::bigint AS delivered, sum(h.undelivered)::bigint AS undelivered,
+		sum(h.rejected)::bigint AS rejected, sum(h.clicks)::bigint AS clicks, sum(h.clickers)::bigint AS clickers,
+		sum(h.replies)::bigint AS replies, sum(h.opt_outs)::bigint AS opt_outs, sum(h.orders)::bigint AS orders, h.brand, h.campaign_id
+	FROM smsflow_bi.campaign_hourly h
+	GROUP BY h.campaign_id, h.campaign, h.brand, 2;
+COMMENT ON VIEW smsflow_bi.campaign_daily IS 'What happened to a campaign on each day of the session''s time zone (SET timezone, or ALTER ROLE ... SET timezone); counts as in campaign_hourly. An hour belongs to the day in which it begins, which is exact where the zone differs from UTC by whole hours';
+
+CREATE OR REPLACE VIEW smsflow_bi.campaign_money AS
+	SELECT c.name AS campaign, nullif(p.currency, '') AS currency,
+		coalesce(sum(p.revenue), 0) AS revenue, coalesce(sum(p.cost), 0) AS cost, b.name AS brand, c.campaign_id
+	FROM smsflow.campaign c
+	JOIN smsflow.brand b USING (brand_id)
+	JOIN smsflow.metric_pivot p USING (campaign_id)
+	WHERE p.revenue <> 0 OR p.cost <> 0
+	GROUP BY c.campaign_id, c.name, b.name, p.currency;
+COMMENT ON VIEW smsflow_bi.campaign_money IS 'Revenue and cost of a campaign by currency, for a campaign with several';
+
