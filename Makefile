@@ -16,7 +16,7 @@ SQL_TABLES = src/preamble.sql \
 	src/types/types.tables.sql src/types/phone.tables.sql src/types/consent.tables.sql \
 	src/contact/contact.tables.sql src/gateway/gateway.tables.sql src/message/message.tables.sql src/message/doubt.tables.sql \
 	src/message/policy.tables.sql \
-	src/segment/segment.tables.sql src/campaign/campaign.tables.sql src/sequence/sequence.tables.sql src/otp/otp.tables.sql \
+	src/segment/segment.tables.sql src/segment/profile.tables.sql src/campaign/campaign.tables.sql src/sequence/sequence.tables.sql src/otp/otp.tables.sql \
 	src/callback/callback.tables.sql src/metrics/metrics.tables.sql src/ops/ops.tables.sql
 # Gateways that smsflow knows, each a file of rows.
 PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.sql vonage.sql plivo.sql telnyx.sql sinch.sql messagebird.sql \
@@ -24,7 +24,7 @@ PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.
 METRICS = $(addprefix src/metrics/,fold.sql credit.sql bi_campaign.sql bi_comments.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
-	src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
+	src/segment/profile.sql src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
 	src/callback/callback.sql src/callback/review.sql src/message/doubt.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
@@ -41,7 +41,7 @@ PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
 SHLIB_LINK = -lcurl -lcrypto
 
-REGRESS = phone consent text contact optin import rights gateway profiles message segment campaign sequence callback metrics access ops gate hours decision review refused otp stores retention steps recipes
+REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback metrics access ops gate hours decision review refused otp stores retention steps recipes
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

@@ -23,8 +23,6 @@ SELECT external_id, first_name, language, region, attributes, promotional_consen
 	FROM smsflow.profile WHERE external_id IN ('a', 'b', 'c') ORDER BY 1;
 SELECT external_id, orders_count, orders_value, first_order_at, last_order_at, active_cart, active_cart_value, last_cart_at
 	FROM smsflow.profile WHERE external_id IN ('a', 'b', 'c', 'd') ORDER BY 1;
--- Facts that are not asked for cost nothing.
-EXPLAIN (COSTS OFF) SELECT contact_id FROM smsflow.profile WHERE language = 'en';
 
 CREATE FUNCTION members(segment text) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(c.external_id, ' ' ORDER BY m.ordinality)

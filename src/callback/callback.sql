@@ -26,12 +26,15 @@ CREATE OR REPLACE FUNCTION smsflow.store_reply(gateway_id integer, phone text, a
 		FROM smsflow.brand b
 		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) store_reply.phone::smsflow.phone
 		ORDER BY (SELECT max(t.sent_at) FROM smsflow.touch t WHERE t.contact_id = c.contact_id) DESC NULLS LAST, c.brand_id
-		LIMIT 1)
-	INSERT INTO smsflow.inbound AS i (gateway_id, brand_id, contact_id, phone, address, body, action, rule, provider_id)
+		LIMIT 1),
+	stored AS (INSERT INTO smsflow.inbound AS i (gateway_id, brand_id, contact_id, phone, address, body, action, rule, provider_id)
 		SELECT store_reply.gateway_id, COALESCE(p.brand_id, 1), p.contact_id, store_reply.phone::smsflow.phone,
 			store_reply.address, COALESCE(store_reply.body, ''), r.action, r.rule, store_reply.provider_id
 		FROM smsflow.classify_reply(COALESCE(store_reply.body, '')) r LEFT JOIN person p ON true
-		ON CONFLICT DO NOTHING RETURNING i.inbound_id, i.action
+		ON CONFLICT DO NOTHING RETURNING i.inbound_id, i.action, i.contact_id, i.received_at),
+	noted AS (INSERT INTO smsflow.profile_delta (contact_id, kind, at)
+		SELECT s.contact_id, 'reply', s.received_at FROM stored s WHERE s.contact_id IS NOT NULL)
+	SELECT s.inbound_id, s.action FROM stored s
 $$;
 COMMENT ON FUNCTION smsflow.store_reply(integer, text, text, text, text) IS 'Keeps a reply, and classifies it; no row when the gateway has sent it before';
 REVOKE ALL ON FUNCTION smsflow.store_reply(integer, text, text, text, text) FROM PUBLIC;
@@ -336,15 +339,18 @@ REVOKE ALL ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message
 CREATE OR REPLACE FUNCTION smsflow.learn_from_reports(callback_ids bigint[], message_ids bigint[])
 	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 	WITH seen AS MATERIALIZED (
-		SELECT DISTINCT ON (o.contact_id) o.contact_id, o.message_id,
+		SELECT DISTINCT ON (o.contact_id) o.contact_id, o.message_id, r.occurred_at,
 			CASE WHEN r.status = 'delivered' THEN 'reachable' ELSE 'unreachable' END AS reachability
 		FROM smsflow.report r JOIN smsflow.outbox o ON o.message_id = r.message_id
 		WHERE r.message_id = ANY (learn_from_reports.message_ids) AND r.callback_id = ANY (learn_from_reports.callback_ids)
 			AND (r.status = 'delivered' OR (r.class = 'undeliverable' AND (SELECT true FROM smsflow.report d
 				WHERE d.message_id = r.message_id AND d.status = 'delivered' LIMIT 1) IS NULL))
 		ORDER BY o.contact_id, r.received_at DESC, r.callback_id DESC
+	), noted AS (
+		INSERT INTO smsflow.profile_delta (contact_id, kind, at)
+		SELECT s.contact_id, 'delivered', s.occurred_at FROM seen s WHERE s.reachability = 'reachable' AND s.contact_id IS NOT NULL
 	), news AS MATERIALIZED (
-		SELECT s.* FROM seen s JOIN smsflow.contact c USING (contact_id) WHERE c.reachability <> s.reachability
+		SELECT s.contact_id, s.message_id, s.reachability FROM seen s JOIN smsflow.contact c USING (contact_id) WHERE c.reachability <> s.reachability
 	), free AS MATERIALIZED (
 		SELECT c.contact_id FROM smsflow.contact c WHERE c.contact_id = ANY (ARRAY(SELECT n.contact_id FROM news n))
 		ORDER BY c.contact_id FOR NO KEY UPDATE SKIP LOCKED

@@ -1,38 +1,4 @@
--- What is known of a contact, and sets of contacts made from it. Re-runnable.
-
--- One lateral aggregate per contact on the index (contact_id, event_id). A query that uses none of its columns does not
--- run it: an aggregate without GROUP BY gives exactly one row, so the planner removes the join.
-CREATE OR REPLACE VIEW smsflow.profile AS
-SELECT c.contact_id, c.brand_id, c.external_id, c.first_name, c.last_name, c.language,
-	COALESCE(c.region, smsflow.phone_region(c.phone)) AS region, c.time_zone, c.attributes,
-	smsflow.consent_level(c.consent, 'promotional')::text AS promotional_consent,
-	smsflow.consent_level(c.consent, 'cart')::text AS cart_consent,
-	smsflow.permits(c.consent, 'promotional', 'express') AS subscribed,
-	c.created_at,
-	COALESCE(f.orders_count, 0) AS orders_count, COALESCE(f.orders_value, 0) AS orders_value, f.first_order_at, f.last_order_at,
-	CASE WHEN f.cart_event_id > COALESCE(f.closing_event_id, 0)
-		THEN (SELECT e.ref FROM smsflow.event AS e WHERE e.event_id = f.cart_event_id) END AS active_cart,
-	CASE WHEN f.cart_event_id > COALESCE(f.closing_event_id, 0)
-		THEN (SELECT e.amount FROM smsflow.event AS e WHERE e.event_id = f.cart_event_id) END AS active_cart_value,
-	f.last_cart_at
-FROM smsflow.contact AS c
-LEFT JOIN LATERAL (
-	SELECT count(*) FILTER (WHERE e.kind = 'order') AS orders_count,
-		sum(e.amount) FILTER (WHERE e.kind = 'order') AS orders_value,
-		min(e.occurred_at) FILTER (WHERE e.kind = 'order') AS first_order_at,
-		max(e.occurred_at) FILTER (WHERE e.kind = 'order') AS last_order_at,
-		max(e.event_id) FILTER (WHERE e.kind = 'cart') AS cart_event_id,
-		max(e.event_id) FILTER (WHERE e.kind IN ('order', 'cart_emptied')) AS closing_event_id,
-		max(e.occurred_at) FILTER (WHERE e.kind = 'cart') AS last_cart_at
-	FROM smsflow.event AS e WHERE e.contact_id = c.contact_id
-) AS f ON true;
-COMMENT ON VIEW smsflow.profile IS 'Facts about each contact that segments select by; no phone numbers';
-COMMENT ON COLUMN smsflow.profile.region IS 'Region of the contact, or else of the number (ISO 3166 code)';
-COMMENT ON COLUMN smsflow.profile.promotional_consent IS 'none, implied, express, written or confirmed';
-COMMENT ON COLUMN smsflow.profile.subscribed IS 'Promotional consent is express or above';
-COMMENT ON COLUMN smsflow.profile.orders_value IS 'Sum of the amounts of all orders, whatever their currency';
-COMMENT ON COLUMN smsflow.profile.active_cart IS 'The store''s key of the last cart, when it was neither ordered nor emptied since';
-COMMENT ON COLUMN smsflow.profile.last_cart_at IS 'Last change of a cart, ordered or not';
+-- Sets of contacts made from what is known of them. Re-runnable.
 
 CREATE OR REPLACE FUNCTION smsflow.create_segment(name text, predicate text, brand text DEFAULT 'default') RETURNS integer
 	AS 'MODULE_PATHNAME', 'smsflow_pg_create_segment' LANGUAGE c VOLATILE

@@ -26,6 +26,10 @@
 #define SETTLE_SLICE 1000
 #define FOLD_INTERVAL USECS_PER_SEC
 
+/* Deltas folded at one time, and the pause in between: a full campaign brings more than may be folded beside it. */
+#define PROFILE_SLICE 500
+#define PROFILE_PAUSE (50 * USECS_PER_SEC / 1000)
+
 /* A failing chore is tried again after this. */
 #define CHORE_PAUSE (5 * USECS_PER_SEC)
 
@@ -69,6 +73,7 @@ static TimestampTz campaigns_due = DT_NOBEGIN;
 static TimestampTz feedback_due = DT_NOBEGIN;
 static TimestampTz settlements_due = DT_NOBEGIN;
 static TimestampTz fold_due = DT_NOEND;
+static TimestampTz profiles_due = DT_NOBEGIN;
 static TimestampTz retry_at = DT_NOEND;
 static bool rechecking = true;
 
@@ -377,6 +382,19 @@ fold_step(void *arg)
 	worker_commit();
 }
 
+/* Facts are exact without it; folded, they are cheap to read. */
+static void
+profiles_step(void *arg)
+{
+	worker_begin("folding profiles", false);
+	if (SPI_execute("SELECT smsflow.fold_profiles(" CppAsString2(PROFILE_SLICE) ")", false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not fold profiles");
+	if (column_bool(0, 1))
+		profiles_due = worker.clock->now() + PROFILE_PAUSE;
+	smsflow_fault("profiles");
+	worker_commit();
+}
+
 /* A reader of the tables may delay a new segment; there is time for it. */
 static void
 segments_step(void *arg)
@@ -420,7 +438,7 @@ void
 chores_forget(void)
 {
 	events.loaded = callbacks.loaded = false;
-	enrollments_due = campaigns_due = feedback_due = settlements_due = DT_NOBEGIN;
+	enrollments_due = campaigns_due = feedback_due = settlements_due = profiles_due = DT_NOBEGIN;
 	recheck_begin();
 	rechecking = true;
 }
@@ -462,6 +480,7 @@ chores_run(uint32 news, bool sweep)
 		events.pending = false;
 		attempt(tail_step, &events, now);
 		enrollments_due = DT_NOBEGIN;
+		profiles_due = Min(profiles_due, now + FOLD_INTERVAL);
 	}
 	if (enrollments_due <= now || sweep || retry)
 	{
@@ -491,6 +510,12 @@ chores_run(uint32 news, bool sweep)
 	{
 		fold_due = DT_NOEND;
 		attempt(fold_step, NULL, now);
+		profiles_due = Min(profiles_due, now + FOLD_INTERVAL);
+	}
+	if (profiles_due <= now || sweep || retry)
+	{
+		profiles_due = DT_NOEND;
+		attempt(profiles_step, NULL, now);
 	}
 	if (sweep)
 	{
@@ -517,7 +542,8 @@ chores_learn_soon(void)
 TimestampTz
 chores_due(void)
 {
-	TimestampTz due = Min(Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at)), Min(feedback_due, settlements_due));
+	TimestampTz due = Min(Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at)),
+						  Min(Min(feedback_due, settlements_due), profiles_due));
 
 	return events.pending || callbacks.pending || rechecking ? DT_NOBEGIN : due;
 }

@@ -17,6 +17,7 @@
 #include "message/policy.h"
 #include "message/send.h"
 #include "message/spi.h"
+#include "segment/profile.h"
 #include "types/types.h"
 
 static const char *const outcome_names[] = {NULL,         "accepted",  "rejected", "retry",   "in_doubt",
@@ -139,6 +140,7 @@ static void
 append_touches(Job **jobs, int count)
 {
 	Appender *touches = append_begin("touch", touch_columns, lengthof(touch_columns));
+	Appender *deltas = smsflow_profile_deltas();
 
 	for (int i = 0; i < count; i++)
 	{
@@ -155,8 +157,10 @@ append_touches(Job **jobs, int count)
 		append_text(touches, TOUCH_REF, job->ref);
 		append_value(touches, TOUCH_COUNTED, BoolGetDatum(job->counted));
 		append_value(touches, TOUCH_WORDING, BoolGetDatum(says_how_to_opt_out(job)));
+		smsflow_append_profile_delta(deltas, job->contact_id, "message", job->finished_at, 0);
 	}
 	append_end(touches);
+	append_end(deltas);
 }
 
 /* ---- doubts ---- */

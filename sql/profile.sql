@@ -1,0 +1,129 @@
+--
+-- Facts about contacts: what feeds them, that they are exact before and after they are folded, and what a restored dump
+-- and an erasure do to them
+--
+\set VERBOSITY sqlstate
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
+SELECT smsflow.create_brand('Facts') AS brand \gset
+SELECT smsflow.subscribe('+14155550301', '{promotional}', source => 'checkout', external_id => 'f1', brand => 'Facts',
+	attributes => '{"first_name": "Ada", "birthday": "1990-02-28", "region": "US-CA"}', occurred_at => '2026-01-05Z') AS ada \gset
+SELECT smsflow.subscribe('+491715550302', '{promotional}', external_id => 'f2', brand => 'Facts', attributes => '{"birthday": "1990-02-30"}') AS bob \gset
+
+-- In the transaction of whoever records something, and gone with it.
+BEGIN;
+SELECT smsflow.record_event('+14155550301', 'order', 'o-0', amount => 5, brand => 'Facts') > 0 AS recorded;
+SELECT orders_count, orders_value FROM smsflow.profile WHERE contact_id = :ada;
+SELECT smsflow.opt_out('+14155550301', brand => 'Facts');
+SELECT subscribed FROM smsflow.profile WHERE contact_id = :ada;
+ROLLBACK;
+SELECT orders_count, orders_value, subscribed FROM smsflow.profile WHERE contact_id = :ada;
+
+-- A watched table feeds them, and a store's own tables join by the customer's key.
+CREATE TABLE fact_orders (id int PRIMARY KEY, customer_id text, status text, total numeric, currency text, items jsonb, cart_id text);
+SELECT count(*) > 0 AS watched FROM smsflow.watch_orders('fact_orders', brand => 'Facts');
+BEGIN;
+INSERT INTO fact_orders VALUES (1, 'f1', 'paid', 60, 'USD', '[{"sku": "red-scarf", "category": "scarves"}, "gift-card"]');
+SELECT orders_count, products_bought, categories_bought FROM smsflow.profile WHERE external_id = 'f1';
+COMMIT;
+CREATE TABLE fact_customers (id text PRIMARY KEY, store text);
+INSERT INTO fact_customers VALUES ('f1', 'Oslo');
+SELECT p.external_id, c.store FROM smsflow.profile AS p JOIN fact_customers AS c ON c.id = p.external_id;
+
+-- Carts, views, messages, clicks, replies and deliveries.
+INSERT INTO smsflow.event (contact_id, brand_id, kind, ref, amount, occurred_at, data) VALUES
+	(:ada, :brand, 'cart', 'c-1', 30, '2026-03-01Z', '{"cart": {"items": [{"product_id": 7}]}}'),
+	(:ada, :brand, 'order', 'o-2', 40, '2026-03-11Z', '{"order": {"cart_id": "c-1"}}'),
+	(:ada, :brand, 'viewed', 'blue-hat', NULL, '2026-03-12Z', '{"category": "hats"}'),
+	(:bob, :brand, 'cart', 'c-2', 12, '2026-03-02Z', '{}'), (:bob, :brand, 'viewed', 'red-scarf', NULL, '2026-03-03Z', '{}'),
+	(:bob, :brand, 'loyalty', 'x', NULL, '2026-03-04Z', '{}');
+INSERT INTO smsflow.profile_delta (contact_id, kind, at) VALUES (:ada, 'message', now()), (:ada, 'message', now() - interval '20 days'),
+	(:ada, 'message', now() - interval '60 days'), (:ada, 'message', now() - interval '200 days'), (:ada, 'click', now() - interval '8 days'),
+	(:ada, 'reply', '2026-03-13Z'), (:ada, 'delivered', '2026-03-14Z');
+\x on
+SELECT external_id, region, country, birthday, opted_in_at, opted_in_source, orders_count, orders_value, average_order_value, value_tier,
+	products_bought, categories_bought, active_cart, active_cart_value, last_cart_at, last_viewed, last_viewed_at, last_reply_at,
+	last_delivered_at, messages_7d, messages_30d, messages_90d, clicks_7d, clicks_30d, clicks_90d, engagement_score > 0 AS engaged,
+	last_engaged_at > now() - interval '30 days' AS lately
+	FROM smsflow.profile WHERE contact_id = :ada;
+SELECT external_id, region, country, birthday, opted_in_source, orders_count, average_order_value, value_tier, products_bought, active_cart,
+	active_cart_value, last_viewed, messages_7d, next_order_at FROM smsflow.profile WHERE contact_id = :bob;
+\x off
+
+-- Folding changes where the facts are, and nothing else; folding in steps neither.
+CREATE TABLE before AS SELECT * FROM smsflow.profile WHERE brand_id = :brand;
+CREATE TABLE products_before AS SELECT contact_id, kind, product, max(last_at) AS last_at FROM smsflow.contact_product GROUP BY 1, 2, 3;
+SELECT count(*) FROM smsflow.profile_fact WHERE brand_id = :brand;
+CREATE FUNCTION fold_all() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE smsflow.fold_profiles(2) LOOP
+	END LOOP;
+END $$;
+SELECT fold_all();
+SELECT count(*) FROM smsflow.profile_delta;
+CREATE VIEW changed AS
+	(TABLE before EXCEPT SELECT p.* FROM smsflow.profile AS p JOIN before USING (contact_id)) UNION ALL
+	(SELECT p.* FROM smsflow.profile AS p JOIN before USING (contact_id) EXCEPT TABLE before);
+SELECT count(*) FROM changed;
+SELECT count(*) FROM (SELECT contact_id, kind, product, last_at FROM smsflow.contact_product EXCEPT TABLE products_before) AS x;
+SELECT product, category, times FROM smsflow.contact_product_fact WHERE contact_id = :ada ORDER BY kind, product;
+
+-- Folded facts and new deltas add up.
+INSERT INTO fact_orders VALUES (3, 'f1', 'paid', 400, 'USD', '[{"sku": "red-scarf"}]');
+INSERT INTO smsflow.event (contact_id, brand_id, kind, ref, occurred_at) VALUES (:bob, :brand, 'cart_emptied', 'c-2', '2026-03-05Z');
+INSERT INTO smsflow.profile_delta (contact_id, kind, at) VALUES (:ada, 'message', now());
+UPDATE smsflow.contact SET language = 'de' WHERE contact_id = :bob;
+SELECT external_id, orders_count, orders_value, value_tier, products_bought, messages_7d, messages_90d, active_cart, language, last_cart_at
+	FROM smsflow.profile WHERE brand_id = :brand ORDER BY 1;
+TRUNCATE before;
+INSERT INTO before SELECT * FROM smsflow.profile WHERE brand_id = :brand;
+SELECT fold_all();
+SELECT count(*) FROM changed;
+SELECT product, times FROM smsflow.contact_product_fact WHERE contact_id = :ada AND kind = 'bought' ORDER BY 1;
+
+-- The store's own tiers.
+INSERT INTO smsflow.value_tier (brand_id, tier, at_least) VALUES (:brand, 'gold', 100), (:brand, 'platinum', 1000);
+UPDATE smsflow.contact SET first_name = 'Ada L.' WHERE contact_id = :ada;
+SELECT value_tier FROM smsflow.profile WHERE contact_id = :ada;
+
+-- A condition goes down to the table, where an index of the store's serves it.
+INSERT INTO smsflow.profile_fact (contact_id, brand_id, orders_count, subscribed, created_at, orders_value, promotional_consent, cart_consent, attributes)
+	SELECT -g, -1, g % 1000, false, now(), 0, 'none', 'none', '{}' FROM generate_series(1, 20000) g;
+CREATE INDEX fact_orders_count ON smsflow.profile_fact (orders_count);
+ANALYZE smsflow.profile_fact;
+CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		RETURN NEXT line;
+	END LOOP;
+END $$;
+SELECT DISTINCT btrim(line) FROM plan_of('SELECT count(*) FROM smsflow.profile WHERE orders_count = 999') AS line WHERE line ~ 'Index Cond: .orders_count';
+DELETE FROM smsflow.profile_fact WHERE contact_id < 0;
+DROP INDEX smsflow.fact_orders_count;
+
+-- What a restored dump brings is not counted again: its rows have transaction ids of long ago.
+INSERT INTO smsflow.event (contact_id, brand_id, kind, ref, amount, xid) VALUES (:bob, :brand, 'order', 'old', 10, '3');
+SELECT orders_count FROM smsflow.profile WHERE contact_id = :bob;
+-- Who becomes known later brings along what was done before.
+INSERT INTO smsflow.event (brand_id, kind, ref, amount, phone) VALUES (:brand, 'order', 'stranger', 10, '+491715550302') RETURNING event_id \gset
+UPDATE smsflow.event SET contact_id = :bob WHERE event_id = :event_id;
+SELECT orders_count FROM smsflow.profile WHERE contact_id = :bob;
+
+-- Facts go with their contact.
+SELECT smsflow.erase_contact('+14155550301', 'Facts');
+SELECT count(*) FROM smsflow.profile WHERE contact_id = :ada;
+SELECT fold_all();
+SELECT (SELECT count(*) FROM smsflow.profile_fact WHERE contact_id = :ada) AS facts,
+	(SELECT count(*) FROM smsflow.contact_product WHERE contact_id = :ada) AS products, (SELECT count(*) FROM smsflow.profile_delta) AS deltas;
+
+-- A birthday that is none is none.
+SELECT value, smsflow.birthday_of(jsonb_build_object('birthday', value)) FROM unnest('{1980-02-29,1981-02-29,2000-12-31,1990-04-31,0000-01-01,1990-1-1,soon,1990-00-10}'::text[]) AS value;
+
+DROP VIEW changed;
+DROP TABLE before, products_before, fact_customers;
+SELECT smsflow.unwatch('fact_orders');
+DROP TABLE fact_orders;
+DROP FUNCTION fold_all(), plan_of(text);

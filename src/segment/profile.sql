@@ -1,0 +1,252 @@
+-- What is known of each contact: rows folded by the worker, and what waits to be folded. Re-runnable.
+
+-- ---- what is noted ----
+
+CREATE OR REPLACE FUNCTION smsflow.note_profile() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_note_profile';
+COMMENT ON FUNCTION smsflow.note_profile() IS 'Trigger of contact and event: notes whose facts have changed. Rows that a restored dump brings are not new, and events among them are not noted';
+REVOKE ALL ON FUNCTION smsflow.note_profile() FROM PUBLIC;
+
+CREATE TRIGGER note_profile_insert AFTER INSERT ON smsflow.contact REFERENCING NEW TABLE AS smsflow_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.note_profile();
+CREATE TRIGGER note_profile_update AFTER UPDATE OF external_id, first_name, last_name, language, region, time_zone, attributes, consent
+	ON smsflow.contact FOR EACH ROW EXECUTE FUNCTION smsflow.note_profile();
+CREATE TRIGGER note_profile_insert AFTER INSERT ON smsflow.event REFERENCING NEW TABLE AS smsflow_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.note_profile();
+CREATE TRIGGER note_profile_update AFTER UPDATE OF contact_id ON smsflow.event
+	FOR EACH ROW WHEN (OLD.contact_id IS NULL AND NEW.contact_id IS NOT NULL) EXECUTE FUNCTION smsflow.note_profile();
+
+-- Whoever forgets a person waits for a fold that is just under way; a fold waits for nobody.
+CREATE OR REPLACE FUNCTION smsflow.forget_profile() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock(hashtextextended('smsflow.fold_profiles', 0));
+	DELETE FROM smsflow.profile_fact AS f USING smsflow_rows AS r WHERE f.contact_id = r.contact_id;
+	DELETE FROM smsflow.contact_product_fact AS f USING smsflow_rows AS r WHERE f.contact_id = r.contact_id;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION smsflow.forget_profile() IS 'Trigger of contact: facts go with their contact';
+REVOKE ALL ON FUNCTION smsflow.forget_profile() FROM PUBLIC;
+CREATE TRIGGER forget_profile AFTER DELETE ON smsflow.contact REFERENCING OLD TABLE AS smsflow_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.forget_profile();
+
+-- ---- counts by day ----
+
+CREATE OR REPLACE FUNCTION smsflow.tally_add(tally integer[], instants timestamptz[]) RETURNS integer[]
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_tally_add_sql';
+COMMENT ON FUNCTION smsflow.tally_add(integer[], timestamptz[]) IS 'Counts of the last 90 days by day of UTC, with these instants added; NULL is nothing counted, and NULL among the instants is left out';
+REVOKE ALL ON FUNCTION smsflow.tally_add(integer[], timestamptz[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.tally_last(tally integer[], days integer) RETURNS bigint
+	LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_tally_last_sql';
+COMMENT ON FUNCTION smsflow.tally_last(integer[], integer) IS 'Count of the last so many days of UTC, today among them; 0 for NULL';
+
+-- ---- what happened to whom ----
+
+-- What an order is about: its own items, or those of the cart that it names.
+CREATE OR REPLACE FUNCTION smsflow.event_products(e smsflow.event) RETURNS TABLE (product text, category text)
+	LANGUAGE sql STABLE ROWS 3 SET search_path = pg_catalog, pg_temp AS $$
+	WITH listed AS (SELECT coalesce(e.data #> '{order,items}', e.data -> 'items', (SELECT k.data #> '{cart,items}' FROM smsflow.event AS k
+		WHERE k.contact_id = e.contact_id AND k.kind = 'cart' AND k.ref = e.data #>> '{order,cart_id}' ORDER BY k.event_id DESC LIMIT 1)) AS items)
+	SELECT left(coalesce(CASE WHEN jsonb_typeof(i.item) IN ('string', 'number') THEN i.item #>> '{}' END,
+			smsflow.field(i.item, 'product product_id sku variant_id id title name')), 200),
+		left(smsflow.field(i.item, 'category category_name product_type type'), 200)
+	FROM listed CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(listed.items) = 'array' THEN listed.items ELSE '[]' END) AS i (item)
+	UNION ALL
+	SELECT left(smsflow.field(e.data, 'product product_id sku'), 200), left(smsflow.field(e.data, 'category'), 200)
+	FROM listed WHERE listed.items IS NULL
+$$;
+COMMENT ON FUNCTION smsflow.event_products(smsflow.event) IS 'Products, and their categories where given, of an order: data.order.items, data.items, the items of the cart data.order.cart_id, or data.product. An item is an object with product, product_id, sku, variant_id, id, title or name, or a text';
+REVOKE ALL ON FUNCTION smsflow.event_products(smsflow.event) FROM PUBLIC;
+
+CREATE OR REPLACE VIEW smsflow.pending_product AS
+	SELECT d.contact_id, 'bought' AS kind, p.product, p.category, e.occurred_at AS at
+	FROM smsflow.profile_delta AS d JOIN smsflow.event AS e USING (event_id) CROSS JOIN LATERAL smsflow.event_products(e) AS p
+	WHERE d.kind = 'event' AND e.kind = 'order' AND p.product IS NOT NULL
+	UNION ALL
+	SELECT d.contact_id, 'viewed', left(e.ref, 200), left(smsflow.field(e.data, 'category'), 200), e.occurred_at
+	FROM smsflow.profile_delta AS d JOIN smsflow.event AS e USING (event_id)
+	WHERE d.kind = 'event' AND e.kind = 'viewed' AND e.ref <> '';
+COMMENT ON VIEW smsflow.pending_product IS 'Products bought and viewed that are not folded yet';
+
+CREATE OR REPLACE VIEW smsflow.contact_product AS
+	SELECT f.contact_id, f.kind, f.product, f.category, f.last_at FROM smsflow.contact_product_fact AS f
+	UNION ALL
+	SELECT p.contact_id, p.kind, p.product, p.category, p.at FROM smsflow.pending_product AS p;
+COMMENT ON VIEW smsflow.contact_product IS 'Products that contacts have bought or viewed, with the instant of the last time; a product may have a second row for what is not folded yet';
+
+CREATE OR REPLACE FUNCTION smsflow.merge_newest(kept text[], news text[]) RETURNS text[]
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN news IS NULL THEN kept ELSE (SELECT array_agg(m.value ORDER BY m.place) FROM (
+		SELECT u.value, min(u.place) AS place FROM unnest(news || kept) WITH ORDINALITY AS u (value, place)
+		WHERE u.value IS NOT NULL GROUP BY u.value ORDER BY 2 LIMIT 200) AS m) END;
+COMMENT ON FUNCTION smsflow.merge_newest(text[], text[]) IS 'Both lists without repeats, the news first, at most 200 of them';
+REVOKE ALL ON FUNCTION smsflow.merge_newest(text[], text[]) FROM PUBLIC;
+
+-- A day that is none, such as 30 February, is no birthday.
+CREATE OR REPLACE FUNCTION smsflow.birthday_of(attributes jsonb) RETURNS date
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN attributes ->> 'birthday' ~ '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$'
+			AND substr(attributes ->> 'birthday', 1, 4) > '0000'
+		THEN CASE WHEN substr(attributes ->> 'birthday', 9)::integer <= extract(day FROM make_date(substr(attributes ->> 'birthday', 1, 4)::integer,
+				substr(attributes ->> 'birthday', 6, 2)::integer, 1) + interval '1 month - 1 day')
+			THEN make_date(substr(attributes ->> 'birthday', 1, 4)::integer, substr(attributes ->> 'birthday', 6, 2)::integer,
+				substr(attributes ->> 'birthday', 9)::integer) END END;
+COMMENT ON FUNCTION smsflow.birthday_of(jsonb) IS 'Attribute birthday, written YYYY-MM-DD, as a date; NULL for anything else';
+REVOKE ALL ON FUNCTION smsflow.birthday_of(jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.value_tier_of(brand_id integer, orders_value numeric) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT t.tier FROM smsflow.value_tier AS t
+	WHERE t.at_least <= value_tier_of.orders_value AND t.brand_id = CASE WHEN EXISTS (SELECT FROM smsflow.value_tier AS o
+		WHERE o.brand_id = value_tier_of.brand_id) THEN value_tier_of.brand_id ELSE 1 END
+	ORDER BY t.at_least DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION smsflow.value_tier_of(integer, numeric) IS 'Tier of somebody whose orders have this value, by smsflow.value_tier; NULL below all of them';
+REVOKE ALL ON FUNCTION smsflow.value_tier_of(integer, numeric) FROM PUBLIC;
+CREATE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.value_tier
+	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('brand_id', 'tier');
+
+-- ---- the facts ----
+
+CREATE OR REPLACE VIEW smsflow.profile_pending AS
+SELECT c.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'promotional', 'express') AS subscribed, c.created_at,
+	smsflow.birthday_of(c.attributes) AS birthday, g.occurred_at AS opted_in_at, n.first_order_at, n.last_order_at,
+	n.last_order_at + (n.last_order_at - n.first_order_at) / NULLIF(greatest(n.orders_count - 1, 0), 0) AS next_order_at,
+	n.last_cart_at, n.last_viewed_at, n.last_click_at, n.last_reply_at, n.last_delivered_at,
+	greatest(n.last_order_at, n.last_cart_at, n.last_viewed_at, n.last_click_at, n.last_reply_at) AS last_engaged_at,
+	n.cart_event_id, n.closing_event_id, n.orders_value, c.language, r.region,
+	CASE WHEN r.region ~ '^[A-Z]{2}(-|$)' THEN left(r.region, 2) ELSE smsflow.phone_region(c.phone) END AS country,
+	smsflow.consent_level(c.consent, 'promotional')::text AS promotional_consent,
+	smsflow.consent_level(c.consent, 'cart')::text AS cart_consent,
+	smsflow.value_tier_of(c.brand_id, n.orders_value) AS value_tier, g.source AS opted_in_source,
+	c.external_id, c.first_name, c.last_name, c.time_zone,
+	CASE WHEN n.cart_event_id > COALESCE(n.closing_event_id, 0) THEN CASE WHEN n.cart_event_id = p.cart_event_id THEN p.cart ELSE f.active_cart END END
+		AS active_cart,
+	CASE WHEN n.cart_event_id > COALESCE(n.closing_event_id, 0) THEN CASE WHEN n.cart_event_id = p.cart_event_id THEN p.cart_value
+		ELSE f.active_cart_value END END AS active_cart_value,
+	CASE WHEN p.last_viewed_at >= COALESCE(f.last_viewed_at, '-infinity') THEN p.last_viewed ELSE f.last_viewed END AS last_viewed,
+	CASE WHEN p.messages IS NULL THEN f.message_days ELSE smsflow.tally_add(f.message_days, p.messages) END AS message_days,
+	CASE WHEN p.clicks IS NULL THEN f.click_days ELSE smsflow.tally_add(f.click_days, p.clicks) END AS click_days,
+	c.attributes, smsflow.merge_newest(f.products, b.products) AS products, smsflow.merge_newest(f.categories, b.categories) AS categories
+FROM (
+	SELECT d.contact_id, count(*) FILTER (WHERE e.kind = 'order') AS orders_count, sum(e.amount) FILTER (WHERE e.kind = 'order') AS orders_value,
+		min(e.occurred_at) FILTER (WHERE e.kind = 'order') AS first_order_at, max(e.occurred_at) FILTER (WHERE e.kind = 'order') AS last_order_at,
+		max(e.event_id) FILTER (WHERE e.kind = 'cart') AS cart_event_id,
+		max(e.event_id) FILTER (WHERE e.kind IN ('order', 'cart_emptied')) AS closing_event_id,
+		(array_agg(e.ref ORDER BY e.event_id DESC) FILTER (WHERE e.kind = 'cart'))[1] AS cart,
+		(array_agg(e.amount ORDER BY e.event_id DESC) FILTER (WHERE e.kind = 'cart'))[1] AS cart_value,
+		max(e.occurred_at) FILTER (WHERE e.kind = 'cart') AS last_cart_at, max(e.occurred_at) FILTER (WHERE e.kind = 'viewed') AS last_viewed_at,
+		(array_agg(e.ref ORDER BY e.occurred_at DESC) FILTER (WHERE e.kind = 'viewed'))[1] AS last_viewed,
+		max(d.at) FILTER (WHERE d.kind = 'click') AS last_click_at, max(d.at) FILTER (WHERE d.kind = 'reply') AS last_reply_at,
+		max(d.at) FILTER (WHERE d.kind = 'delivered') AS last_delivered_at,
+		array_agg(d.at) FILTER (WHERE d.kind = 'message') AS messages, array_agg(d.at) FILTER (WHERE d.kind = 'click') AS clicks
+	FROM smsflow.profile_delta AS d LEFT JOIN smsflow.event AS e ON e.event_id = d.event_id AND d.kind = 'event'
+	GROUP BY d.contact_id
+) AS p
+JOIN smsflow.contact AS c USING (contact_id)
+LEFT JOIN smsflow.profile_fact AS f USING (contact_id)
+CROSS JOIN LATERAL (SELECT COALESCE(f.orders_count, 0) + p.orders_count AS orders_count,
+	COALESCE(f.orders_value, 0) + COALESCE(p.orders_value, 0) AS orders_value,
+	least(f.first_order_at, p.first_order_at) AS first_order_at, greatest(f.last_order_at, p.last_order_at) AS last_order_at,
+	greatest(f.last_cart_at, p.last_cart_at) AS last_cart_at, greatest(f.last_viewed_at, p.last_viewed_at) AS last_viewed_at,
+	greatest(f.last_click_at, p.last_click_at) AS last_click_at, greatest(f.last_reply_at, p.last_reply_at) AS last_reply_at,
+	greatest(f.last_delivered_at, p.last_delivered_at) AS last_delivered_at,
+	greatest(f.cart_event_id, p.cart_event_id) AS cart_event_id, greatest(f.closing_event_id, p.closing_event_id) AS closing_event_id) AS n
+CROSS JOIN LATERAL (SELECT COALESCE(c.region, smsflow.phone_region(c.phone)) AS region) AS r
+LEFT JOIN LATERAL (SELECT e.occurred_at, e.source FROM smsflow.consent_event AS e
+	WHERE e.contact_id = c.contact_id AND e.kind = 'grant' AND 'promotional' = ANY (e.purposes) ORDER BY e.consent_event_id DESC LIMIT 1) AS g ON true
+LEFT JOIN LATERAL (SELECT array_agg(o.product ORDER BY o.at DESC) AS products, array_agg(o.category ORDER BY o.at DESC) AS categories
+	FROM smsflow.pending_product AS o WHERE o.contact_id = p.contact_id AND o.kind = 'bought') AS b ON true;
+COMMENT ON VIEW smsflow.profile_pending IS 'Facts of the contacts with deltas that are not folded yet, with those deltas; the columns of profile_fact';
+
+-- Facts that nothing waits for are read from their table alone, so that a condition becomes a scan of that table, or of
+-- an index that the store puts on it.
+CREATE OR REPLACE VIEW smsflow.profile AS
+SELECT s.contact_id, s.brand_id, s.external_id, s.first_name, s.last_name, s.language, s.region, s.time_zone, s.attributes,
+	s.promotional_consent, s.cart_consent, s.subscribed, s.created_at,
+	s.orders_count, s.orders_value, s.first_order_at, s.last_order_at, s.active_cart, s.active_cart_value, s.last_cart_at,
+	s.orders_value / NULLIF(s.orders_count, 0) AS average_order_value, s.next_order_at, s.value_tier,
+	s.products AS products_bought, s.categories AS categories_bought, s.last_viewed_at, s.last_viewed,
+	s.last_click_at, s.last_reply_at, s.last_delivered_at, s.last_engaged_at,
+	smsflow.tally_last(s.message_days, 7) AS messages_7d, smsflow.tally_last(s.message_days, 30) AS messages_30d,
+	smsflow.tally_last(s.message_days, 90) AS messages_90d, smsflow.tally_last(s.click_days, 7) AS clicks_7d,
+	smsflow.tally_last(s.click_days, 30) AS clicks_30d, smsflow.tally_last(s.click_days, 90) AS clicks_90d,
+	s.opted_in_at, s.opted_in_source, s.country, s.birthday,
+	least(100, CASE WHEN s.last_order_at > now() - interval '90 days' THEN 30 ELSE 0 END
+		+ CASE WHEN greatest(s.last_click_at, s.last_reply_at) > now() - interval '30 days' THEN 30
+			WHEN greatest(s.last_click_at, s.last_reply_at) > now() - interval '90 days' THEN 15 ELSE 0 END
+		+ CASE WHEN greatest(s.last_cart_at, s.last_viewed_at) > now() - interval '30 days' THEN 20 ELSE 0 END
+		+ least(20, 5 * smsflow.tally_last(s.click_days, 30)))::integer AS engagement_score
+FROM (
+	SELECT f.* FROM smsflow.profile_fact AS f WHERE NOT EXISTS (SELECT FROM smsflow.profile_delta AS d WHERE d.contact_id = f.contact_id)
+	UNION ALL
+	SELECT * FROM smsflow.profile_pending
+) AS s;
+COMMENT ON VIEW smsflow.profile IS 'Facts about each contact that segments select by, current in every snapshot; no phone numbers. Carts of a watched table count when the worker has read them, all else from the commit, or within its own transaction, on';
+COMMENT ON COLUMN smsflow.profile.region IS 'Region of the contact, or else of the number (ISO 3166 code)';
+COMMENT ON COLUMN smsflow.profile.promotional_consent IS 'none, implied, express, written or confirmed';
+COMMENT ON COLUMN smsflow.profile.subscribed IS 'Promotional consent is express or above';
+COMMENT ON COLUMN smsflow.profile.orders_value IS 'Sum of the amounts of all orders, whatever their currency';
+COMMENT ON COLUMN smsflow.profile.active_cart IS 'The store''s key of the last cart, when it was neither ordered nor emptied since';
+COMMENT ON COLUMN smsflow.profile.last_cart_at IS 'Last change of a cart, ordered or not';
+COMMENT ON COLUMN smsflow.profile.average_order_value IS 'orders_value / orders_count; NULL without orders';
+COMMENT ON COLUMN smsflow.profile.next_order_at IS 'When the next order would come at the pace of those so far: the last one plus the average time between two. NULL before the second order';
+COMMENT ON COLUMN smsflow.profile.value_tier IS 'Tier by orders_value, see smsflow.value_tier; a change of that table counts with the next change of the contact';
+COMMENT ON COLUMN smsflow.profile.products_bought IS 'Products of orders, the newest first, at most 200; see the view contact_product for instants';
+COMMENT ON COLUMN smsflow.profile.categories_bought IS 'Categories of products bought, the newest first, at most 200';
+COMMENT ON COLUMN smsflow.profile.last_viewed IS 'Product of the last event "viewed"';
+COMMENT ON COLUMN smsflow.profile.last_click_at IS 'Last click of a person on a link in a message';
+COMMENT ON COLUMN smsflow.profile.last_reply_at IS 'Last message from this person';
+COMMENT ON COLUMN smsflow.profile.last_delivered_at IS 'When the last message was reported as delivered';
+COMMENT ON COLUMN smsflow.profile.last_engaged_at IS 'Last order, cart, view, click or reply';
+COMMENT ON COLUMN smsflow.profile.messages_7d IS 'Messages that reached, or may have reached, the person in the last 7 days of UTC, today among them';
+COMMENT ON COLUMN smsflow.profile.opted_in_at IS 'When this person last agreed to promotional messages, also when that was ended since';
+COMMENT ON COLUMN smsflow.profile.opted_in_source IS 'Source of that agreement, as given to subscribe()';
+COMMENT ON COLUMN smsflow.profile.country IS 'ISO 3166 country of region, or else of the number';
+COMMENT ON COLUMN smsflow.profile.birthday IS 'Attribute birthday, where it is a date written YYYY-MM-DD';
+COMMENT ON COLUMN smsflow.profile.engagement_score IS '0 to 100: 30 for an order in 90 days, 30 for a click or reply in 30 days (15 in 90), 20 for a cart or view in 30 days, 5 for each click in 30 days up to 20';
+
+-- ---- folding ----
+
+-- One statement and so one snapshot: the deltas that are deleted are those that were added. The worker alone calls it; a
+-- second caller finds the lock taken.
+CREATE OR REPLACE FUNCTION smsflow.fold_profiles(slice integer DEFAULT 1000) RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	ids bigint[];
+BEGIN
+	IF NOT pg_try_advisory_xact_lock(hashtextextended('smsflow.fold_profiles', 0)) THEN
+		RETURN false;
+	END IF;
+	ids := ARRAY(SELECT DISTINCT w.contact_id FROM (SELECT d.contact_id FROM smsflow.profile_delta AS d ORDER BY d.contact_id LIMIT slice) AS w);
+	WITH products AS (
+		INSERT INTO smsflow.contact_product_fact AS f (contact_id, kind, product, category, last_at, times)
+		SELECT p.contact_id, p.kind, p.product, max(p.category), max(p.at), count(*)
+		FROM smsflow.pending_product AS p JOIN smsflow.contact AS c USING (contact_id)
+		WHERE p.contact_id = ANY (ids) GROUP BY p.contact_id, p.kind, p.product
+		ON CONFLICT (contact_id, kind, product) DO UPDATE SET last_at = greatest(f.last_at, EXCLUDED.last_at),
+			times = f.times + EXCLUDED.times, category = coalesce(EXCLUDED.category, f.category)
+	), gone AS (
+		DELETE FROM smsflow.profile_delta AS d WHERE d.contact_id = ANY (ids)
+	)
+	INSERT INTO smsflow.profile_fact (contact_id, brand_id, orders_count, subscribed, created_at, birthday, opted_in_at, first_order_at, last_order_at, next_order_at,
+		last_cart_at, last_viewed_at, last_click_at, last_reply_at, last_delivered_at, last_engaged_at, cart_event_id, closing_event_id,
+		orders_value, language, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
+		last_name, time_zone, active_cart, active_cart_value, last_viewed, message_days, click_days, attributes, products, categories)
+	SELECT p.* FROM smsflow.profile_pending AS p WHERE p.contact_id = ANY (ids)
+	ON CONFLICT (contact_id) DO UPDATE SET (brand_id, orders_count, subscribed, created_at, birthday, opted_in_at, first_order_at, last_order_at, next_order_at,
+		last_cart_at, last_viewed_at, last_click_at, last_reply_at, last_delivered_at, last_engaged_at, cart_event_id, closing_event_id,
+		orders_value, language, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
+		last_name, time_zone, active_cart, active_cart_value, last_viewed, message_days, click_days, attributes, products, categories) =
+		ROW (EXCLUDED.brand_id, EXCLUDED.orders_count, EXCLUDED.subscribed, EXCLUDED.created_at, EXCLUDED.birthday, EXCLUDED.opted_in_at,
+		EXCLUDED.first_order_at, EXCLUDED.last_order_at, EXCLUDED.next_order_at, EXCLUDED.last_cart_at, EXCLUDED.last_viewed_at,
+		EXCLUDED.last_click_at, EXCLUDED.last_reply_at, EXCLUDED.last_delivered_at, EXCLUDED.last_engaged_at, EXCLUDED.cart_event_id,
+		EXCLUDED.closing_event_id, EXCLUDED.orders_value, EXCLUDED.language, EXCLUDED.region, EXCLUDED.country,
+		EXCLUDED.promotional_consent, EXCLUDED.cart_consent, EXCLUDED.value_tier, EXCLUDED.opted_in_source, EXCLUDED.external_id,
+		EXCLUDED.first_name, EXCLUDED.last_name, EXCLUDED.time_zone, EXCLUDED.active_cart, EXCLUDED.active_cart_value,
+		EXCLUDED.last_viewed, EXCLUDED.message_days, EXCLUDED.click_days, EXCLUDED.attributes, EXCLUDED.products, EXCLUDED.categories);
+	RETURN cardinality(ids) > 0;
+END $$;
+COMMENT ON FUNCTION smsflow.fold_profiles(integer) IS 'Worker: folds the deltas of the contacts that at most so many deltas are about into profile_fact; false when there is nothing to fold, or another call is at it';
+REVOKE ALL ON FUNCTION smsflow.fold_profiles(integer) FROM PUBLIC;
