@@ -8,34 +8,10 @@ CREATE EXTENSION smsflow;
 SET datestyle = 'ISO';
 SET timezone = 'UTC';
 
-SELECT smsflow.subscribe('+14155552671') AS ann, smsflow.subscribe('+14155552672') AS bob, smsflow.subscribe('+14155552673') AS cid \gset
-INSERT INTO smsflow.gateway_profile (profile, method) VALUES ('metrics_test', 'GET');
-INSERT INTO smsflow.gateway (name, profile, base_url) VALUES ('metrics-test', 'metrics_test', 'http://127.0.0.1:1') RETURNING gateway_id \gset
-INSERT INTO smsflow.sender (address, gateway_id) VALUES ('+14155550177', :gateway_id) RETURNING sender_id \gset
-INSERT INTO smsflow.segment (name, predicate) VALUES ('metrics all', 'true') RETURNING segment_id \gset
-INSERT INTO smsflow.campaign (name, segment_id, body, purpose, status) VALUES ('spring', :segment_id, 'Hello', 'promotional', 'running') RETURNING campaign_id \gset
-INSERT INTO smsflow.campaign (name, segment_id, body, purpose) VALUES ('not yet', :segment_id, 'Hello', 'promotional');
-INSERT INTO smsflow.queue (lane, sender_id, source) VALUES (4, :sender_id, 'campaign:' || :campaign_id) RETURNING queue_id \gset
-
--- A message as a campaign appends it, and the deltas of any change of status.
-CREATE FUNCTION pg_temp.append(contact bigint, campaign integer, sequence integer, step smallint, queue integer, refusal text)
-	RETURNS bigint LANGUAGE sql AS $$
-	INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, sequence_id, step, purpose, parts, unicode, refusal, body)
-	SELECT now() + interval '1 day', contact_id, phone, $5, brand_id, $2, $3, $4, 'promotional', 2, false, $6, 'Hello'
-	FROM smsflow.contact WHERE contact_id = $1 RETURNING message_id $$;
-CREATE FUNCTION pg_temp.count(message bigint, measure text, value numeric, at timestamptz DEFAULT NULL, currency text DEFAULT '')
-	RETURNS void LANGUAGE sql AS $$
-	INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value, first_at, last_at, currency)
-	SELECT date_trunc('hour', coalesce($4, now()), 'UTC'), brand_id, coalesce(campaign_id, 0), coalesce(sequence_id, 0), 0, coalesce(step, 0), purpose, $2, $3, $4, $4, $5
-	FROM smsflow.outbox WHERE message_id = $1 $$;
-CREATE FUNCTION pg_temp.send(message bigint, at timestamptz) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id, cursor_id, low_id, oldest_open, generation, claimed_at)
-	SELECT queue_id, 'new', message_id - 1, message_id, '-infinity', 0, '-infinity', 0, message_id, message_id, 0, 1, $2 FROM smsflow.outbox WHERE message_id = $1;
-	INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, wire, outcome)
-	SELECT o.message_id, o.contact_id, $2, $2, 1, q.sender_id, 1, 'yes', 'accepted'
-	FROM smsflow.outbox o JOIN smsflow.queue q USING (queue_id) WHERE message_id = $1;
-	INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject) SELECT contact_id, $2, message_id, purpose, '' FROM smsflow.outbox WHERE message_id = $1;
-	SELECT pg_temp.count($1, 'queued', -1), pg_temp.count($1, 'accepted', 1), pg_temp.count($1, 'sent', 1, $2) $$;
+\getenv tree PG_ABS_SRCDIR
+\set ECHO none
+\i :tree/test/fixtures/figures.sql
+\set ECHO all
 CREATE VIEW pg_temp.figures AS
 	SELECT campaign, recipients, suppressed AS suppr, queued, sent, accepted, delivered, parts, replies, opt_outs, orders, revenue, cost, currency
 	FROM smsflow_bi.campaign_totals WHERE campaign IN ('spring', 'not yet') ORDER BY campaign;

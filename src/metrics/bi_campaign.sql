@@ -1,6 +1,6 @@
--- What a BI tool reads. Every campaign and every step has its row, also before
--- its first message. A column has the same meaning in every view; the meanings
--- stand once, at the end, and become the comments of the columns.
+-- What a BI tool reads of campaigns. Every campaign has its row, also before its
+-- first message. A column has the same meaning in every view; the meanings stand
+-- once, in bi_comments.sql, and become the comments of the columns.
 
 CREATE OR REPLACE VIEW smsflow_bi.campaign_totals AS
 	SELECT c.name AS campaign, c.purpose::text AS purpose, c.status,
@@ -20,27 +20,6 @@ CREATE OR REPLACE VIEW smsflow_bi.campaign_totals AS
 	JOIN smsflow.brand b USING (brand_id)
 	LEFT JOIN smsflow.metric_total t USING (campaign_id);
 COMMENT ON VIEW smsflow_bi.campaign_totals IS 'One row per campaign: what became of its messages, and what came of them. Exact at any instant';
-
-CREATE OR REPLACE VIEW smsflow_bi.sequence_totals AS
-	SELECT q.name AS sequence, p.step, q.purpose::text AS purpose,
-		CASE WHEN q.enabled THEN 'enabled' ELSE 'disabled' END AS status,
-		coalesce(t.recipients, 0) AS recipients, coalesce(t.suppressed, 0) AS suppressed,
-		coalesce(t.queued, 0) AS queued, coalesce(t.sent, 0) AS sent, coalesce(t.delivered, 0) AS delivered,
-		coalesce(t.undelivered, 0) AS undelivered, coalesce(t.rejected, 0) AS rejected,
-		coalesce(t.expired, 0) AS expired, coalesce(t.in_doubt, 0) AS in_doubt, coalesce(t.parts, 0) AS parts,
-		coalesce(t.clicks, 0) AS clicks, coalesce(t.clickers, 0) AS clickers, coalesce(t.replies, 0) AS replies,
-		coalesce(t.opt_outs, 0) AS opt_outs, coalesce(t.orders, 0) AS orders,
-		CASE WHEN t.mixed_revenue THEN NULL ELSE coalesce(t.revenue, 0) END AS revenue,
-		CASE WHEN t.mixed_cost THEN NULL ELSE coalesce(t.cost, 0) END AS cost,
-		t.currency, t.delivery_rate, t.click_rate, t.conversion_rate, t.opt_out_rate, t.revenue_per_message,
-		t.first_sent_at, t.last_sent_at, t.cost_currency,
-		coalesce(t.accepted, 0) AS accepted, coalesce(t.unknown, 0) AS unknown, coalesce(t.cancelled, 0) AS cancelled,
-		b.name AS brand, q.sequence_id
-	FROM smsflow.sequence q
-	JOIN smsflow.brand b USING (brand_id)
-	JOIN smsflow.sequence_step p USING (sequence_id)
-	LEFT JOIN smsflow.metric_total t USING (sequence_id, step);
-COMMENT ON VIEW smsflow_bi.sequence_totals IS 'One row per step of a sequence: what became of its messages, and what came of them. Exact at any instant';
 
 -- A campaign finds its hours by index, so that one campaign is cheap however many there are.
 CREATE OR REPLACE VIEW smsflow_bi.campaign_hourly AS
@@ -84,3 +63,18 @@ CREATE OR REPLACE VIEW smsflow_bi.campaign_money AS
 	GROUP BY c.campaign_id, c.name, b.name, p.currency;
 COMMENT ON VIEW smsflow_bi.campaign_money IS 'Revenue and cost of a campaign by currency, for a campaign with several';
 
+
+CREATE OR REPLACE VIEW smsflow_bi.segment_performance AS
+	SELECT s.name AS segment, count(*) AS campaigns, sum(t.recipients)::bigint AS recipients, sum(t.sent)::bigint AS sent,
+		sum(t.delivered)::bigint AS delivered, sum(t.clickers)::bigint AS clickers, sum(t.opt_outs)::bigint AS opt_outs,
+		sum(t.orders)::bigint AS orders,
+		CASE WHEN count(DISTINCT t.currency) > 1 OR bool_or(t.revenue IS NULL) THEN NULL ELSE sum(t.revenue) END AS revenue,
+		CASE WHEN count(DISTINCT t.currency) = 1 THEN min(t.currency) END AS currency,
+		sum(t.delivered) / nullif(sum(t.sent), 0) AS delivery_rate, sum(t.clickers) / nullif(sum(t.sent), 0) AS click_rate,
+		sum(t.orders) / nullif(sum(t.sent), 0) AS conversion_rate, sum(t.opt_outs) / nullif(sum(t.sent), 0) AS opt_out_rate,
+		s.segment_id
+	FROM smsflow.segment s
+	JOIN smsflow.campaign c USING (segment_id)
+	JOIN smsflow_bi.campaign_totals t USING (campaign_id)
+	GROUP BY s.segment_id, s.name;
+COMMENT ON VIEW smsflow_bi.segment_performance IS 'What came of the campaigns to each segment that has one, all campaigns added up';

@@ -33,6 +33,7 @@ CREATE TABLE smsflow.metric_hour (LIKE smsflow.metric_delta,
 ) WITH (fillfactor = 70);
 CREATE INDEX metric_hour_campaign ON smsflow.metric_hour (campaign_id) WHERE campaign_id <> 0;
 CREATE INDEX metric_hour_sequence ON smsflow.metric_hour (sequence_id) WHERE sequence_id <> 0;
+CREATE INDEX metric_hour_otp ON smsflow.metric_hour (bucket) WHERE purpose = 'otp';
 COMMENT ON TABLE smsflow.metric_hour IS 'Counters by hour';
 
 CREATE TABLE smsflow.metric_ever (

@@ -1,0 +1,48 @@
+-- Sequences: who came to a step, where people left, and which carts came back. Examples to be checked by hand.
+\set VERBOSITY sqlstate
+SELECT current_database() AS home \gset
+CREATE DATABASE regress_smsflow_bi_sequence;
+\c regress_smsflow_bi_sequence
+CREATE EXTENSION smsflow;
+SET datestyle = 'ISO';
+SET timezone = 'UTC';
+\getenv tree PG_ABS_SRCDIR
+\set ECHO none
+\i :tree/test/fixtures/figures.sql
+\set ECHO all
+SELECT smsflow.create_sequence('carts', 'cart') AS sequence_id \gset
+SELECT smsflow.add_step('carts', '1 hour', 'Still there? Reply STOP to end'), smsflow.add_step('carts', '1 day', 'Last call. Reply STOP to end');
+
+-- Five carts: Ann's first is ordered after the first reminder, her second after the second; Bob's is ordered before any, Cid's two are not,
+-- one of them waits for its second step.
+CREATE TABLE cart (n integer, contact bigint, ref text, step smallint, ended text, sent1 interval, sent2 interval, ordered interval, amount numeric);
+INSERT INTO cart VALUES
+	(1, :ann, 'c1', 2, 'order', '1 hour', NULL, '2 hours', 40),
+	(2, :ann, 'c2', 2, 'completed', '1 hour', '25 hours', '26 hours', 60),
+	(3, :bob, 'c3', 1, 'order', NULL, NULL, '30 minutes', 99),
+	(4, :cid, 'c4', 2, 'completed', '50 minutes', '25 hours', NULL, NULL),
+	(5, :cid, 'c5', 2, NULL, '10 hours', NULL, NULL, NULL);
+SELECT now() - interval '3 days' AS start \gset
+INSERT INTO smsflow.enrollment (sequence_id, contact_id, ref, event_id, data, step, started_at, ended_at, end_reason)
+	SELECT :sequence_id, contact, ref, n, '{}', step, :'start', CASE WHEN ended IS NOT NULL THEN now() END, ended FROM cart;
+INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount, currency, data)
+	SELECT contact, 'order', 'o' || n, :'start'::timestamptz + ordered, amount, 'USD', jsonb_build_object('order', jsonb_build_object('cart_id', ref)) FROM cart WHERE ordered IS NOT NULL;
+WITH sent AS (
+	SELECT c.contact, c.ref, e.enrollment_id, s.step, :'start'::timestamptz + s.after AS sent_at FROM cart c JOIN smsflow.enrollment e USING (ref)
+	CROSS JOIN LATERAL (VALUES (1, c.sent1), (2, c.sent2)) s (step, after) WHERE s.after IS NOT NULL
+), made AS (
+	INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, sequence_id, step, enrollment_id, purpose, parts, unicode, body, created_at)
+	SELECT now(), k.contact_id, k.phone, :queue_id, 1, :sequence_id, step, enrollment_id, 'cart', 1, false, 'Still there?', sent_at FROM sent JOIN smsflow.contact k ON k.contact_id = contact
+	RETURNING message_id, contact_id, enrollment_id, created_at, step
+), touched AS (
+	INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject, ref)
+	SELECT m.contact_id, m.created_at, m.message_id, 'cart', 'carts', e.ref FROM made m JOIN smsflow.enrollment e USING (enrollment_id)
+)
+INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value)
+	SELECT date_trunc('hour', now(), 'UTC'), 1, 0, :sequence_id, 0, step, 'cart', 'sent', 1 FROM made;
+
+SELECT sequence, step, entered, waiting, sent, completed, exited, exited_by_reason FROM smsflow_bi.sequence_funnel ORDER BY step;
+SELECT sequence, step, delay_up_to, carts, recovered, round(recovery_rate, 3) AS rate, value, currency FROM smsflow_bi.cart_recovery ORDER BY step, delay_up_to;
+SELECT sequence, step, sent FROM smsflow_bi.sequence_totals ORDER BY step;
+\c :home
+DROP DATABASE regress_smsflow_bi_sequence;
