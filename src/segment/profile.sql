@@ -96,7 +96,7 @@ COMMENT ON FUNCTION smsflow.birthday_of(jsonb) IS 'Attribute birthday, written Y
 REVOKE ALL ON FUNCTION smsflow.birthday_of(jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.value_tier_of(brand_id integer, orders_value numeric) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT t.tier FROM smsflow.value_tier AS t
 	WHERE t.at_least <= value_tier_of.orders_value AND t.brand_id = CASE WHEN EXISTS (SELECT FROM smsflow.value_tier AS o
 		WHERE o.brand_id = value_tier_of.brand_id) THEN value_tier_of.brand_id ELSE 1 END
