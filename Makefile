@@ -5,6 +5,8 @@
 #   make install     install the extension into the server of pg_config
 #   make demo        a store that plays one day; make demo-stop removes it
 #   make check       everything a developer trusts
+#   make check-versions  the same server tests on the other supported PostgreSQL releases
+#   make check-all   both, as CI does
 #   make installcheck  the regression tests alone, against an installed build
 #   make bench       measurements, see test/bench/README.md
 
@@ -133,6 +135,10 @@ build/fuzz/%: test/fuzz/%.c $(CORE) $(CORE_HEADERS) $(CORE_TABLES)
 fuzz: $(FUZZERS)
 	test/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
 
+check-versions:
+	test/check.sh versions
+check-all:
+	test/check.sh unit regress isolation tap static fuzz sim versions
 deps:
 	test/deps.sh check
 demo:
@@ -151,7 +157,7 @@ META.json: META.json.in smsflow.control
 dist: META.json
 	git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json -o smsflow-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: check unit sim faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
+.PHONY: check check-versions check-all unit sim faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

@@ -4,7 +4,7 @@
 # README among them), static checks. Servers run as an ordinary user, on private ports, in
 # a folder that is removed at the end. Closes with "N passed, N failed".
 #
-#   test/check.sh [unit|regress|isolation|tap|static|fuzz|sim ...]   default: all
+#   test/check.sh [unit|regress|isolation|tap|static|fuzz|sim|versions ...]   default: all but versions
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
 #   FUZZ_SECONDS=5 SIM_SECONDS=5   for each fuzz target, instead of 60; for the simulator, instead of 120
 set -uo pipefail
@@ -177,6 +177,18 @@ run_sim() {
 	result $? "sim: $(tail -1 "$log")"
 	count=$(sed -nE 's/^([0-9]+) schedules.*/\1/p' "$log")
 	[ "$seconds" -lt 120 ] || result $((${count:-0} < 1000000)) "sim: a million schedules"
+}
+
+# The other releases of PostgreSQL, each in a Debian of its own.
+run_versions() {
+	local verdict name
+	while read -r verdict name; do
+		case $verdict in
+		ok) good "$name" ;;
+		FAILED) bad "$name" ;;
+		*) echo "$verdict $name" ;;
+		esac
+	done < <(test/versions.sh ${CHECK_VERSIONS:-})
 }
 
 for stage in $stages; do

@@ -63,7 +63,7 @@ sub make_certificates
 	openssl("req -x509 -newkey rsa:2048 -nodes -keyout $folder/ca.key -out $folder/ca.crt -subj /CN=authority -days 10");
 	openssl("req -x509 -newkey rsa:2048 -nodes -keyout $folder/stranger.key -out $folder/stranger.crt -subj /CN=stranger -days 10");
 	openssl("req -newkey rsa:2048 -nodes -keyout $folder/server.key -out $folder/server.csr -subj /CN=gateway");
-	for my $case ([ 'good', 'IP:127.0.0.1', 10, 'ca' ], [ 'expired', 'IP:127.0.0.1', -1, 'ca' ], [ 'other', 'DNS:other.test', 10, 'ca' ],
+	for my $case ([ 'good', 'IP:127.0.0.1', 10, 'ca' ], [ 'expired', 'IP:127.0.0.1', 0, 'ca' ], [ 'other', 'DNS:other.test', 10, 'ca' ],
 		[ 'unknown', 'IP:127.0.0.1', 10, 'stranger' ])
 	{
 		my ($name, $host, $days, $authority) = @$case;

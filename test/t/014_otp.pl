@@ -90,7 +90,7 @@ sub test_void_code
 # A campaign that keeps every place at the gateway busy.
 sub test_overtakes
 {
-	$gateway->script({ match => 'Sale', delay_ms => 50 });
+	$gateway->script({ match => 'Sale', delay_ms => 300 });
 	sql("SELECT count(smsflow.send(phone::text, 'Sale', 'promotional', pool => 'main')) FROM smsflow.contact");
 	ok(wait_until('the campaign is on the wire', sub { scalar(grep { ($_->{text} // '') eq 'Sale' } $gateway->requests) > 100 }), 'a campaign runs');
 	my $before = scalar $gateway->requests;
