@@ -11,7 +11,7 @@ server=$($PG_CONFIG --includedir-server)
 version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" smsflow.control)
 extension_flags=(-std=gnu11 -Isrc -I"$server" -I"$($PG_CONFIG --includedir)" -D_GNU_SOURCE -DSMSFLOW_VERSION="\"$version\"")
 core=$(ls src/core/*.c)
-extension=$(ls src/*.c src/{types,contact,message,segment,campaign,sequence,otp,gateway,callback,ops,worker}/*.c 2>/dev/null)
+extension=$(ls src/*.c src/{types,contact,message,link,segment,campaign,sequence,otp,gateway,callback,ops,worker}/*.c 2>/dev/null)
 daemon=$(ls src/smsflowd/*.c)
 
 # The server's own headers are not ours to mend.

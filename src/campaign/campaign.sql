@@ -27,13 +27,13 @@ REVOKE ALL ON FUNCTION smsflow.set_template(text, text, text, text) FROM PUBLIC;
 -- Without a SET clause, so that the planner can make it part of the query that uses it.
 CREATE OR REPLACE FUNCTION smsflow.draft_messages(template text, purpose smsflow.purpose, brand text, contact_ids bigint[])
 	RETURNS TABLE (contact_id bigint, phone smsflow.phone, body text, parts smallint, unicode boolean, refusal text,
-		consent_event_id bigint)
+		consent_event_id bigint, links text[])
 	LANGUAGE sql STABLE ROWS 1000
 BEGIN ATOMIC
 	SELECT c.contact_id, c.phone, COALESCE(m.rendered, template), COALESCE(m.parts, 0)::smallint, COALESCE(m.unicode, false),
 		COALESCE(smsflow.final_refusal(smsflow.gate_contact(c, purpose, now())), CASE WHEN m.missing IS NOT NULL THEN 'missing_variable' END,
 			smsflow.content_refusal(m.rendered, purpose, brand)),
-		smsflow.proof(c.proof, purpose)
+		smsflow.proof(c.proof, purpose), m.links
 	FROM smsflow.contact AS c
 	CROSS JOIN LATERAL smsflow.render_message(template, smsflow.contact_vars(c, brand, '{}')) AS m
 	WHERE c.contact_id = ANY (contact_ids);

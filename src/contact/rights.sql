@@ -201,11 +201,13 @@ CREATE OR REPLACE FUNCTION smsflow.export_contact(phone text, brand text DEFAULT
 		'inbound', coalesce((SELECT jsonb_agg(to_jsonb(i) - '{contact_id,brand_id,gateway_id}'::text[] ORDER BY i.inbound_id) FROM smsflow.inbound AS i
 			WHERE i.brand_id = w.brand_id AND (i.contact_id = w.contact_id OR i.phone OPERATOR(smsflow.=) w.phone)), '[]'),
 		'attributions', coalesce((SELECT jsonb_agg(to_jsonb(t) - '{contact_id,sender_id}'::text[] ORDER BY t.at)
-			FROM smsflow.attribution AS t WHERE t.contact_id = w.contact_id), '[]'))
+			FROM smsflow.attribution AS t WHERE t.contact_id = w.contact_id), '[]'),
+		'clicks', coalesce((SELECT jsonb_agg(to_jsonb(k) - '{click_id,contact_id}'::text[] ORDER BY k.click_id)
+			FROM smsflow.click AS k WHERE k.contact_id = w.contact_id), '[]'))
 	FROM who AS w
 $$;
 COMMENT ON FUNCTION smsflow.export_contact(text, text) IS
-'Everything known about a person, as one JSON object: contact (null if there is none), consent, ledger, events, enrollments, messages with attempts and reports, inbound, attributions. Texts of one-time passwords are left out. Reads every message, so it takes a while in a big store. SF001 for a bad number, SF004 for an unknown brand';
+'Everything known about a person, as one JSON object: contact (null if there is none), consent, ledger, events, enrollments, messages with attempts and reports, inbound, attributions, clicks. Texts of one-time passwords are left out. Reads every message, so it takes a while in a big store. SF001 for a bad number, SF004 for an unknown brand';
 REVOKE ALL ON FUNCTION smsflow.export_contact(text, text) FROM PUBLIC;
 
 -- ---- to be forgotten ----
@@ -229,7 +231,7 @@ BEGIN
 	WHERE m.status IN ('scheduled', 'queued', 'held', 'sending', 'in_doubt');
 	PERFORM smsflow.note_revocation('message', m) FROM unnest(theirs) AS m
 	WHERE EXISTS (SELECT FROM smsflow.revocation AS r WHERE r.kind = 'message' AND r.target_id = m AND r.reason = 'erased');
-	UPDATE smsflow.outbox AS o SET recipient = smsflow.nobody(), body = '', media_urls = NULL, dedup_key = NULL
+	UPDATE smsflow.outbox AS o SET recipient = smsflow.nobody(), body = '', media_urls = NULL, links = NULL, dedup_key = NULL
 	WHERE o.message_id = ANY (theirs);
 	DELETE FROM smsflow.dedup AS d WHERE d.brand_id = erase_messages.brand_id AND d.message_id = ANY (theirs);
 	UPDATE smsflow.attempt AS a SET provider_id = NULL WHERE a.message_id = ANY (theirs) AND a.provider_id IS NOT NULL;
@@ -257,9 +259,10 @@ BEGIN
 	UPDATE smsflow.inbound AS i SET phone = smsflow.nobody(), body = '', provider_id = NULL
 	WHERE i.brand_id = erase_traces.brand_id AND (i.contact_id = erase_traces.contact_id OR i.phone OPERATOR(smsflow.=) erase_traces.phone);
 	GET DIAGNOSTICS replies = ROW_COUNT;
+	UPDATE smsflow.click AS k SET agent = NULL, network = NULL WHERE k.contact_id = erase_traces.contact_id;
 	RETURN cardinality(theirs) + replies;
 END $$;
-COMMENT ON FUNCTION smsflow.erase_traces(integer, bigint, text, smsflow.phone) IS 'Takes what a person did and wrote from events, enrolments, orders credited and replies; returns how many events and replies';
+COMMENT ON FUNCTION smsflow.erase_traces(integer, bigint, text, smsflow.phone) IS 'Takes what a person did and wrote from events, enrolments, orders credited, replies and clicks; returns how many events and replies';
 REVOKE ALL ON FUNCTION smsflow.erase_traces(integer, bigint, text, smsflow.phone) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.erase_contact(phone text, brand text DEFAULT 'default') RETURNS boolean

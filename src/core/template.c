@@ -28,6 +28,7 @@ typedef struct Piece
 	Span text; /* the literal text, or the variable's path */
 	bool has_default;
 	Span fallback;
+	bool is_link; /* the filter link stands at the end */
 } Piece;
 
 static bool
@@ -112,6 +113,23 @@ find_close(const Reader *r, size_t pos, size_t *bar, size_t *close, SmsflowTempl
 	return fail(err, SMSFLOW_TEMPLATE_UNCLOSED, pos - 2, 2);
 }
 
+/* read_filters tells the default of a variable from the filter behind it; text is what follows the first |. */
+static void
+read_filters(Piece *piece, const char *text, size_t len)
+{
+	static const char link[] = "link";
+	size_t begin = len;
+	Span last;
+
+	while (begin > 0 && text[begin - 1] != '|')
+		begin--;
+	last = trimmed(text + begin, len - begin);
+	piece->is_link = last.len == sizeof(link) - 1 && memcmp(last.text, link, last.len) == 0;
+	piece->has_default = !piece->is_link || begin > 0;
+	if (piece->has_default)
+		piece->fallback = trimmed(text, piece->is_link ? begin - 1 : len);
+}
+
 /* read_variable reads the variable whose {{ is at the reader's position. */
 static bool
 read_variable(Reader *r, Piece *piece, SmsflowTemplateError *err)
@@ -125,9 +143,8 @@ read_variable(Reader *r, Piece *piece, SmsflowTemplateError *err)
 
 	piece->is_variable = true;
 	piece->text = trimmed(r->text + begin, bar - begin);
-	piece->has_default = bar < close;
-	if (piece->has_default)
-		piece->fallback = trimmed(r->text + bar + 1, close - bar - 1);
+	if (bar < close)
+		read_filters(piece, r->text + bar + 1, close - bar - 1);
 	if (piece->text.len == 0)
 		return fail(err, SMSFLOW_TEMPLATE_EMPTY_NAME, r->pos, close + 2 - r->pos);
 	r->pos = close + 2;
@@ -233,6 +250,13 @@ bool
 smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx, SmsflowTemplateWrite write,
 						void *write_ctx, SmsflowTemplateError *err)
 {
+	return smsflow_template_render_links(t, len, lookup, lookup_ctx, NULL, NULL, write, write_ctx, err);
+}
+
+bool
+smsflow_template_render_links(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx, SmsflowTemplateLink link,
+							  void *link_ctx, SmsflowTemplateWrite write, void *write_ctx, SmsflowTemplateError *err)
+{
 	Reader r = {t, len, 0};
 	Piece piece;
 
@@ -254,6 +278,8 @@ smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup,
 		}
 		if (piece.has_default && is_blank(value))
 			value = piece.fallback;
+		if (piece.is_link && link != NULL && !link(link_ctx, value.text, value.len, &value.text, &value.len))
+			return fail(err, SMSFLOW_TEMPLATE_MISSING, (size_t) (piece.text.text - t), piece.text.len);
 		write_clean(value, write, write_ctx);
 	}
 	return err->code == SMSFLOW_TEMPLATE_OK;

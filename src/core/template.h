@@ -4,6 +4,8 @@
  *	{{name}}					the value of a variable
  *	{{cart.items.0.title}}		a path; what its steps mean is the lookup callback's business
  *	{{first_name|there}}		the text after | stands in for a missing, null or blank value
+ *	{{cart.url|link}}			the value is a URL, in whose place a short link is written; {{url|https://shop.example|link}}
+ *								has a default, too
  *
  * A path consists of steps separated by single dots; a step consists of ASCII letters, digits, "_", "-" and non-ASCII
  * characters.  White space directly inside the braces and around | is ignored.  A brace inside a variable, an empty
@@ -48,6 +50,12 @@ typedef bool (*SmsflowTemplateLookup)(void *ctx, const char *path, size_t pathle
 /* Takes the next len bytes of the rendered text; len is never 0. */
 typedef void (*SmsflowTemplateWrite)(void *ctx, const char *text, size_t len);
 
+/*
+ * Shortens a URL; the text must stay valid as a value of SmsflowTemplateLookup does. Returns false when there can be no
+ * link to it, which counts as a variable without a value.
+ */
+typedef bool (*SmsflowTemplateLink)(void *ctx, const char *url, size_t len, const char **text, size_t *textlen);
+
 /* smsflow_template_check returns true if the template is well formed; otherwise it fills *err. */
 extern bool smsflow_template_check(const char *t, size_t len, SmsflowTemplateError *err);
 
@@ -57,6 +65,11 @@ extern bool smsflow_template_check(const char *t, size_t len, SmsflowTemplateErr
  */
 extern bool smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx,
 									SmsflowTemplateWrite write, void *write_ctx, SmsflowTemplateError *err);
+
+/* smsflow_template_render_links also shortens links; smsflow_template_render leaves URLs as they are. */
+extern bool smsflow_template_render_links(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx,
+										  SmsflowTemplateLink link, void *link_ctx, SmsflowTemplateWrite write, void *write_ctx,
+										  SmsflowTemplateError *err);
 
 /* smsflow_template_error_text returns a full English sentence, a static string. */
 extern const char *smsflow_template_error_text(SmsflowTemplateCode code);

@@ -23,6 +23,7 @@
 #include "core/delivery.h"
 #include "core/gsm.h"
 #include "errcodes.h"
+#include "link/link.h"
 #include "message/send.h"
 #include "types/types.h"
 
@@ -74,6 +75,20 @@ smsflow_next_callback_id(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(next_id("callback_id_seq"));
 }
 
+/* Kept for all texts that one statement renders. */
+static SmsflowLinkDomain *
+domain_for(FmgrInfo *function)
+{
+	if (function->fn_extra == NULL)
+	{
+		SmsflowLinkDomain *domain = MemoryContextAllocZero(function->fn_mcxt, sizeof(*domain));
+
+		domain->context = function->fn_mcxt;
+		function->fn_extra = domain;
+	}
+	return function->fn_extra;
+}
+
 PG_FUNCTION_INFO_V1(smsflow_render_message);
 Datum
 smsflow_render_message(PG_FUNCTION_ARGS)
@@ -81,10 +96,12 @@ smsflow_render_message(PG_FUNCTION_ARGS)
 	char *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Jsonb *vars = PG_GETARG_JSONB_P(1);
 	char *missing = NULL;
-	char *rendered = smsflow_try_render(body, vars, &missing);
+	SmsflowLinks links = {.domain = domain_for(fcinfo->flinfo), .vars = vars};
+	char *rendered = smsflow_render_links(body, vars, smsflow_shorten, &links, &missing);
+	NullableDatum targets = smsflow_link_targets(&links);
 	TupleDesc desc;
-	Datum values[4] = {0};
-	bool nulls[4] = {true, true, true, true};
+	Datum values[5] = {0};
+	bool nulls[5] = {true, true, true, true, true};
 	SmsflowParts parts;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -102,6 +119,8 @@ smsflow_render_message(PG_FUNCTION_ARGS)
 		values[1] = Int32GetDatum(parts.parts);
 		values[2] = BoolGetDatum(parts.encoding == SMSFLOW_UCS2);
 		nulls[0] = nulls[1] = nulls[2] = false;
+		values[4] = targets.value;
+		nulls[4] = targets.isnull;
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

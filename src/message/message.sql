@@ -68,14 +68,14 @@ REVOKE ALL ON FUNCTION smsflow.default_validity(smsflow.purpose) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.contact_vars(c smsflow.contact, brand text, extra jsonb) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN COALESCE((c).attributes, '{}') || jsonb_build_object('first_name', (c).first_name, 'last_name', (c).last_name,
-		'external_id', (c).external_id, 'language', (c).language, 'region', (c).region, 'brand', brand) || COALESCE(extra, '{}');
+		'external_id', (c).external_id, 'language', (c).language, 'region', (c).region, 'brand', brand, '_brand', brand) || COALESCE(extra, '{}');
 COMMENT ON FUNCTION smsflow.contact_vars(smsflow.contact, text, jsonb) IS 'Template variables of a contact: attributes, names, brand, and extra on top';
 REVOKE ALL ON FUNCTION smsflow.contact_vars(smsflow.contact, text, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.render_message(body text, vars jsonb,
-		OUT rendered text, OUT parts integer, OUT unicode boolean, OUT missing text)
-	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_render_message';
-COMMENT ON FUNCTION smsflow.render_message(text, jsonb) IS 'Renders a template and counts its parts; missing names the first variable without value or default, and rendered is then NULL. Errors: SF003';
+		OUT rendered text, OUT parts integer, OUT unicode boolean, OUT missing text, OUT links text[])
+	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_render_message';
+COMMENT ON FUNCTION smsflow.render_message(text, jsonb) IS 'Renders a template and counts its parts; missing names the first variable without value or default, and rendered is then NULL. links are the targets of short links, whose codes the outbox puts in. Errors: SF003, SF007';
 REVOKE ALL ON FUNCTION smsflow.render_message(text, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_template(body text) RETURNS void

@@ -61,7 +61,8 @@ CREATE TABLE smsflow.outbox (
 	media_urls		text[],
 	dedup_key		text,
 	subject			text,
-	consent_event_id bigint
+	consent_event_id bigint,
+	links			text[]
 ) PARTITION BY RANGE (message_id);
 CREATE INDEX outbox_queue ON smsflow.outbox (queue_id, message_id);
 COMMENT ON TABLE smsflow.outbox IS 'Message as it was asked for, appended once and never changed';
@@ -72,6 +73,7 @@ COMMENT ON COLUMN smsflow.outbox.trigger_event_id IS 'Store event that enrolled 
 COMMENT ON COLUMN smsflow.outbox.unicode IS 'Body needs UCS-2 (70 units a part); false is GSM-7 (160)';
 COMMENT ON COLUMN smsflow.outbox.subject IS 'What caps on the same subject count by; NULL: the option subject of the campaign or sequence, else its name';
 COMMENT ON COLUMN smsflow.outbox.consent_event_id IS 'Ledger entry that permitted it when it was asked for';
+COMMENT ON COLUMN smsflow.outbox.links IS 'Where its short links lead, in their order; NULL: it has none';
 COMMENT ON COLUMN smsflow.outbox.refusal IS 'Reason the gate refused at the call; such a message is in queue 0 and never claimed';
 
 CREATE TABLE smsflow.dedup (

@@ -18,6 +18,7 @@
 #include "core/gsm.h"
 #include "core/phone.h"
 #include "errcodes.h"
+#include "link/link.h"
 #include "message/media.h"
 #include "message/policy.h"
 #include "message/send.h"
@@ -38,8 +39,9 @@ typedef struct SendCall
 	Interval *expires_in;
 	char *pool;
 	char *brand;
-	char *subject;    /* NULL: none */
-	ArrayType *media; /* NULL: none */
+	char *subject;       /* NULL: none */
+	ArrayType *media;    /* NULL: none */
+	NullableDatum links; /* targets, text[] */
 
 	int32 brand_id;
 	int64 contact_id;  /* 0: not a contact */
@@ -209,8 +211,11 @@ render(SendCall *call)
 {
 	const char *problem;
 	char *missing = NULL;
-	char *rendered = smsflow_try_render(call->body, call->vars, &missing);
+	SmsflowLinkDomain domain = {.context = CurrentMemoryContext};
+	SmsflowLinks links = {.domain = &domain, .vars = call->vars};
+	char *rendered = smsflow_render_links(call->body, call->vars, smsflow_shorten, &links, &missing);
 
+	call->links = smsflow_link_targets(&links);
 	if (rendered == NULL)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("template variable \"%s\" has no value", missing),
 						errhint("Pass it in vars, or write a default: {{%s|text}}.", missing)));
@@ -292,15 +297,15 @@ choose_queue(SendCall *call)
 
 static const char append_query[] =
 	"INSERT INTO smsflow.outbox (message_id, due_at, expires_at, contact_id, recipient, queue_id, brand_id, template_id,"
-	" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id, subject, media_urls)"
-	" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15, $16, $17)";
+	" purpose, parts, unicode, refusal, body, dedup_key, consent_event_id, subject, media_urls, links)"
+	" VALUES ($1, $2, $3, $4, $5::smsflow.phone, $6, $7, $8, $9::smsflow.purpose, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
 static void
 append_message(SendCall *call)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID,     TEXTOID,
-				   INT2OID, BOOLOID,        TEXTOID,        TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTARRAYOID};
+	Oid types[] = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID,      TEXTOID,
+				   INT2OID, BOOLOID,        TEXTOID,        TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum values[] = {
 		Int64GetDatum(call->message_id),
 		TimestampTzGetDatum(call->send_at),
@@ -319,8 +324,9 @@ append_message(SendCall *call)
 		Int64GetDatum(call->consent_event_id),
 		call->subject ? CStringGetTextDatum(call->subject) : (Datum) 0,
 		PointerGetDatum(call->media),
+		call->links.value,
 	};
-	char nulls[] = "                 ";
+	char nulls[] = "                  ";
 
 	nulls[1] = call->send_at == DT_NOBEGIN ? 'n' : ' ';
 	nulls[3] = call->contact_id ? ' ' : 'n';
@@ -330,6 +336,7 @@ append_message(SendCall *call)
 	nulls[14] = call->consent_event_id ? ' ' : 'n';
 	nulls[15] = call->subject ? ' ' : 'n';
 	nulls[16] = call->media ? ' ' : 'n';
+	nulls[17] = call->links.isnull ? 'n' : ' ';
 	smsflow_spi_plan(&plan, append_query, lengthof(types), types);
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_INSERT);
 }

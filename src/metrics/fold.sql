@@ -101,6 +101,12 @@ AS $$
 			(CASE a.kind WHEN 'order' THEN 'orders' WHEN 'reply' THEN 'replies' ELSE 'opt_outs' END, 1, ''),
 			('revenue', a.amount, coalesce(a.currency, ''))) AS x (measure, value, currency)
 		WHERE x.value IS NOT NULL AND a.message_id >= recount.from_id AND a.message_id < recount.to_id
+		UNION ALL
+		SELECT o.campaign_id, o.sequence_id, o.step, o.variant, x.measure, x.value, ''
+		FROM (SELECT k.message_id, count(*) AS clicks FROM smsflow.click k WHERE k.class = 'human'
+				AND k.message_id >= recount.from_id AND k.message_id < recount.to_id GROUP BY 1) AS h
+		JOIN smsflow.outbox o USING (message_id)
+		CROSS JOIN LATERAL (VALUES ('clicks', h.clicks), ('clickers', 1)) AS x (measure, value)
 	)
 	SELECT coalesce(c.campaign_id, 0), coalesce(c.sequence_id, 0), coalesce(c.step, 0::smallint),
 		coalesce(c.variant, 0::smallint), c.measure, c.currency, sum(c.value)
@@ -114,7 +120,7 @@ CREATE OR REPLACE VIEW smsflow.metric_recount AS
 	SELECT c.campaign_id, c.sequence_id, c.step, c.variant, c.measure, c.currency, sum(c.value) AS value
 	FROM (SELECT * FROM smsflow.recount(0, 9223372036854775807) UNION ALL SELECT * FROM smsflow.metric_dropped) c
 	GROUP BY 1, 2, 3, 4, 5, 6;
-COMMENT ON VIEW smsflow.metric_recount IS 'The counters that can be recomputed, counted anew from messages and attributions, and what retention kept of those it has dropped; reads every message';
+COMMENT ON VIEW smsflow.metric_recount IS 'The counters that can be recomputed, counted anew from messages, attributions and clicks, and what retention kept of those it has dropped; reads every message';
 
 -- One row per variant and currency, a column per counter. Whatever sums these
 -- sums one currency at a time, or finds out that there are several.

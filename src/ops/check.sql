@@ -179,7 +179,7 @@ AS $$
 	FROM (
 		SELECT campaign_id, sequence_id, step, variant, measure, currency, sum(value) AS value
 		FROM smsflow.metric
-		WHERE measure !~ '^(clicks|clickers|approved|failed:.*|delay:.*)$'
+		WHERE measure !~ '^(approved|failed:.*|delay:.*)$'
 		GROUP BY 1, 2, 3, 4, 5, 6
 	) f
 	FULL JOIN smsflow.metric_recount r USING (campaign_id, sequence_id, step, variant, measure, currency)

@@ -94,6 +94,12 @@ SELECT pg_extension_config_dump('smsflow.inbound_part_inbound_part_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.inbound', '');
 SELECT pg_extension_config_dump('smsflow.inbound_inbound_id_seq', '');
 
+SELECT pg_extension_config_dump('smsflow.link_key', '');
+SELECT pg_extension_config_dump('smsflow.link_domain', '');
+SELECT pg_extension_config_dump('smsflow.click', '');
+SELECT pg_extension_config_dump('smsflow.click_click_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.click_rule', 'WHERE NOT builtin');
+
 SELECT pg_extension_config_dump('smsflow.metric_delta', '');
 SELECT pg_extension_config_dump('smsflow.metric_hour', '');
 SELECT pg_extension_config_dump('smsflow.metric_ever', '');

@@ -469,6 +469,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('marketer', 'profile message progress_campaign smsflow_bi'),
 		('analyst', 'smsflow_bi'),
 		('receiver', 'receive_callback receive_callbacks'),
+		('receiver', 'resolve_links recent_links record_clicks follow_link'),
 		('operator', 'add_gateway set_gateway set_secret secret_problem add_sender set_sender inbound_url callback_url'),
 		('operator', 'test_gateway send_test test_result unknown_code'),
 		('operator', 'add_registration set_registration warm_up_sender'),
@@ -478,6 +479,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
 		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention prepared'),
 		('operator', 'review settle_review reply'),
+		('operator', 'set_link_domain link'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;

@@ -12,6 +12,7 @@ DECLARE
 BEGIN
 	INSERT INTO smsflow.metric_dropped AS d SELECT r.* FROM smsflow.recount(from_id, to_id) r
 		ON CONFLICT (campaign_id, sequence_id, step, variant, measure, currency) DO UPDATE SET value = d.value + excluded.value;
+	DELETE FROM smsflow.click k WHERE k.message_id >= from_id AND k.message_id < to_id;
 	DELETE FROM smsflow.attribution a WHERE a.message_id >= from_id AND a.message_id < to_id;
 	DELETE FROM smsflow.dedup d WHERE d.message_id >= from_id AND d.message_id < to_id;
 	DELETE FROM smsflow.touch t WHERE t.message_id >= from_id AND t.message_id < to_id;

@@ -289,7 +289,7 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 		SELECT s.sequence_id, smsflow.sequence_queues(s) AS ids FROM smsflow.sequence s
 		WHERE s.sequence_id IN (SELECT d.sequence_id FROM decided d WHERE d.stop IS NULL)),
 	composed AS MATERIALIZED (
-		SELECT d.*, v.number::smallint AS variant, t.template_id, c.phone, smsflow.proof(c.proof, d.purpose) AS consent_event_id, r.rendered, r.parts, r.unicode, coalesce(smsflow.final_refusal(smsflow.gate(c.contact_id, c.phone,
+		SELECT d.*, v.number::smallint AS variant, t.template_id, c.phone, smsflow.proof(c.proof, d.purpose) AS consent_event_id, r.rendered, r.parts, r.unicode, r.links, coalesce(smsflow.final_refusal(smsflow.gate(c.contact_id, c.phone,
 				c.consent, d.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability, NULL, NULL,
 				smsflow.cart_ref(d.ref, d.enrollment_id, d.round), NULL, NULL, NULL, now(), c.brand_id, NULL, NULL, c.suppressed)),
 			CASE WHEN r.missing IS NOT NULL THEN 'missing_variable' END, smsflow.content_refusal(r.rendered, d.purpose, b.name)) AS refusal,
@@ -306,10 +306,10 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 		WHERE d.stop IS NULL),
 	appended AS (
 		INSERT INTO smsflow.outbox AS o (expires_at, contact_id, recipient, enrollment_id, trigger_event_id, queue_id, brand_id,
-			sequence_id, purpose, step, parts, unicode, refusal, body, consent_event_id, variant, template_id)
+			sequence_id, purpose, step, parts, unicode, refusal, body, consent_event_id, variant, template_id, links)
 		SELECT least(m.next_at + m.valid_for, m.deadline), m.contact_id, m.phone, m.enrollment_id, m.event_id,
 			CASE WHEN m.refusal IS NULL THEN q.ids[1 + m.contact_id % cardinality(q.ids)] ELSE 0 END, m.brand_id,
-			m.sequence_id, m.purpose, m.this_step, coalesce(m.parts, 0), coalesce(m.unicode, false), m.refusal, coalesce(m.rendered, m.body, ''), m.consent_event_id, m.variant, m.template_id
+			m.sequence_id, m.purpose, m.this_step, coalesce(m.parts, 0), coalesce(m.unicode, false), m.refusal, coalesce(m.rendered, m.body, ''), m.consent_event_id, m.variant, m.template_id, m.links
 		FROM composed m JOIN queues q ON q.sequence_id = m.sequence_id
 		ORDER BY m.next_at, m.enrollment_id
 		RETURNING o.queue_id, o.brand_id, o.sequence_id, o.step, o.purpose, o.parts, o.refusal, o.variant),

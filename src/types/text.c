@@ -195,12 +195,12 @@ raise_template_error(const char *body, const SmsflowTemplateError *err)
 
 /* render returns the rendered text; when a variable is missing it returns NULL and tells in err which. */
 static char *
-render(const char *body, Jsonb *vars, SmsflowTemplateError *err)
+render(const char *body, Jsonb *vars, SmsflowTemplateLink link, void *link_ctx, SmsflowTemplateError *err)
 {
 	StringInfoData out;
 
 	initStringInfo(&out);
-	if (smsflow_template_render(body, strlen(body), lookup_variable, vars, append_rendered, &out, err))
+	if (smsflow_template_render_links(body, strlen(body), lookup_variable, vars, link, link_ctx, append_rendered, &out, err))
 		return out.data;
 	if (err->code != SMSFLOW_TEMPLATE_MISSING)
 		raise_template_error(body, err);
@@ -211,7 +211,7 @@ char *
 smsflow_render_template(const char *body, Jsonb *vars)
 {
 	SmsflowTemplateError err;
-	char *rendered = render(body, vars, &err);
+	char *rendered = render(body, vars, NULL, NULL, &err);
 
 	if (rendered == NULL)
 		raise_template_error(body, &err);
@@ -221,8 +221,14 @@ smsflow_render_template(const char *body, Jsonb *vars)
 char *
 smsflow_try_render(const char *body, Jsonb *vars, char **missing)
 {
+	return smsflow_render_links(body, vars, NULL, NULL, missing);
+}
+
+char *
+smsflow_render_links(const char *body, Jsonb *vars, SmsflowTemplateLink link, void *link_ctx, char **missing)
+{
 	SmsflowTemplateError err;
-	char *rendered = render(body, vars, &err);
+	char *rendered = render(body, vars, link, link_ctx, &err);
 
 	if (rendered == NULL)
 		*missing = pnstrdup(body + err.offset, err.length);

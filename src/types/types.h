@@ -14,6 +14,7 @@
 #include "../core/gsm.h"
 #include "../core/opt_out.h"
 #include "../core/purpose.h"
+#include "../core/template.h"
 #include "fmgr.h"
 #include "nodes/nodes.h"
 #include "utils/jsonb.h"
@@ -72,6 +73,9 @@ extern char *smsflow_render_template(const char *body, Jsonb *vars);
 
 /* smsflow_try_render is the same, but for a variable without value it returns NULL and its name in *missing. */
 extern char *smsflow_try_render(const char *body, Jsonb *vars, char **missing);
+
+/* smsflow_render_links is smsflow_try_render, with short links made by the function link. */
+extern char *smsflow_render_links(const char *body, Jsonb *vars, SmsflowTemplateLink link, void *link_ctx, char **missing);
 
 /* smsflow_require_template raises SF003 for a malformed template. */
 extern void smsflow_require_template(const char *body);

@@ -30,6 +30,7 @@ static const struct
 				 "e"},
 	{"cut", "x\xc2"},
 	{"9-_a", "odd"},
+	{"url", "https://shop.example/w"},
 };
 
 static bool
@@ -59,6 +60,50 @@ append(void *ctx, const char *text, size_t len)
 	memcpy(out->text + out->len, text, len);
 	out->len += len;
 	out->text[out->len] = '\0';
+}
+
+/* Shortens what begins with https. */
+static bool
+shorten(void *ctx, const char *url, size_t len, const char **text, size_t *textlen)
+{
+	int *count = ctx;
+
+	if (len < 5 || memcmp(url, "https", 5) != 0)
+		return false;
+	++*count;
+	*text = "s.example/1";
+	*textlen = strlen(*text);
+	return true;
+}
+
+static void
+check_links(const char *template, const char *expected, int links)
+{
+	Output out = {{0}, 0};
+	SmsflowTemplateError err;
+	int count = 0;
+	bool rendered = smsflow_template_render_links(template, strlen(template), lookup, NULL, shorten, &count, append, &out, &err);
+
+	CHECK_EQ(rendered, expected != NULL);
+	CHECK_EQ(count, links);
+	if (!rendered)
+		CHECK_EQ(err.code, SMSFLOW_TEMPLATE_MISSING);
+	else
+		CHECK(strcmp(out.text, expected) == 0);
+}
+
+static void
+test_links(void)
+{
+	check_links("{{url|link}}", "s.example/1", 1);
+	check_links("See {{ url | link }}!", "See s.example/1!", 1);
+	check_links("{{empty|https://shop.example|link}}", "s.example/1", 1);
+	check_links("{{url|https://other.example|link}} {{url|link}}", "s.example/1 s.example/1", 2);
+	check_links("{{url|a link}} {{empty|a link}}", "https://shop.example/w a link", 0);
+	check_links("{{url|links}} {{empty|link|}}", "https://shop.example/w link|", 0);
+	check_links("{{name|link}}", NULL, 0);
+	check_links("{{empty|link}}", NULL, 0);
+	check_links("{{none|link}}", NULL, 0);
 }
 
 static void
@@ -188,6 +233,7 @@ test_error_texts(void)
 int
 main(void)
 {
+	test_links();
 	test_variables();
 	test_defaults();
 	test_values_are_text();

@@ -1,0 +1,44 @@
+/*
+ * link.h - short links in a text that is being rendered.
+ *
+ * A text is rendered before its message has a number, and the code of a link is made of that number. So rendering
+ * writes a stand-in of the same length, counts parts with it, and keeps the target; the trigger write_codes() on the
+ * outbox puts the codes in as the row is written, wherever it comes from.
+ */
+#ifndef SMSFLOW_LINK_H
+#define SMSFLOW_LINK_H
+
+#include "postgres.h"
+
+#include "utils/array.h"
+#include "utils/jsonb.h"
+
+#include "core/shortcode.h"
+
+/* A domain that was looked up, kept for as long as one statement runs. */
+typedef struct SmsflowLinkDomain
+{
+	MemoryContext context;
+	char *brand;    /* NULL: nothing was looked up yet */
+	char *base_url; /* NULL: the brand has none */
+} SmsflowLinkDomain;
+
+/* The links of one text. */
+typedef struct SmsflowLinks
+{
+	SmsflowLinkDomain *domain;
+	Jsonb *vars;
+	int count;
+	Datum targets[SMSFLOW_SHORTCODE_LINKS];
+} SmsflowLinks;
+
+/*
+ * smsflow_shorten is the SmsflowTemplateLink over SmsflowLinks: http and https URLs become links, other texts none.
+ * Where the brand (variable _brand) has no domain the URL stays. Raises SF007 for more than eight links.
+ */
+extern bool smsflow_shorten(void *links, const char *url, size_t len, const char **text, size_t *textlen);
+
+/* smsflow_link_targets returns the targets as text[]; isnull where the text has no links. */
+extern NullableDatum smsflow_link_targets(const SmsflowLinks *links);
+
+#endif

@@ -1,0 +1,228 @@
+-- Short links: where they are, where they lead, and who clicked. Re-runnable.
+
+-- ---- codes ----
+
+CREATE OR REPLACE FUNCTION smsflow.link_code(message_id bigint, link integer) RETURNS text
+	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_link_code';
+COMMENT ON FUNCTION smsflow.link_code(bigint, integer) IS 'Code of a link of a message, counted from 1. Errors: SF008 before the first set_link_domain()';
+REVOKE ALL ON FUNCTION smsflow.link_code(bigint, integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.read_code(code text, OUT message_id bigint, OUT link smallint)
+	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_read_code';
+COMMENT ON FUNCTION smsflow.read_code(text) IS 'Message and link that a code stands for, whether they exist or not; NULLs for what is no code. Errors: SF008 before the first set_link_domain()';
+REVOKE ALL ON FUNCTION smsflow.read_code(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.escape_url(value text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_escape_url';
+COMMENT ON FUNCTION smsflow.escape_url(text) IS 'Text as a value in a URL (RFC 3986): everything but unreserved characters is %XX';
+REVOKE ALL ON FUNCTION smsflow.escape_url(text) FROM PUBLIC;
+
+-- ---- the domain of a brand ----
+
+CREATE OR REPLACE FUNCTION smsflow.set_link_domain(base_url text, query text DEFAULT '', valid_for interval DEFAULT '90 days', brand text DEFAULT 'default') RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	its_brand CONSTANT integer := smsflow.brand_named(set_link_domain.brand);
+	missing CONSTANT text := (SELECT r.missing FROM smsflow.render_message(coalesce(set_link_domain.query, ''),
+		smsflow.link_vars('', '', '', 0::smallint, 0::smallint, 'promotional', 1)) AS r);
+BEGIN
+	IF missing IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('the query of links has no variable "%s"', missing),
+			DETAIL = 'Variables are brand, source, campaign, sequence, step, variant, purpose and link.', HINT = 'Write for example utm_source=sms&utm_campaign={{source}}.';
+	END IF;
+	INSERT INTO smsflow.link_key (key) VALUES (smsflow.random_key()) ON CONFLICT DO NOTHING;
+	INSERT INTO smsflow.link_domain AS d (brand_id, base_url, query, valid_for)
+	VALUES (its_brand, rtrim(lower(set_link_domain.base_url), '/'), ltrim(coalesce(set_link_domain.query, ''), '?&'), set_link_domain.valid_for)
+	ON CONFLICT (brand_id) DO UPDATE SET base_url = excluded.base_url, query = excluded.query, valid_for = excluded.valid_for;
+EXCEPTION WHEN check_violation OR not_null_violation THEN
+	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'links cannot be set up like this',
+		DETAIL = 'The domain is not one, or the time is not positive.', HINT = 'Pass a domain such as https://go.shop.example, without a path, and a time such as 90 days.';
+END $$;
+COMMENT ON FUNCTION smsflow.set_link_domain(text, text, interval, text) IS
+'Says where the short links of a brand are, such as https://go.shop.example, which has to lead to smsflowd (or to follow_link()): from then on {{url|link}} in a text is a link of its own for each recipient. query is added to the query of each target, as in utm_source=sms&utm_campaign={{source}}, unless it has a parameter of the same name; its variables are brand, campaign, sequence, source (campaign, else sequence, else purpose), step, variant, purpose and link (its number in the message). valid_for is how long a link works, NULL as long as its message is kept. Links that are out keep working on the domain that they name, with the new query and time. Errors: SF003 and SF007 for a query, SF004 unknown brand, SF007 no domain';
+REVOKE ALL ON FUNCTION smsflow.set_link_domain(text, text, interval, text) FROM PUBLIC;
+
+-- ---- where a link leads ----
+
+CREATE OR REPLACE FUNCTION smsflow.link_vars(brand text, campaign text, sequence text, step smallint, variant smallint, purpose smsflow.purpose, link integer) RETURNS jsonb
+	LANGUAGE sql STABLE
+	RETURN jsonb_build_object('brand', smsflow.escape_url(brand), 'campaign', coalesce(smsflow.escape_url(campaign), ''),
+		'sequence', coalesce(smsflow.escape_url(sequence), ''), 'source', smsflow.escape_url(coalesce(campaign, sequence, purpose::text)),
+		'step', coalesce(step::text, ''), 'variant', coalesce(variant::text, ''), 'purpose', purpose, 'link', link);
+COMMENT ON FUNCTION smsflow.link_vars(text, text, text, smallint, smallint, smsflow.purpose, integer) IS 'Variables of the query of links, escaped for a URL';
+REVOKE ALL ON FUNCTION smsflow.link_vars(text, text, text, smallint, smallint, smsflow.purpose, integer) FROM PUBLIC;
+
+-- A parameter that the store wrote itself wins.
+CREATE OR REPLACE FUNCTION smsflow.with_query(url text, query text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN added IS NULL THEN url
+		ELSE page || CASE WHEN strpos(page, '?') = 0 THEN '?' WHEN page ~ '[?&]$' THEN '' ELSE '&' END || added || substr(url, length(page) + 1) END
+	FROM split_part(url, '#', 1) AS page
+	CROSS JOIN LATERAL (SELECT string_agg(p.parameter, '&' ORDER BY p.n) AS added
+		FROM string_to_table(query, '&') WITH ORDINALITY AS p (parameter, n)
+		WHERE p.parameter <> '' AND strpos(replace(page, '?', '&'), '&' || split_part(p.parameter, '=', 1) || '=') = 0) AS a
+$$;
+COMMENT ON FUNCTION smsflow.with_query(text, text) IS 'URL with parameters added to its query, but for those that it has';
+REVOKE ALL ON FUNCTION smsflow.with_query(text, text) FROM PUBLIC;
+
+CREATE OR REPLACE VIEW smsflow.link AS
+SELECT smsflow.link_code(o.message_id, n.link::integer) AS code, o.message_id, n.link::smallint AS link, b.name AS brand, o.contact_id,
+	k.name AS campaign, s.name AS sequence, o.step, o.variant, o.purpose, n.url AS target, d.base_url, o.created_at,
+	o.created_at + d.valid_for AS expires_at,
+	CASE WHEN d.query = '' THEN n.url ELSE smsflow.with_query(n.url,
+		smsflow.render(d.query, smsflow.link_vars(b.name, k.name, s.name, o.step, o.variant, o.purpose, n.link::integer))) END AS url
+FROM smsflow.outbox AS o
+JOIN smsflow.brand AS b USING (brand_id)
+JOIN smsflow.link_domain AS d USING (brand_id)
+CROSS JOIN LATERAL unnest(o.links) WITH ORDINALITY AS n (url, link)
+LEFT JOIN smsflow.campaign AS k USING (campaign_id)
+LEFT JOIN smsflow.sequence AS s ON s.sequence_id = o.sequence_id
+WHERE o.links IS NOT NULL;
+COMMENT ON VIEW smsflow.link IS 'Short links that are in messages. To find the one of a code, look for the message_id and link of read_code()';
+COMMENT ON COLUMN smsflow.link.target IS 'URL as the template had it';
+COMMENT ON COLUMN smsflow.link.url IS 'Where it leads: the target with the query of set_link_domain()';
+COMMENT ON COLUMN smsflow.link.expires_at IS 'From when on it answers 410; NULL: never';
+
+CREATE OR REPLACE FUNCTION smsflow.resolve_links(codes text[]) RETURNS TABLE (ordinal integer, status integer, url text, expires_at timestamptz)
+	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	SELECT c.ordinal::integer, CASE WHEN l.url IS NULL THEN 404 WHEN l.expires_at <= clock_timestamp() THEN 410 ELSE 302 END,
+		CASE WHEN l.expires_at <= clock_timestamp() THEN NULL ELSE l.url END, l.expires_at
+	FROM unnest(resolve_links.codes) WITH ORDINALITY AS c (code, ordinal)
+	LEFT JOIN LATERAL (SELECT k.url, k.expires_at FROM smsflow.read_code(c.code) AS r
+		JOIN smsflow.link AS k ON k.message_id = r.message_id AND k.link = r.link LIMIT 1) AS l ON true
+	WHERE EXISTS (SELECT FROM smsflow.link_key)
+	UNION ALL
+	SELECT c.ordinal::integer, 404, NULL, NULL FROM unnest(resolve_links.codes) WITH ORDINALITY AS c (code, ordinal)
+	WHERE NOT EXISTS (SELECT FROM smsflow.link_key)
+	ORDER BY 1
+$$;
+COMMENT ON FUNCTION smsflow.resolve_links(text[]) IS 'Where these codes lead: status 302 with the URL and until when (NULL: for ever), 410 expired, 404 no such link; ordinal counts from 1';
+REVOKE ALL ON FUNCTION smsflow.resolve_links(text[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.recent_links(after bigint, max_rows integer) RETURNS TABLE (message_id bigint, code text, url text, expires_at timestamptz)
+	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	SELECT l.message_id, l.code, l.url, l.expires_at
+	FROM (SELECT o.message_id FROM smsflow.outbox AS o WHERE o.links IS NOT NULL AND o.message_id > recent_links.after
+		ORDER BY o.message_id DESC LIMIT recent_links.max_rows) AS newest
+	CROSS JOIN LATERAL (SELECT k.* FROM smsflow.link AS k WHERE k.message_id = newest.message_id OFFSET 0) AS l
+	WHERE l.expires_at IS NULL OR l.expires_at > clock_timestamp()
+	ORDER BY l.message_id
+$$;
+COMMENT ON FUNCTION smsflow.recent_links(bigint, integer) IS 'Links of the newest messages that have any and come after a message id, in order: what a receiver keeps in memory';
+REVOKE ALL ON FUNCTION smsflow.recent_links(bigint, integer) FROM PUBLIC;
+
+-- ---- clicks ----
+
+-- The longest pattern of an agent decides.
+CREATE OR REPLACE FUNCTION smsflow.click_class(method text, agent text, prefetch boolean, since_sent interval, OUT class text, OUT rule text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT x.class, x.rule FROM (
+		SELECT 1, 'scanner', 'head' WHERE click_class.method = 'HEAD'
+		UNION ALL SELECT 2, 'preview', 'prefetch' WHERE click_class.prefetch
+		UNION ALL (SELECT 3, r.class, r.value FROM smsflow.click_rule AS r
+			WHERE r.kind = 'agent' AND strpos(lower(click_class.agent), r.value) > 0 ORDER BY length(r.value) DESC, r.value LIMIT 1)
+		UNION ALL SELECT 4, 'unknown', 'no_agent' WHERE coalesce(click_class.agent, '') = ''
+		UNION ALL SELECT 5, 'scanner', 'not_sent' WHERE click_class.since_sent IS NULL
+		UNION ALL SELECT 6, r.class, 'soon' FROM smsflow.click_rule AS r WHERE r.kind = 'soon' AND click_class.since_sent < r.value::interval
+		UNION ALL SELECT 7, 'human', 'none') AS x (place, class, rule)
+	ORDER BY x.place LIMIT 1
+$$;
+COMMENT ON FUNCTION smsflow.click_class(text, text, boolean, interval) IS 'What opened a link, as far as one hit tells; since_sent NULL: before its message left';
+REVOKE ALL ON FUNCTION smsflow.click_class(text, text, boolean, interval) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.click_network(address text) RETURNS cidr
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_click_network';
+COMMENT ON FUNCTION smsflow.click_network(text) IS 'Network of an address: 24 bits of IPv4, 48 of IPv6; NULL for what is no address';
+REVOKE ALL ON FUNCTION smsflow.click_network(text) FROM PUBLIC;
+
+-- Counters move by the difference between before and after, because a crowd on one link also changes what earlier hits of
+-- it were taken for. The lock keeps receivers from counting the same first click twice.
+CREATE OR REPLACE FUNCTION smsflow.record_clicks(clicks jsonb) RETURNS integer
+	LANGUAGE sql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	SELECT pg_advisory_xact_lock(hashtextextended('smsflow clicks', 0));
+	WITH crowd_rule AS MATERIALIZED (
+		SELECT split_part(r.value, ' per ', 1)::integer AS networks, split_part(r.value, ' per ', 2)::interval AS span, r.class
+		FROM smsflow.click_rule AS r WHERE r.kind = 'networks'
+	), hit AS MATERIALIZED (
+		SELECT o.message_id, r.link, o.contact_id, least(to_timestamp(h.at), clock_timestamp()) AS clicked_at, c.class, c.rule,
+			nullif(left(h.agent, 200), '') AS agent, smsflow.click_network(h.address) AS network,
+			o.brand_id, o.campaign_id, o.sequence_id, o.step, o.variant, o.purpose, a.sender_id
+		FROM jsonb_to_recordset(record_clicks.clicks) AS h (code text, method text, at double precision, agent text, prefetch boolean, address text)
+		CROSS JOIN LATERAL smsflow.read_code(h.code) AS r
+		JOIN smsflow.outbox AS o ON o.message_id = r.message_id AND r.link <= cardinality(o.links)
+		LEFT JOIN LATERAL (SELECT t.sender_id, t.finished_at FROM smsflow.attempt AS t
+			WHERE t.message_id = o.message_id AND t.wire <> 'none' ORDER BY t.finished_at LIMIT 1) AS a ON true
+		CROSS JOIN LATERAL smsflow.click_class(h.method, h.agent, h.prefetch, least(to_timestamp(h.at), clock_timestamp()) - a.finished_at) AS c
+	), known AS MATERIALIZED (
+		SELECT k.click_id, k.message_id, k.link, k.clicked_at, k.class, k.network FROM smsflow.click AS k
+		WHERE k.message_id IN (SELECT h.message_id FROM hit AS h)
+	), crowd AS MATERIALIZED (
+		SELECT h.message_id, h.link, h.clicked_at, w.span, w.class
+		FROM crowd_rule AS w CROSS JOIN hit AS h
+		WHERE w.networks <= (SELECT count(DISTINCT n.network) FROM (SELECT x.message_id, x.link, x.clicked_at, x.network FROM hit AS x
+				UNION ALL SELECT y.message_id, y.link, y.clicked_at, y.network FROM known AS y) AS n
+			WHERE n.message_id = h.message_id AND n.link = h.link AND n.clicked_at BETWEEN h.clicked_at - w.span AND h.clicked_at)
+	), judged AS MATERIALIZED (
+		SELECT h.*, coalesce(w.class, h.class) AS verdict, CASE WHEN w.class IS NOT NULL THEN 'networks' ELSE h.rule END AS reason
+		FROM hit AS h LEFT JOIN LATERAL (SELECT c.class FROM crowd AS c WHERE h.class = 'human' AND c.message_id = h.message_id AND c.link = h.link
+			AND h.clicked_at BETWEEN c.clicked_at - c.span AND c.clicked_at LIMIT 1) AS w ON true
+	), kept AS (
+		INSERT INTO smsflow.click (message_id, link, contact_id, clicked_at, class, rule, agent, network)
+		SELECT j.message_id, j.link, j.contact_id, j.clicked_at, j.verdict, j.reason, j.agent, j.network FROM judged AS j
+	), corrected AS (
+		UPDATE smsflow.click AS k SET class = c.class, rule = 'networks' FROM crowd AS c
+		WHERE k.click_id IN (SELECT o.click_id FROM known AS o) AND k.class = 'human' AND k.message_id = c.message_id AND k.link = c.link
+			AND k.clicked_at BETWEEN c.clicked_at - c.span AND c.clicked_at
+		RETURNING k.message_id
+	), changed AS (
+		SELECT m.message_id, m.before, m.before + m.more - m.less AS after
+		FROM (SELECT j.message_id, count(*) FILTER (WHERE j.verdict = 'human') AS more,
+				(SELECT count(*) FROM known AS k WHERE k.message_id = j.message_id AND k.class = 'human') AS before,
+				(SELECT count(*) FROM corrected AS c WHERE c.message_id = j.message_id) AS less
+			FROM judged AS j GROUP BY j.message_id) AS m
+	), counted AS (
+		INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, variant, purpose, measure, value)
+		SELECT date_trunc('hour', clock_timestamp(), 'UTC'), j.brand_id, coalesce(j.campaign_id, 0), coalesce(j.sequence_id, 0), coalesce(j.sender_id, 0),
+			coalesce(j.step, 0::smallint), coalesce(j.variant, 0::smallint), j.purpose, v.measure, sum(v.value)
+		FROM changed AS c
+		CROSS JOIN LATERAL (SELECT x.* FROM judged AS x WHERE x.message_id = c.message_id LIMIT 1) AS j
+		CROSS JOIN LATERAL (VALUES ('clicks', c.after - c.before), ('clickers', (c.after > 0)::integer - (c.before > 0)::integer)) AS v (measure, value)
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 HAVING sum(v.value) <> 0
+	)
+	SELECT count(*)::integer FROM judged
+$$;
+COMMENT ON FUNCTION smsflow.record_clicks(jsonb) IS 'Keeps and judges hits of links, an array of objects with code, method, at (seconds since 1970), agent, prefetch and address; returns how many were of links that exist. Changes nothing else but the counters clicks and clickers';
+REVOKE ALL ON FUNCTION smsflow.record_clicks(jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.follow_link(code text, method text, headers jsonb, address text, OUT status integer, OUT location text)
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.record_clicks(jsonb_build_array(jsonb_build_object('code', code, 'method', method, 'at', extract(epoch FROM clock_timestamp()),
+		'agent', headers ->> 'user-agent', 'prefetch', concat_ws(' ', headers ->> 'purpose', headers ->> 'sec-purpose', headers ->> 'x-moz', headers ->> 'x-purpose') ~* 'prefetch|preview',
+		'address', address))) WHERE method IN ('GET', 'HEAD') AND EXISTS (SELECT FROM smsflow.resolve_links(ARRAY[code]) AS r WHERE r.status = 302);
+	SELECT CASE WHEN method IN ('GET', 'HEAD') THEN r.status ELSE 405 END, CASE WHEN method IN ('GET', 'HEAD') THEN r.url END
+	FROM smsflow.resolve_links(ARRAY[coalesce(code, '')]) AS r
+$$;
+COMMENT ON FUNCTION smsflow.follow_link(text, text, jsonb, text) IS 'For stores without smsflowd: how to answer a request for /<code> on the domain of links, and the click is kept. Header names in small letters, address of the client. status 302 with the location, 404, 405 or 410';
+REVOKE ALL ON FUNCTION smsflow.follow_link(text, text, jsonb, text) FROM PUBLIC;
+
+-- What programs are like changes faster than releases.
+CREATE OR REPLACE FUNCTION smsflow.check_click_rule() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	new.value := lower(new.value);
+	IF (CASE new.kind WHEN 'soon' THEN new.value::interval < '0'
+			WHEN 'networks' THEN coalesce(substring(new.value FROM '^([1-9][0-9]{0,2}) per ')::integer < 2, true) OR split_part(new.value, ' per ', 2)::interval <= '0'
+			ELSE new.value = '' END) THEN
+		RAISE invalid_parameter_value;
+	END IF;
+	RETURN new;
+EXCEPTION WHEN data_exception THEN
+	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('click rule "%s" cannot be read', new.value),
+		DETAIL = format('Its kind is %s.', new.kind), HINT = 'Write a part of a User-Agent, a time such as 2 seconds, or 3 per 10 seconds.';
+END $$;
+COMMENT ON FUNCTION smsflow.check_click_rule() IS 'Trigger: refuses a rule that would fail when a click is judged. Errors: SF007';
+REVOKE ALL ON FUNCTION smsflow.check_click_rule() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER check_click_rule BEFORE INSERT OR UPDATE ON smsflow.click_rule
+	FOR EACH ROW EXECUTE FUNCTION smsflow.check_click_rule();
+CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.click_rule
+	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('kind', 'value');
