@@ -45,7 +45,7 @@ REVOKE ALL ON FUNCTION smsflow.set_link_domain(text, text, interval, text) FROM 
 -- ---- where a link leads ----
 
 CREATE OR REPLACE FUNCTION smsflow.link_vars(brand text, campaign text, sequence text, step smallint, variant smallint, purpose smsflow.purpose, link integer) RETURNS jsonb
-	LANGUAGE sql STABLE
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	RETURN jsonb_build_object('brand', smsflow.escape_url(brand), 'campaign', coalesce(smsflow.escape_url(campaign), ''),
 		'sequence', coalesce(smsflow.escape_url(sequence), ''), 'source', smsflow.escape_url(coalesce(campaign, sequence, purpose::text)),
 		'step', coalesce(step::text, ''), 'variant', coalesce(variant::text, ''), 'purpose', purpose, 'link', link);
