@@ -85,6 +85,7 @@ SELECT pg_temp.click('82', '');
 SELECT pg_temp.click('82', 'Mozilla/5.0', method => 'POST');
 SELECT right(c.phone::text, 2) AS who, k.class, k.rule, k.network, k.agent IS NOT NULL AS agent FROM smsflow.click k JOIN smsflow.contact c USING (contact_id) JOIN sale USING (message_id) ORDER BY click_id;
 SELECT * FROM figures;
+SELECT right(c.phone::text, 2) AS who, p.clicks_7d, p.last_click_at IS NOT NULL AS clicked FROM smsflow.profile p JOIN smsflow.contact c USING (contact_id) JOIN sale ON who = right(c.phone::text, 2) WHERE c.brand_id = (SELECT brand_id FROM smsflow.brand WHERE name = 'Linked') ORDER BY 1;
 -- A crowd on one link is a program, and what was taken for a person before is not any more.
 SELECT pg_temp.click('83', 'Mozilla/5.0 A', '198.51.100.1'), pg_temp.click('83', 'Mozilla/5.0 A', '2001:db8::1');
 SELECT * FROM figures;

@@ -174,6 +174,9 @@ CREATE OR REPLACE FUNCTION smsflow.record_clicks(clicks jsonb) RETURNS integer
 		WHERE k.click_id IN (SELECT o.click_id FROM known AS o) AND k.class = 'human' AND k.message_id = c.message_id AND k.link = c.link
 			AND k.clicked_at BETWEEN c.clicked_at - c.span AND c.clicked_at
 		RETURNING k.message_id
+	), noted AS (
+		INSERT INTO smsflow.profile_delta (contact_id, kind, at)
+		SELECT j.contact_id, 'click', j.clicked_at FROM judged AS j WHERE j.verdict = 'human' AND j.contact_id IS NOT NULL
 	), changed AS (
 		SELECT m.message_id, m.before, m.before + m.more - m.less AS after
 		FROM (SELECT j.message_id, count(*) FILTER (WHERE j.verdict = 'human') AS more,
