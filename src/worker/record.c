@@ -378,10 +378,12 @@ enum
 	DELTA_FIRST,
 	DELTA_LAST,
 	DELTA_CURRENCY,
-	DELTA_VARIANT
+	DELTA_VARIANT,
+	DELTA_COUNTRY
 };
-static const char *const delta_columns[] = {"bucket",  "brand_id", "campaign_id", "sequence_id", "sender_id", "step",   "purpose",
-											"measure", "value",    "first_at",    "last_at",     "currency",  "variant"};
+static const char *const delta_columns[] = {"bucket",  "brand_id", "campaign_id", "sequence_id", "sender_id",
+											"step",    "purpose",  "measure",     "value",       "first_at",
+											"last_at", "currency", "variant",     "country"};
 
 /* Hours of UTC: both epochs begin with one. */
 static void
@@ -411,6 +413,7 @@ append_deltas(Deltas *deltas)
 		append_value(rows, DELTA_LAST, TimestampTzGetDatum(delta->last_at));
 		append_value(rows, DELTA_CURRENCY, CStringGetTextDatum(""));
 		append_value(rows, DELTA_VARIANT, Int16GetDatum(delta->variant));
+		append_value(rows, DELTA_COUNTRY, CStringGetTextDatum(""));
 	}
 	append_end(rows);
 }
