@@ -124,7 +124,14 @@ UPDATE smsflow.policy_rule SET segment = 'shaky' WHERE segment = 'texans';
 SELECT pg_temp.ask('+17135550181', '2026-11-20 18:00Z') AS failing, pg_temp.ask('+17135550182', '2026-11-20 18:00Z') AS member;
 SELECT reason FROM smsflow.can_send('+17135550181', 'promotional', '2026-11-20 18:00Z');
 DELETE FROM smsflow.policy_rule WHERE segment IS NOT NULL;
-SELECT smsflow.drop_segment('shaky'), smsflow.drop_segment('texans');
+-- One that never ends is ended, and not begun again for a while.
+SELECT smsflow.create_segment('endless', $$(WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n) > 0$$) > 0 AS made;
+INSERT INTO smsflow.policy_rule (purpose, kind, value, segment) VALUES ('promotional', 'cap', '2 per 3 days', 'endless');
+SELECT pg_temp.ask('+17135550182', '2026-11-20 18:00Z') AS waits;
+SELECT pg_temp.ask(p, '2026-11-20 18:00Z') AS waits FROM unnest('{+17135550181,+17135550182}'::text[]) p;
+SELECT pg_temp.ask('+17135550182', '2026-11-20 18:00Z', purpose => 'transactional') AS what_has_no_cap;
+DELETE FROM smsflow.policy_rule WHERE segment IS NOT NULL;
+SELECT smsflow.drop_segment('shaky'), smsflow.drop_segment('texans'), smsflow.drop_segment('endless');
 
 -- Two flags, of purposes and of campaigns: whether a message is checked, and whether it counts.
 CREATE FUNCTION pg_temp.ask_for(of text, at timestamptz, options jsonb, body text DEFAULT NULL, subject text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$

@@ -164,6 +164,13 @@ SELECT pg_temp.work();
 SELECT pg_temp.inbox(211) EXCEPT SELECT unnest('{Text A,Text B}'::text[]);
 SELECT name, enabled, error FROM smsflow.sequence WHERE name IN ('broken', 'fine') ORDER BY name;
 SELECT message FROM smsflow.health() WHERE component = 'sequences';
+-- One that never ends is ended.
+SELECT smsflow.create_sequence('endless', 'boom') IS NOT NULL AS made;
+SELECT smsflow.add_step('endless', '0', 'x', '{"condition": "(WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n) > 0"}');
+SELECT smsflow.add_step('endless', '0', 'x', '{"condition": "(WITH RECURSIVE n (i) AS (SELECT orders_count UNION ALL SELECT i FROM n) SELECT count(*) FROM n) > 0"}'), smsflow.enable_sequence('endless');
+SELECT pg_temp.happens(211, 'boom', '1');
+SELECT pg_temp.work();
+SELECT name, enabled, error FROM smsflow.sequence WHERE name = 'endless';
 
 -- Conditions run with the rights of who wrote them.
 CREATE ROLE regress_marketer;

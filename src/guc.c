@@ -18,6 +18,7 @@ int smsflow_failover_hold;
 char *smsflow_secrets_dir;
 bool smsflow_allow_insecure_gateway;
 int smsflow_max_in_flight;
+int smsflow_predicate_timeout;
 int smsflow_sweep_interval;
 static int retention; /* read by SQL */
 char *smsflow_public_url;
@@ -90,6 +91,9 @@ smsflow_define_settings(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("smsflow.max_in_flight", "Requests on the wire at one time, over all gateways.", NULL,
 							&smsflow_max_in_flight, 256, 1, SMSFLOW_MAX_PLACES, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("smsflow.predicate_timeout", "Time after which a condition written by a user is ended.",
+							"One look at a batch of contacts, by the segment of a cap or a condition of a sequence.",
+							&smsflow_predicate_timeout, 3000, 10, 600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("smsflow.public_url", "Base of callback URLs, as gateways reach smsflowd.",
 							   "Empty: gateways are not asked for delivery reports.", &smsflow_public_url, "", PGC_SIGHUP, 0,
 							   check_public_url, NULL, NULL);

@@ -5,26 +5,29 @@
  * asks for one person has one answered.
  *
  * A batch in which a predicate fails is forgotten, and its contacts are asked
- * one by one: so that one person's facts hold up nobody else.
+ * one by one: so that one person's facts hold up nobody else. A predicate that
+ * takes too long is ended, and those it was asked about wait.
  */
 #include "smsflow.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "message/membership.h"
 #include "message/policy.h"
+#include "segment/guarded.h"
 #include "segment/segment.h"
 
 /* Bits of an answer; of more segments nothing is known. */
 #define MAX_SEGMENTS 64
+
+#define PAUSE USECS_PER_MINUTE
 
 typedef struct Answer
 {
@@ -41,8 +44,23 @@ typedef struct Answers
 	HTAB *contacts;
 } Answers;
 
+/* How a segment was read. */
+typedef enum Outcome
+{
+	READ,
+	FAILED,
+	TOO_SLOW
+} Outcome;
+
+typedef struct Pause
+{
+	uint64 segment; /* hash of its name */
+	TimestampTz until;
+} Pause;
+
 static Answers batch;
 static Answers one;
+static Pause pauses[MAX_SEGMENTS];
 
 /* A predicate may ask the gate, which would ask the predicate. */
 static bool asking = false;
@@ -93,86 +111,107 @@ begin(Answers *answers, const SmsflowPolicy *policy, ArrayType *contacts)
 	}
 }
 
-static void
-read_members(Answers *answers, int segment, ArrayType *contacts)
+typedef struct Reading
 {
+	Answers *answers;
+	int segment;
+	ArrayType *contacts;
+} Reading;
+
+static void
+read_members(void *argument)
+{
+	Reading *reading = argument;
+	Answers *answers = reading->answers;
 	ArrayType *members;
 	int64 *ids;
 
 	SPI_connect();
-	members = smsflow_segment_among(answers->segments[segment], contacts);
+	members = smsflow_segment_among(answers->segments[reading->segment], reading->contacts);
 	ids = (int64 *) ARR_DATA_PTR(members);
 	for (int i = 0; i < ArrayGetNItems(ARR_NDIM(members), ARR_DIMS(members)); i++)
 	{
 		Answer *answer = find_answer(answers, ids[i]);
 
 		if (answer)
-			answer->member |= UINT64CONST(1) << segment;
+			answer->member |= UINT64CONST(1) << reading->segment;
 	}
 	SPI_finish();
 }
 
-/* An error other than one that ends the statement stays here; what it says may quote a customer, so only its code is told. */
-static void
-take_error(MemoryContext context, const char *segment)
+static uint64
+segment_key(const char *segment)
 {
-	ErrorData *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		ReThrowError(error);
-	ereport(DEBUG1,
-			(errmsg("segment \"%s\" of a cap could not be read", segment), errdetail("%s", unpack_sql_state(error->sqlerrcode))));
-	FreeErrorData(error);
+	return hash_bytes_extended((const unsigned char *) segment, (int) strlen(segment), 0);
 }
 
+/* One that took too long is left alone for a while, by this process: each look at it would hold up everybody. */
 static bool
+is_paused(const char *segment)
+{
+	for (int i = 0; i < MAX_SEGMENTS; i++)
+		if (pauses[i].segment == segment_key(segment) && GetCurrentTimestamp() < pauses[i].until)
+			return true;
+	return false;
+}
+
+static void
+begin_pause(const char *segment, const char *why)
+{
+	static int next = 0;
+
+	pauses[next++ % MAX_SEGMENTS] = (Pause){segment_key(segment), GetCurrentTimestamp() + PAUSE};
+	ereport(WARNING,
+			(errcode(ERRCODE_STATEMENT_TOO_COMPLEX), errmsg("segment \"%s\" of a cap could not be read: %s", segment, why),
+			 errdetail("Messages that the cap is for wait; the segment is not read again for a minute."),
+			 errhint("Make its predicate faster, or raise smsflow.predicate_timeout.")));
+}
+
+/* An error other than one that ends the statement stays here; what it says may quote a customer, so only its code is told. */
+static Outcome
 try_read(Answers *answers, int segment, ArrayType *contacts)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	Reading reading = {answers, segment, contacts};
+	const char *name = answers->segments[segment];
+	ErrorData *error;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
+	if (is_paused(name))
+		return TOO_SLOW;
+	error = smsflow_guarded(read_members, &reading, smsflow_predicate_timeout);
+	if (error == NULL)
+		return READ;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	if (error->sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX)
 	{
-		read_members(answers, segment, contacts);
-		ReleaseCurrentSubTransaction();
-		done = true;
+		begin_pause(name, error->message);
+		return TOO_SLOW;
 	}
-	PG_CATCH();
-	{
-		take_error(context, answers->segments[segment]);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return done;
+	ereport(DEBUG1,
+			(errmsg("segment \"%s\" of a cap could not be read", name), errdetail("%s", unpack_sql_state(error->sqlerrcode))));
+	return FAILED;
 }
 
-/* Whether every segment could be read; of those that could not the answers are unknown. */
+/* Whether no segment failed that may be read for fewer contacts; of those that could not be read the answers are unknown. */
 static bool
 read_answers(Answers *answers, ArrayType *contacts)
 {
-	bool all = true;
+	bool none_failed = true;
 	HASH_SEQ_STATUS scan;
 	Answer *answer;
 
 	for (int i = 0; i < answers->segment_count; i++)
 	{
-		if (try_read(answers, i, contacts))
+		Outcome result = try_read(answers, i, contacts);
+
+		if (result == READ)
 			continue;
-		all = false;
+		none_failed &= result != FAILED;
 		hash_seq_init(&scan, answers->contacts);
 		while ((answer = hash_seq_search(&scan)))
 			answer->unknown |= UINT64CONST(1) << i;
 	}
-	return all;
+	return none_failed;
 }
 
 static bool

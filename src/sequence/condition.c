@@ -15,9 +15,9 @@
 
 #include "../contact/contact.h"
 #include "../errcodes.h"
+#include "../segment/guarded.h"
 #include "../segment/segment.h"
 #include "../smsflow.h"
-#include "guarded.h"
 
 PG_FUNCTION_INFO_V1(smsflow_check_condition);
 PG_FUNCTION_INFO_V1(smsflow_holds);
@@ -82,7 +82,7 @@ smsflow_check_condition(PG_FUNCTION_ARGS)
 	ErrorData *error;
 
 	SPI_connect();
-	error = smsflow_guarded(try_condition, &evaluation);
+	error = smsflow_guarded(try_condition, &evaluation, smsflow_predicate_timeout);
 	SPI_finish();
 	if (error == NULL)
 		PG_RETURN_VOID();
@@ -121,7 +121,7 @@ smsflow_holds(PG_FUNCTION_ARGS)
 		evaluation.columns[i] =
 			column.isnull ? PointerGetDatum(construct_empty_array(get_element_type(condition_types[i]))) : column.value;
 	}
-	error = smsflow_guarded(evaluate, &evaluation);
+	error = smsflow_guarded(evaluate, &evaluation, smsflow_predicate_timeout);
 	if (error == NULL)
 		result = SPI_datumTransfer(evaluation.result, false, -1);
 	else if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||

@@ -39,7 +39,7 @@
 #include "../contact/contact.h"
 #include "../errcodes.h"
 #include "event.h"
-#include "guarded.h"
+#include "../segment/guarded.h"
 #include "watch.h"
 
 PG_FUNCTION_INFO_V1(smsflow_watch_trigger);
@@ -518,7 +518,7 @@ ends_statement(const ErrorData *error)
 static ErrorData *
 run_guarded(void (*work)(void *), void *argument)
 {
-	ErrorData *error = smsflow_guarded(work, argument);
+	ErrorData *error = smsflow_guarded(work, argument, GUARDED_UNLIMITED);
 
 	if (error != NULL && ends_statement(error))
 		ReThrowError(error);

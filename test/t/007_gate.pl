@@ -4,13 +4,14 @@
 use strict;
 use warnings;
 
+use PostgreSQL::Test::Utils;
 use SmsflowGateway;
 use SmsflowTest;
 use Test::More;
 
 my $gateway = SmsflowGateway->start;
 
-start_server('gate', {});
+start_server('gate', {}, 'smsflow.predicate_timeout' => '300ms');
 create_shop(5);
 
 sub reason_of { my ($id) = @_; return sql("SELECT reason FROM smsflow.message WHERE message_id = $id"); }
@@ -133,6 +134,22 @@ sub test_segment_caps
 	sql("SELECT smsflow.suspend_rule('cap')");
 }
 
+# A predicate that never ends holds up those that its cap is for, and nobody else.
+sub test_endless_predicate
+{
+	sql("SELECT smsflow.create_segment('endless', \$\$(SELECT count(*) FROM generate_series(1, 1000000000000)) > 0\$\$);
+		INSERT INTO smsflow.policy_rule (purpose, kind, value, segment) VALUES ('promotional', 'cap', '1 per 2 days', 'endless');
+		SELECT smsflow.resume_rule('cap')");
+	sql("SELECT smsflow.send('" . phone(6) . "', 'slow offer ' || n, 'promotional', pool => 'main') FROM generate_series(1, 5) n");
+	ok(wait_sql('all of them wait', "SELECT count(*) FROM smsflow.message WHERE body LIKE 'slow offer %' AND reason = 'cap_segment_failed'", 5, 60),
+		'whom a predicate without end is asked about waits');
+	wait_status(send_sms('main', 'a notice meanwhile', 'transactional'), 'accepted', '... others get their messages');
+	ok(wait_sql('the worker is there', "SELECT state FROM smsflow.stat_worker", 'running'), '... and the worker works on');
+	like(slurp_file($SmsflowTest::node->logfile), qr/segment "endless" of a cap could not be read: it ran longer than 300 ms/, '... the log names the segment');
+	sql("DELETE FROM smsflow.policy_rule WHERE segment IS NOT NULL; SELECT smsflow.suspend_rule('cap')");
+	ok(wait_sql('all of them leave', "SELECT count(*) FROM smsflow.message WHERE body LIKE 'slow offer %' AND status = 'accepted'", 5, 60), '... and when the rule is gone they leave');
+}
+
 # What is recorded of a message: whether it counts, and whether it said how to opt out.
 sub test_flags
 {
@@ -174,6 +191,7 @@ test_registration();
 test_rule_removed();
 test_caps();
 test_segment_caps();
+test_endless_predicate();
 test_flags();
 test_cart();
 check_is_clean();
