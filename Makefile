@@ -31,7 +31,7 @@ SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 
 CORE = $(sort $(wildcard src/core/*.c))
 ROOMS = types contact message link segment campaign sequence otp gateway callback ops worker
-SOURCES = src/init.c src/guc.c src/append.c $(CORE) $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c)))
+SOURCES = src/init.c src/guc.c src/append.c src/outer.c $(CORE) $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c)))
 
 MODULE_big = smsflow
 OBJS = $(SOURCES:.c=.o)

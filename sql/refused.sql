@@ -15,6 +15,21 @@ SELECT smsflow.consent_at('nobody');
 SELECT * FROM smsflow.can_send('nobody', 'promotional');
 SELECT smsflow.send('nobody', 'Hello', 'transactional');
 
+SELECT smsflow.export_contact('nobody');
+SELECT smsflow.erase_contact('nobody');
+SELECT smsflow.wait_for_opt_out('nobody');
+SELECT smsflow.export_contact('+12065550101', 'nobody');
+SELECT smsflow.erase_contact(NULL);
+-- A list whose mapping does not fit, a disclosure nobody registered, a reply nobody wrote.
+CREATE TABLE list AS SELECT '+12065550103' AS mobile;
+SELECT smsflow.import_contacts('list', '{"phone": "number"}');
+SELECT smsflow.import_contacts('list', '{"name": "mobile"}');
+SELECT smsflow.import_contacts('list', '{"phone": "mobile"}', options => '{"purposes": ["marketing"]}');
+SELECT smsflow.subscribe('+12065550102', disclosure => 'unregistered');
+SELECT smsflow.settle_review(-1, 'none');
+SELECT smsflow.settle_review(-1, 'maybe');
+DROP TABLE list;
+
 -- 16 digits, vanity letters, and what the North American plan does not have: seven digits, an area code or exchange that begins with 0 or 1.
 \echo :LAST_ERROR_SQLSTATE
 \set VERBOSITY sqlstate

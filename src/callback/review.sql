@@ -32,32 +32,37 @@ $$;
 COMMENT ON FUNCTION smsflow.restore_after_review(bigint) IS 'Gives back what a reply under review has ended, at the level and by the text that held before; a later opt-out stays';
 REVOKE ALL ON FUNCTION smsflow.restore_after_review(bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.settle_review(inbound_id bigint, action text) RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION smsflow.settle_review_inside(inbound_id bigint, action text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	reply smsflow.inbound;
 BEGIN
-	IF settle_review.action IS NULL OR settle_review.action NOT IN ('opt_out', 'none') THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown action "%s"', settle_review.action),
+	IF settle_review_inside.action IS NULL OR settle_review_inside.action NOT IN ('opt_out', 'none') THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown action "%s"', settle_review_inside.action),
 			DETAIL = 'A reply under review is a STOP, or it is none.', HINT = 'The actions are opt_out and none.';
 	END IF;
-	SELECT i.* INTO reply FROM smsflow.inbound i WHERE i.inbound_id = settle_review.inbound_id FOR UPDATE;
+	SELECT i.* INTO reply FROM smsflow.inbound i WHERE i.inbound_id = settle_review_inside.inbound_id FOR UPDATE;
 	IF reply.inbound_id IS NULL OR reply.action <> 'review' THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('there is no reply %s under review', settle_review.inbound_id),
+		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('there is no reply %s under review', settle_review_inside.inbound_id),
 			DETAIL = 'Replies whose meaning is clear are obeyed at once.', HINT = 'See smsflow.review.';
 	END IF;
 	IF reply.settled_at IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('reply %s was settled before', settle_review.inbound_id),
+		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('reply %s was settled before', settle_review_inside.inbound_id),
 			DETAIL = format('It was settled as "%s".', reply.settled_as), HINT = 'Record what has changed since with subscribe() or opt_out().';
 	END IF;
-	UPDATE smsflow.inbound i SET settled_as = settle_review.action, settled_at = clock_timestamp(), settled_by = session_user
-	WHERE i.inbound_id = settle_review.inbound_id;
-	IF settle_review.action = 'opt_out' THEN
-		PERFORM smsflow.obey_opt_out(settle_review.inbound_id);
+	UPDATE smsflow.inbound i SET settled_as = settle_review_inside.action, settled_at = clock_timestamp(), settled_by = session_user
+	WHERE i.inbound_id = settle_review_inside.inbound_id;
+	IF settle_review_inside.action = 'opt_out' THEN
+		PERFORM smsflow.obey_opt_out(settle_review_inside.inbound_id);
 	ELSE
-		PERFORM smsflow.restore_after_review(settle_review.inbound_id);
+		PERFORM smsflow.restore_after_review(settle_review_inside.inbound_id);
 	END IF;
 END $$;
+COMMENT ON FUNCTION smsflow.settle_review_inside(bigint, text) IS 'What settle_review() does';
+REVOKE ALL ON FUNCTION smsflow.settle_review_inside(bigint, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.settle_review(inbound_id bigint, action text) RETURNS void
+	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.settle_review(bigint, text) IS
 'Says what a reply under review meant: opt_out is obeyed and confirmed as a STOP; none gives back the marketing that it ended, unless the person has opted out since. Errors: SF004 no such reply under review, SF005 settled before, SF007 unknown action';
 REVOKE ALL ON FUNCTION smsflow.settle_review(bigint, text) FROM PUBLIC;

@@ -311,11 +311,20 @@ read_disclosure(int32 brand_id, NullableDatum purposes, LedgerEntry *entry)
 {
 	const NullableDatum args[] = {smsflow_value(Int32GetDatum(brand_id)), entry->disclosure, purposes,
 								  smsflow_value(TimestampTzGetDatum(entry->occurred_at))};
+	MemoryContext context = CurrentMemoryContext;
 	NullableDatum names_cart;
 
 	if (entry->disclosure.isnull)
 		return false;
-	smsflow_execute(&resolve_disclosure, args);
+	PG_TRY();
+	{
+		smsflow_execute(&resolve_disclosure, args);
+	}
+	PG_CATCH();
+	{
+		smsflow_rethrow_bare(context);
+	}
+	PG_END_TRY();
 	entry->disclosure = smsflow_result(1);
 	entry->disclosure_version = smsflow_result(2);
 	names_cart = smsflow_result(3);

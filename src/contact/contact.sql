@@ -270,10 +270,10 @@ $$;
 COMMENT ON FUNCTION smsflow.on_the_way(bigint) IS 'Messages to a contact that a worker has claimed and whose end is not recorded yet';
 REVOKE ALL ON FUNCTION smsflow.on_the_way(bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.wait_for_opt_out(phone text, timeout interval DEFAULT '30 seconds', brand text DEFAULT 'default') RETURNS boolean
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION smsflow.wait_for_opt_out_inside(phone text, timeout interval, brand text) RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	person CONSTANT bigint := smsflow.contact_named(wait_for_opt_out.phone, wait_for_opt_out.brand);
+	person CONSTANT bigint := smsflow.contact_named(wait_for_opt_out_inside.phone, wait_for_opt_out_inside.brand);
 	until CONSTANT timestamptz := clock_timestamp() + coalesce(timeout, '30 seconds');
 BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' OR EXISTS (SELECT FROM smsflow.consent_event AS e
@@ -290,6 +290,11 @@ BEGIN
 	END LOOP;
 	RETURN true;
 END $$;
+COMMENT ON FUNCTION smsflow.wait_for_opt_out_inside(text, interval, text) IS 'What wait_for_opt_out() does';
+REVOKE ALL ON FUNCTION smsflow.wait_for_opt_out_inside(text, interval, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.wait_for_opt_out(phone text, timeout interval DEFAULT '30 seconds', brand text DEFAULT 'default') RETURNS boolean
+	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.wait_for_opt_out(text, interval, text) IS
 'Called after an opt-out has committed: returns true once no message to this number is claimed or on the wire, false when the timeout comes first. SF001 for a bad number, SF004 for an unknown brand, SF005 where the opt-out is not committed yet or the isolation level is above read committed';
 REVOKE ALL ON FUNCTION smsflow.wait_for_opt_out(text, interval, text) FROM PUBLIC;

@@ -268,7 +268,7 @@ COMMENT ON FUNCTION smsflow.finish_import(integer) IS 'Last part of import_conta
 REVOKE ALL ON FUNCTION smsflow.finish_import(integer) FROM PUBLIC;
 
 -- A dry run is the run itself, undone: its report cannot differ.
-CREATE OR REPLACE FUNCTION smsflow.import_contacts(source_table regclass, mapping jsonb, dry_run boolean DEFAULT true, options jsonb DEFAULT '{}')
+CREATE OR REPLACE FUNCTION smsflow.import_contacts_inside(source_table regclass, mapping jsonb, dry_run boolean, options jsonb)
 	RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	columns text[];
@@ -297,6 +297,12 @@ EXCEPTION WHEN SQLSTATE 'SFDRY' THEN
 	GET STACKED DIAGNOSTICS said = MESSAGE_TEXT;
 	RETURN said::jsonb - 'import_id';
 END $$;
+COMMENT ON FUNCTION smsflow.import_contacts_inside(regclass, jsonb, boolean, jsonb) IS 'What import_contacts() does';
+REVOKE ALL ON FUNCTION smsflow.import_contacts_inside(regclass, jsonb, boolean, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.import_contacts(source_table regclass, mapping jsonb, dry_run boolean DEFAULT true, options jsonb DEFAULT '{}')
+	RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.import_contacts(regclass, jsonb, boolean, jsonb) IS
 'Imports a list from a table or view, read with the caller''s rights. mapping: field -> column; fields are phone, external_id, first_name, last_name, language, region (for national numbers), time_zone, purposes, level, source, occurred_at, opted_out, and attributes (an object of the same kind). options: brand, region, purposes, level, source for all rows, samples (rows shown, 10). It grants nothing that a person has ever ended, and nobody who was erased comes back. Returns {import_id, rows, new, updated, unchanged, opted_out, refused: {reason: rows}, samples}; a dry run, the default, changes nothing and has no import_id. Reasons: bad_phone, unknown_purpose, unknown_level, bad_instant, in_the_future, unknown_time_zone, duplicate, suppressed, opted_out, signed_up_meanwhile. SF004 for an unknown brand, SF006 for a mapping that does not fit, SF007 for options, SF008 when the key of suppressions is missing';
 REVOKE ALL ON FUNCTION smsflow.import_contacts(regclass, jsonb, boolean, jsonb) FROM PUBLIC;

@@ -179,14 +179,14 @@ $$;
 COMMENT ON FUNCTION smsflow.export_messages(bigint[]) IS 'These messages with their tries and reports, in the order of their ids';
 REVOKE ALL ON FUNCTION smsflow.export_messages(bigint[]) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.export_contact(phone text, brand text DEFAULT 'default') RETURNS jsonb
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION smsflow.export_contact_inside(phone text, brand text) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	WITH who AS MATERIALIZED (
 		SELECT b.brand_id, b.name AS brand, n.phone, c.contact_id, c.external_id, to_jsonb(c) - '{proof,ledger_head,brand_id}'::text[] AS contact, c.consent
 		FROM smsflow.brand AS b
-		CROSS JOIN LATERAL (SELECT smsflow.parse_phone(export_contact.phone) AS phone) AS n
+		CROSS JOIN LATERAL (SELECT smsflow.parse_phone(export_contact_inside.phone) AS phone) AS n
 		LEFT JOIN smsflow.contact AS c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) n.phone
-		WHERE b.brand_id = smsflow.brand_named(export_contact.brand)
+		WHERE b.brand_id = smsflow.brand_named(export_contact_inside.brand)
 	)
 	SELECT jsonb_build_object('brand', w.brand, 'phone', w.phone::text, 'exported_at', now(), 'contact', w.contact, 'consent', w.consent::jsonb,
 		'ledger', coalesce((SELECT jsonb_agg(to_jsonb(e) - '{contact_id,xid,salt}'::text[] ORDER BY e.consent_event_id)
@@ -206,6 +206,11 @@ CREATE OR REPLACE FUNCTION smsflow.export_contact(phone text, brand text DEFAULT
 			FROM smsflow.click AS k WHERE k.contact_id = w.contact_id), '[]'))
 	FROM who AS w
 $$;
+COMMENT ON FUNCTION smsflow.export_contact_inside(text, text) IS 'What export_contact() does';
+REVOKE ALL ON FUNCTION smsflow.export_contact_inside(text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.export_contact(phone text, brand text DEFAULT 'default') RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.export_contact(text, text) IS
 'Everything known about a person, as one JSON object: contact (null if there is none), consent, ledger, events, enrollments, messages with attempts and reports, inbound, attributions, clicks. Texts of one-time passwords are left out. Reads every message, so it takes a while in a big store. SF001 for a bad number, SF004 for an unknown brand';
 REVOKE ALL ON FUNCTION smsflow.export_contact(text, text) FROM PUBLIC;
@@ -265,11 +270,11 @@ END $$;
 COMMENT ON FUNCTION smsflow.erase_traces(integer, bigint, text, smsflow.phone) IS 'Takes what a person did and wrote from events, enrolments, orders credited, replies and clicks; returns how many events and replies';
 REVOKE ALL ON FUNCTION smsflow.erase_traces(integer, bigint, text, smsflow.phone) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.erase_contact(phone text, brand text DEFAULT 'default') RETURNS boolean
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION smsflow.erase_contact_inside(phone text, brand text) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	its_brand CONSTANT integer := smsflow.brand_named(erase_contact.brand);
-	number CONSTANT smsflow.phone := smsflow.parse_phone(erase_contact.phone);
+	its_brand CONSTANT integer := smsflow.brand_named(erase_contact_inside.brand);
+	number CONSTANT smsflow.phone := smsflow.parse_phone(erase_contact_inside.phone);
 	person smsflow.contact;
 	place bigint;
 	found bigint;
@@ -284,7 +289,7 @@ BEGIN
 	WHERE c.brand_id = its_brand AND c.phone OPERATOR(smsflow.=) number AND c.contact_id IS DISTINCT FROM place FOR UPDATE;
 	DELETE FROM smsflow.contact AS c WHERE c.contact_id = place;
 	IF person.contact_id IS NOT NULL THEN
-		PERFORM smsflow.record_opt_out(number::text, enum_range(NULL::smsflow.purpose)::text[], 'erasure', brand => erase_contact.brand);
+		PERFORM smsflow.record_opt_out(number::text, enum_range(NULL::smsflow.purpose)::text[], 'erasure', brand => erase_contact_inside.brand);
 	END IF;
 	found := smsflow.erase_messages(its_brand, person.contact_id, number)
 		+ smsflow.erase_traces(its_brand, person.contact_id, person.external_id, number);
@@ -297,6 +302,11 @@ BEGIN
 	END IF;
 	RETURN person.contact_id IS NOT NULL OR found > 0;
 END $$;
+COMMENT ON FUNCTION smsflow.erase_contact_inside(text, text) IS 'What erase_contact() does';
+REVOKE ALL ON FUNCTION smsflow.erase_contact_inside(text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.erase_contact(phone text, brand text DEFAULT 'default') RETURNS boolean
+	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.erase_contact(text, text) IS
 'Forgets a person of a brand: cancels what waits, removes the contact, its number, names, attributes, texts, replies, events and enrolments, and what the ledger has in words and evidence. What stays is that somebody agreed and ended it, and a keyed hash that keeps lists from bringing the number back; subscribe() with source web or keyword, which the person does, lifts it. True if anything was known. Reads every message, so it takes a while in a big store; the store''s own tables, the server''s log and backups are the caller''s to see to. SF001 for a bad number, SF004 for an unknown brand, SF008 when the key of suppressions is missing';
 REVOKE ALL ON FUNCTION smsflow.erase_contact(text, text) FROM PUBLIC;
