@@ -238,6 +238,7 @@ LEFT JOIN LATERAL (SELECT n.message_id, n.attempt FROM smsflow.provider_message 
 		AND n.provider_id = smsflow.field(c.fields, p.report ->> 'provider_id') LIMIT 1) k ON c.message_id = 0;
 COMMENT ON VIEW smsflow.callback_message IS 'Message of each delivery report in the inbox; 0: not known (yet)';
 
+-- The answer to a look-up is read as a report is, by its own paths where it has some.
 -- Money comes as a text, perhaps with its currency, and some gateways give a debit as a negative number. Nothing a
 -- gateway writes may fail here. A status that says it all may stand for the code.
 CREATE OR REPLACE VIEW smsflow.callback_reading AS
@@ -249,22 +250,24 @@ SELECT c.callback_id, i.message_id, i.attempt, c.received_at, f.word,
 	CASE WHEN f.currency ~ '^[A-Za-z]{3}$' THEN upper(f.currency) WHEN f.cost ~ '^[A-Z]{3} ' THEN left(f.cost, 3) END AS currency,
 	LEAST(COALESCE(smsflow.read_instant(f.at), c.received_at), c.received_at) AS occurred_at,
 	CASE WHEN f.parts ~ '^[0-9]{1,3}$' THEN f.parts::smallint END AS parts, f.carrier, f.line_type,
-	COALESCE(p.report ->> 'per_part' = 'true', false) AS per_part
+	COALESCE(l.report ->> 'per_part' = 'true', false) AS per_part
 FROM smsflow.callback c
 JOIN smsflow.callback_message i USING (callback_id)
 JOIN smsflow.gateway g ON g.gateway_id = c.gateway_id
 JOIN smsflow.gateway_profile p USING (profile)
-CROSS JOIN LATERAL (SELECT smsflow.field(c.fields, p.report ->> 'code') AS code, smsflow.field(c.fields, p.report ->> 'status') AS word) raw
+CROSS JOIN LATERAL (SELECT CASE WHEN c.looked_up THEN COALESCE(p.lookup -> 'report', p.report) ELSE p.report END AS report,
+	CASE WHEN c.looked_up THEN p.report_status || COALESCE(p.lookup -> 'status', '{}') ELSE p.report_status END AS statuses) l
+CROSS JOIN LATERAL (SELECT smsflow.field(c.fields, l.report ->> 'code') AS code, smsflow.field(c.fields, l.report ->> 'status') AS word) raw
 CROSS JOIN LATERAL (SELECT raw.word,
-	left(COALESCE(p.report ->> 'code_prefix', '') || NULLIF(COALESCE(substring(raw.code FROM p.report ->> 'code_pattern'), raw.code), ''), 200) AS code,
-	left(smsflow.field(c.fields, p.report ->> 'provider_id'), 200) AS provider_id,
-	smsflow.field(c.fields, p.report ->> 'cost') AS cost,
-	smsflow.field(c.fields, p.report ->> 'currency') AS currency,
-	smsflow.field(c.fields, p.report ->> 'at') AS at,
-	smsflow.field(c.fields, p.report ->> 'parts') AS parts,
-	left(smsflow.field(c.fields, p.report ->> 'carrier'), 100) AS carrier,
-	left(smsflow.field(c.fields, p.report ->> 'line_type'), 100) AS line_type) f
-CROSS JOIN LATERAL (SELECT COALESCE(p.report_status ->> (f.word || ' ' || raw.code), p.report_status ->> f.word, p.report_status ->> lower(f.word)) AS mapped) m
+	left(COALESCE(l.report ->> 'code_prefix', '') || NULLIF(COALESCE(substring(raw.code FROM l.report ->> 'code_pattern'), raw.code), ''), 200) AS code,
+	left(smsflow.field(c.fields, l.report ->> 'provider_id'), 200) AS provider_id,
+	smsflow.field(c.fields, l.report ->> 'cost') AS cost,
+	smsflow.field(c.fields, l.report ->> 'currency') AS currency,
+	smsflow.field(c.fields, l.report ->> 'at') AS at,
+	smsflow.field(c.fields, l.report ->> 'parts') AS parts,
+	left(smsflow.field(c.fields, l.report ->> 'carrier'), 100) AS carrier,
+	left(smsflow.field(c.fields, l.report ->> 'line_type'), 100) AS line_type) f
+CROSS JOIN LATERAL (SELECT COALESCE(l.statuses ->> (f.word || ' ' || raw.code), l.statuses ->> f.word, l.statuses ->> lower(f.word)) AS mapped) m
 CROSS JOIN LATERAL (SELECT CASE WHEN m.mapped IN ('accepted', 'delivered', 'undelivered', 'expired', 'rejected', 'unknown')
 	THEN m.mapped END AS status) s
 LEFT JOIN LATERAL (SELECT x.class FROM smsflow.error_code x
@@ -278,11 +281,10 @@ COMMENT ON COLUMN smsflow.callback_reading.status IS 'NULL when the profile does
 -- What gateways say and profiles do not know: rows of error_code, or words of report_status, that are missing.
 CREATE OR REPLACE VIEW smsflow.unknown_code AS
 SELECT g.name AS gateway, x.kind, x.code, sum(x.times)::bigint AS times, max(x.last_at) AS last_at
-FROM (SELECT c.gateway_id, 'status' AS kind, left(smsflow.field(c.fields, p.report ->> 'status'), 80) AS code, count(*) AS times, max(c.received_at) AS last_at
+FROM (SELECT c.gateway_id, 'status' AS kind, left(r.word, 80) AS code, count(*) AS times, max(c.received_at) AS last_at
 		FROM smsflow.callback_problem o
 		JOIN smsflow.callback c ON c.callback_id = o.callback_id
-		JOIN smsflow.gateway n ON n.gateway_id = c.gateway_id
-		JOIN smsflow.gateway_profile p ON p.profile = n.profile
+		JOIN smsflow.callback_reading r ON r.callback_id = o.callback_id
 		WHERE o.problem LIKE 'status "%' GROUP BY 1, 3
 	UNION ALL SELECT n.gateway_id, 'report', r.code, count(*), max(r.received_at)
 		FROM smsflow.report r

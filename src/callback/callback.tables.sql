@@ -13,10 +13,12 @@ CREATE TABLE smsflow.callback (
 	gateway_id	integer NOT NULL,
 	message_id	bigint NOT NULL,
 	attempt		smallint NOT NULL,
-	fields		jsonb NOT NULL
+	fields		jsonb NOT NULL,
+	looked_up	boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE smsflow.callback IS 'Inbox of delivery reports whose token was genuine, drained by the worker';
 COMMENT ON COLUMN smsflow.callback.message_id IS 'Message of its token or reference; 0: neither was there';
+COMMENT ON COLUMN smsflow.callback.looked_up IS 'The gateway was asked: a record of an answer to a look-up, laid out as the profile''s lookup says';
 COMMENT ON COLUMN smsflow.callback.fields IS 'Query, form or JSON fields as received';
 
 CREATE TABLE smsflow.callback_problem (

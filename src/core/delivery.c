@@ -157,8 +157,16 @@ smsflow_decide(SmsflowClass class)
 	}
 }
 
+SmsflowDoubtRule
+smsflow_doubt_rule_from_name(const char *name)
+{
+	if (strcmp(name, "resend") == 0)
+		return DOUBT_RULE_RESEND;
+	return strcmp(name, "poll") == 0 ? DOUBT_RULE_POLL : DOUBT_RULE_HOLD;
+}
+
 SmsflowDoubt
-smsflow_doubt_policy(SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats)
+smsflow_doubt_policy(SmsflowPurpose purpose, int attempt, SmsflowDoubtRule rule)
 {
 	switch (purpose)
 	{
@@ -166,7 +174,9 @@ smsflow_doubt_policy(SmsflowPurpose purpose, int attempt, bool gateway_removes_r
 			return attempt < 2 ? DOUBT_RESEND : DOUBT_KEEP;
 		case SMSFLOW_PURPOSE_COMPLIANCE:
 		case SMSFLOW_PURPOSE_TRANSACTIONAL:
-			if (gateway_removes_repeats)
+			if (rule == DOUBT_RULE_POLL)
+				return DOUBT_KEEP;
+			if (rule == DOUBT_RULE_RESEND)
 				return attempt < SMSFLOW_MAX_RESENDS ? DOUBT_RESEND : DOUBT_KEEP;
 			return attempt < 2 ? DOUBT_RESEND_LATER : DOUBT_KEEP;
 		default:
@@ -191,9 +201,9 @@ smsflow_backoff(int attempt, uint64_t seed)
 }
 
 static SmsflowNext
-next_in_doubt(SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats, uint64_t seed)
+next_in_doubt(SmsflowPurpose purpose, int attempt, SmsflowDoubtRule rule, uint64_t seed)
 {
-	switch (smsflow_doubt_policy(purpose, attempt, gateway_removes_repeats))
+	switch (smsflow_doubt_policy(purpose, attempt, rule))
 	{
 		case DOUBT_RESEND:
 			return (SmsflowNext){AGAIN_RESEND, smsflow_backoff(1, seed)};
@@ -206,8 +216,7 @@ next_in_doubt(SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats,
 }
 
 SmsflowNext
-smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats, int64_t pause,
-			 uint64_t seed)
+smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, SmsflowDoubtRule rule, int64_t pause, uint64_t seed)
 {
 	switch (decision)
 	{
@@ -216,7 +225,7 @@ smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool
 		case DECIDE_HOLD:
 			return (SmsflowNext){AGAIN_WITH_ROUTE, pause};
 		case DECIDE_DOUBT:
-			return next_in_doubt(purpose, attempt, gateway_removes_repeats, seed);
+			return next_in_doubt(purpose, attempt, rule, seed);
 		case DECIDE_REJECT:
 			break;
 	}

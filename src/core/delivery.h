@@ -118,6 +118,17 @@ typedef enum SmsflowDoubt
 	DOUBT_RESEND_LATER /* once more if no report comes within the grace */
 } SmsflowDoubt;
 
+/* What a gateway offers for a message in doubt; names are those of gateway_profile.in_doubt. */
+typedef enum SmsflowDoubtRule
+{
+	DOUBT_RULE_HOLD,   /* nothing */
+	DOUBT_RULE_RESEND, /* it removes repeats by our idempotency key */
+	DOUBT_RULE_POLL    /* it says what it has, so it is asked before anything is sent again */
+} SmsflowDoubtRule;
+
+/* DOUBT_RULE_HOLD for any other name. */
+extern SmsflowDoubtRule smsflow_doubt_rule_from_name(const char *name);
+
 /* Seconds a report is waited for before a message in doubt is sent again. */
 #define SMSFLOW_DOUBT_GRACE 120
 
@@ -125,10 +136,10 @@ typedef enum SmsflowDoubt
 #define SMSFLOW_REPORT_GRACE 3600
 
 /*
- * Promotional, cart and conversational messages in doubt are never sent again.
- * gateway_removes_repeats: the gateway honours our idempotency key.
+ * Promotional, cart and conversational messages in doubt are never sent again
+ * by themselves; what a gateway is asked about waits for its answer.
  */
-extern SmsflowDoubt smsflow_doubt_policy(SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats);
+extern SmsflowDoubt smsflow_doubt_policy(SmsflowPurpose purpose, int attempt, SmsflowDoubtRule rule);
 
 /* Tries of a message in doubt where the gateway removes repeats. */
 #define SMSFLOW_MAX_RESENDS 12
@@ -159,7 +170,7 @@ typedef struct SmsflowNext
  * What follows a try, numbered from 1, that was not accepted. pause: microseconds for which the route is paused, for
  * DECIDE_HOLD. seed spreads the back-off.
  */
-extern SmsflowNext smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool gateway_removes_repeats,
+extern SmsflowNext smsflow_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, SmsflowDoubtRule rule,
 								int64_t pause, uint64_t seed);
 
 /*

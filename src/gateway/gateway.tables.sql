@@ -19,7 +19,7 @@ CREATE TABLE smsflow.gateway_profile (
 	report			jsonb NOT NULL DEFAULT '{}',
 	report_status	jsonb NOT NULL DEFAULT '{}',
 	inbound			jsonb NOT NULL DEFAULT '{}',
-	in_doubt		text NOT NULL DEFAULT 'hold' CHECK (in_doubt IN ('hold', 'resend')),
+	in_doubt		text NOT NULL DEFAULT 'hold' CHECK (in_doubt IN ('hold', 'resend', 'poll')),
 	builtin			boolean NOT NULL DEFAULT false,
 	sigv4			text,
 	validity		int4range NOT NULL DEFAULT '[1,)' CHECK (lower(validity) >= 1),
@@ -29,6 +29,8 @@ CREATE TABLE smsflow.gateway_profile (
 	wait_pattern	text CHECK (('' ~ wait_pattern) IS NOT NULL OR wait_pattern IS NULL),
 	callback		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(callback) = 'object'),
 	signature		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(signature) = 'object'),
+	lookup			jsonb CHECK (jsonb_typeof(lookup) = 'object' AND lookup ?| '{by_reference,by_id}'),
+	CHECK (in_doubt <> 'poll' OR COALESCE(lookup ? 'by_reference', false)),
 	CHECK ((body IS NULL) = (content_type IS NULL)),
 	CHECK (NOT (basic_auth AND sigv4 IS NOT NULL))
 );
@@ -46,7 +48,7 @@ COMMENT ON COLUMN smsflow.gateway_profile.callback_query IS 'Query string append
 COMMENT ON COLUMN smsflow.gateway_profile.report IS 'Paths of status, code, provider_id, reference, cost, currency, at, parts, carrier and line_type in the fields of a delivery report; a path =text stands for that text. code_pattern cuts the code out of a longer text; key "provider_id" finds the message of a report by the provider''s id; per_part true: each part of a message is reported by itself';
 COMMENT ON COLUMN smsflow.gateway_profile.report_status IS 'Provider status, or status, space and code -> accepted, delivered, undelivered, expired, rejected, unknown';
 COMMENT ON COLUMN smsflow.gateway_profile.inbound IS 'Paths of from, to, body, id, charset, binary (octets of the body in hex), and of part_ref, part_total and part_number of a long reply that comes in parts; when: fields (path -> text) that tell a reply from a report; percent true: the body is percent-encoded octets';
-COMMENT ON COLUMN smsflow.gateway_profile.in_doubt IS 'resend: the gateway removes repeats by our idempotency key, so a message in doubt may be sent again; hold: it does not';
+COMMENT ON COLUMN smsflow.gateway_profile.in_doubt IS 'resend: the gateway removes repeats by our idempotency key, so a message in doubt may be sent again; poll: it is asked by a look-up, and what it does not have is sent again; hold: neither';
 
 COMMENT ON COLUMN smsflow.gateway_profile.sigv4 IS 'Sign requests by AWS Signature Version 4: provider:provider:region:service with {{variables}}; option username is the access key id, the secret its key';
 COMMENT ON COLUMN smsflow.gateway_profile.validity IS 'Seconds of validity that the gateway takes; a message with more or less left gets the nearest';
@@ -55,6 +57,7 @@ COMMENT ON COLUMN smsflow.gateway_profile.media IS 'How a request names media: t
 COMMENT ON COLUMN smsflow.gateway_profile.error_pattern IS 'Regular expression whose first group is the code within what error_path finds';
 COMMENT ON COLUMN smsflow.gateway_profile.wait_pattern IS 'Regular expression on the body of a throttled answer whose first group is how many milliseconds to wait';
 COMMENT ON COLUMN smsflow.gateway_profile.callback IS 'How callbacks come in: inner (path of a text that is JSON itself), records (path of the list, empty for a body that is a list); answer and answer_type: what is answered';
+COMMENT ON COLUMN smsflow.gateway_profile.lookup IS 'Requests (GET) that ask what became of a message: by_reference, for one in doubt, and by_id, for one whose provider''s id is known, each with url, records (path of the list in the answer) and match (path in a record -> to, to_digits, body or reference); report and status as those of reports, where records differ from them; patience (seconds after a try from which a record that is missing proves that it was not sent, 30). NULL: the gateway cannot be asked';
 COMMENT ON COLUMN smsflow.gateway_profile.signature IS 'How callbacks are signed: kind twilio, vonage, plivo, hmac, ed25519, jwt or sns, and what it needs; see src/gateway/README.md';
 
 CREATE TABLE smsflow.error_code (

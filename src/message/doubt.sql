@@ -11,22 +11,26 @@ CREATE OR REPLACE VIEW smsflow.in_doubt AS
 	SELECT m.message_id, m.brand, m.phone, m.purpose, m.campaign, m.sequence, m.gateway, m.sender, u.since, m.attempts,
 		d.reason, d.code AS error_code,
 		CASE WHEN r.outcome IS NOT NULL THEN 'resolved as ' || r.outcome || ' by ' || r.by_role
+			WHEN l.finding = 'missing' AND l.looked_at > d.finished_at THEN 'the gateway does not show it; a person decides'
 			WHEN m.reason = 'resend_later' THEN 'is sent again, unless a report comes'
+			WHEN l.message_id IS NOT NULL THEN 'the gateway is asked about it'
 			ELSE 'waits for a report' END AS next,
-		CASE WHEN r.outcome IS NOT NULL THEN r.resolved_at WHEN m.reason = 'resend_later' THEN m.due_at ELSE u.unknown_at END AS next_at
+		CASE WHEN r.outcome IS NOT NULL THEN r.resolved_at WHEN m.reason = 'resend_later' THEN m.due_at
+			ELSE COALESCE(l.due_at, u.unknown_at) END AS next_at
 	FROM (SELECT message_id, min(listed_at) AS since, max(due_at) AS unknown_at FROM smsflow.unsettled
 		WHERE in_doubt GROUP BY message_id) u
 	JOIN smsflow.message m USING (message_id)
-	LEFT JOIN LATERAL (SELECT a.reason, a.code FROM smsflow.attempt a WHERE a.message_id = u.message_id AND a.outcome = 'in_doubt'
+	LEFT JOIN LATERAL (SELECT a.reason, a.code, a.finished_at FROM smsflow.attempt a WHERE a.message_id = u.message_id AND a.outcome = 'in_doubt'
 		ORDER BY a.attempt DESC LIMIT 1) d ON true
 	LEFT JOIN LATERAL (SELECT x.outcome, x.by_role, x.resolved_at FROM smsflow.resolution x
 		WHERE x.message_id = u.message_id AND x.applied_at IS NULL ORDER BY x.resolution_id DESC LIMIT 1) r ON true
+	LEFT JOIN smsflow.lookup l ON l.message_id = u.message_id
 	WHERE m.status = 'in_doubt';
 COMMENT ON VIEW smsflow.in_doubt IS 'Messages that may or may not have reached a gateway; resolve_in_doubt() settles one that a person knows about';
 COMMENT ON COLUMN smsflow.in_doubt.since IS 'When it came into doubt first';
 COMMENT ON COLUMN smsflow.in_doubt.reason IS 'timed_out and no_proof: no answer, or one that proves nothing; worker_lost: the worker died; profile_failed: the answer could not be read';
 COMMENT ON COLUMN smsflow.in_doubt.next IS 'What will happen by itself';
-COMMENT ON COLUMN smsflow.in_doubt.next_at IS 'When that happens; for what waits for a report, when it is given up as unknown';
+COMMENT ON COLUMN smsflow.in_doubt.next_at IS 'When that happens, or when the gateway is asked next; for what waits for a report, when it is given up as unknown';
 
 CREATE OR REPLACE FUNCTION smsflow.resolve_in_doubt(message_id bigint, outcome text) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -161,12 +165,13 @@ BEGIN
 		SELECT f.message_id, o.expires_at + interval '1 hour', false
 		FROM smsflow.message_fold(ids) f JOIN smsflow.outbox o ON o.message_id = f.message_id AND o.message_id = ANY (ids)
 		WHERE f.status IN ('scheduled', 'queued', 'held', 'sending', 'accepted');
+		PERFORM smsflow.plan_lookups(ARRAY(SELECT f.message_id FROM smsflow.message_fold(ids) f WHERE f.status = 'accepted'), interval '0');
 	END IF;
 	UPDATE smsflow.tail SET cursor_id = ids[cardinality(ids)] WHERE name = 'unsettled';
 	RETURN cardinality(ids);
 END
 $$;
-COMMENT ON FUNCTION smsflow.list_unsettled(integer) IS 'Looks at the next messages that are an hour old, at most so many, and lists those without a report, where smsflow.public_url asks for reports; returns how many it looked at';
+COMMENT ON FUNCTION smsflow.list_unsettled(integer) IS 'Looks at the next messages that are an hour old, at most so many, and lists those without a report, where smsflow.public_url asks for reports, to be asked about at gateways that can be asked; returns how many it looked at';
 REVOKE ALL ON FUNCTION smsflow.list_unsettled(integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.settle_unanswered(slice integer) RETURNS timestamptz

@@ -49,6 +49,7 @@ SELECT pg_extension_config_dump('smsflow.dedup', '');
 SELECT pg_extension_config_dump('smsflow.claim', '');
 SELECT pg_extension_config_dump('smsflow.claim_claim_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.unsettled', '');
+SELECT pg_extension_config_dump('smsflow.lookup', '');
 SELECT pg_extension_config_dump('smsflow.resolution', '');
 SELECT pg_extension_config_dump('smsflow.resolution_resolution_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.revocation', '');

@@ -64,6 +64,12 @@ read_answer(const SmsflowAnswer *answer)
 	return reading;
 }
 
+Jsonb *
+answer_json(const SmsflowAnswer *answer)
+{
+	return read_answer(answer).json;
+}
+
 static bool
 matches(const char *subject, size_t length, text *pattern, int groups, regmatch_t *found)
 {
@@ -181,8 +187,8 @@ try_again(Job *job, SmsflowDecision decision, int64 pause)
 								   [AGAIN_WITH_ROUTE] = smsflow_class_name(job->class),
 								   [AGAIN_RESEND] = "resend",
 								   [AGAIN_RESEND_LATER] = "resend_later"};
-	bool removes_repeats = job->sender && job->sender->gateway->removes_repeats;
-	SmsflowNext next = smsflow_next(decision, job->purpose, job->attempt, removes_repeats, pause, (uint64) job->message_id);
+	SmsflowDoubtRule rule = job->sender ? job->sender->gateway->doubt_rule : DOUBT_RULE_HOLD;
+	SmsflowNext next = smsflow_next(decision, job->purpose, job->attempt, rule, pause, (uint64) job->message_id);
 
 	if (next.again == AGAIN_NEVER)
 		return;
@@ -370,7 +376,15 @@ count_end(Sender *sender)
 void
 answer_received(const SmsflowAnswer *answer)
 {
-	Job *job = answer->tag;
+	Exchange *exchange = answer->tag;
+
+	exchange->answered(exchange, answer);
+}
+
+void
+answer_to_message(Exchange *exchange, const SmsflowAnswer *answer)
+{
+	Job *job = (Job *) exchange;
 	Gateway *gateway = job->sender->gateway;
 
 	smsflow_fault("answered");

@@ -18,6 +18,7 @@
 #include "fault.h"
 #include "message/policy.h"
 #include "message/spi.h"
+#include "worker/lookup.h"
 
 #define TAIL_SLICE 500
 #define ENROLLMENT_SLICE 500
@@ -351,12 +352,25 @@ static Advance settlements = {
 	.due = &settlements_due,
 };
 
-/* Messages that a person found to be unsent are due again: their queues look for timers. */
+/* What is due again has timers that its queues do not know of: they look. */
 static void
-resolve_step(void *arg)
+wake_queues(void)
 {
 	HASH_SEQ_STATUS scan;
 	Queue *queue;
+
+	hash_seq_init(&scan, worker.queues);
+	while ((queue = hash_seq_search(&scan)) != NULL)
+	{
+		queue->next_due = DT_NOBEGIN;
+		schedule_wake(queue);
+	}
+}
+
+/* Messages that a person found to be unsent are due again. */
+static void
+resolve_step(void *arg)
+{
 	bool again;
 
 	worker_begin("resolving doubts", false);
@@ -364,11 +378,21 @@ resolve_step(void *arg)
 		elog(ERROR, "could not apply resolutions");
 	again = column_bool(0, 1);
 	worker_commit();
-	if (!again)
-		return;
-	hash_seq_init(&scan, worker.queues);
-	while ((queue = hash_seq_search(&scan)) != NULL)
-		queue->next_due = DT_NOBEGIN;
+	if (again)
+		wake_queues();
+}
+
+/* What a gateway says when it is asked is applied as its reports are. */
+static void
+look_up(TimestampTz now)
+{
+	LookupNews news = lookups_run();
+
+	callbacks.pending |= news.found;
+	if (news.again)
+		wake_queues();
+	if (!news.done)
+		retry_at = Min(retry_at, now + CHORE_PAUSE);
 }
 
 /* ---- upkeep ---- */
@@ -439,6 +463,7 @@ chores_forget(void)
 {
 	events.loaded = callbacks.loaded = false;
 	enrollments_due = campaigns_due = feedback_due = settlements_due = profiles_due = DT_NOBEGIN;
+	lookups_forget();
 	recheck_begin();
 	rechecking = true;
 }
@@ -463,6 +488,10 @@ chores_run(uint32 news, bool sweep)
 		retry_at = DT_NOEND;
 	events.pending |= sweep || retry || (news & SMSFLOW_NEWS_EVENTS);
 	callbacks.pending |= sweep || retry || (news & SMSFLOW_NEWS_CALLBACKS);
+	if (sweep || retry)
+		lookups_forget();
+	if (lookups_due() <= now)
+		look_up(now);
 	if (callbacks.pending)
 	{
 		callbacks.pending = false;
@@ -545,5 +574,6 @@ chores_due(void)
 	TimestampTz due = Min(Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at)),
 						  Min(Min(feedback_due, settlements_due), profiles_due));
 
+	due = Min(due, lookups_due());
 	return events.pending || callbacks.pending || rechecking ? DT_NOBEGIN : due;
 }

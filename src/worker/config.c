@@ -110,7 +110,7 @@ read_gateway(uint64 row)
 	gateway->id_pattern = get_pattern(row, 20);
 	gateway->error_path = get_text(row, 21);
 	gateway->callback_query = get_text(row, 22);
-	gateway->removes_repeats = get_bool(row, 23);
+	gateway->doubt_rule = smsflow_doubt_rule_from_name(get_text(row, 23));
 	gateway->sigv4 = get_text(row, 24);
 	gateway->shortest_validity = get_int(row, 25);
 	gateway->longest_validity = get_int(row, 26);
@@ -131,7 +131,7 @@ read_gateways(void)
 					 "SELECT g.gateway_id, g.name, g.base_url, g.options, g.rate, g.burst, g.max_in_flight, g.timeout,"
 					 " p.method, p.path, p.query, p.headers, p.content_type, p.body, p.basic_auth,"
 					 " lower(p.success_status), upper(p.success_status), p.success_pattern, p.id_path, p.id_pattern,"
-					 " p.error_path, p.callback_query, p.in_doubt = 'resend', p.sigv4,"
+					 " p.error_path, p.callback_query, COALESCE(g.options ->> 'in_doubt', p.in_doubt), p.sigv4,"
 					 " lower(p.validity), COALESCE(upper(p.validity) - 1, 2147483647), p.max_length, p.media, p.wait_pattern,"
 					 " p.callback ->> 'ask', p.report ->> 'key' = 'provider_id', p.error_pattern"
 					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile) WHERE g.enabled",

@@ -279,6 +279,7 @@ start_request(Job *job, Sender *sender)
 	trace_request(job);
 	smsflow_fault("dispatch");
 	job->started_at = worker.clock->now();
+	job->exchange.answered = answer_to_message;
 	request->tag = job;
 	request->on_wire = on_wire;
 	request->handed_over = handed_over;

@@ -12,6 +12,7 @@
 #include "core/delivery.h"
 #include "core/purpose.h"
 #include "worker/route.h"
+#include "worker/transport.h"
 
 typedef enum Outcome
 {
@@ -34,9 +35,16 @@ typedef struct OpenClaim
 	int open;
 } OpenClaim;
 
+/* A request on the wire: the tag of its answer, and who takes that. */
+typedef struct Exchange
+{
+	void (*answered)(struct Exchange *exchange, const SmsflowAnswer *answer);
+} Exchange;
+
 /* One message in hand, from its claim until its result is durable. */
 typedef struct Job
 {
+	Exchange exchange;
 	dlist_node node; /* in a queue, or in the results */
 	Queue *queue;
 	OpenClaim *claim;

@@ -19,6 +19,7 @@
 #include "message/spi.h"
 #include "segment/profile.h"
 #include "types/types.h"
+#include "worker/lookup.h"
 
 static const char *const outcome_names[] = {NULL,         "accepted",  "rejected", "retry",   "in_doubt",
 											"suppressed", "cancelled", "expired",  "resolved"};
@@ -460,23 +461,48 @@ is_found_by_id(const Job *job)
 	return job->outcome == OUTCOME_ACCEPTED && job->provider_id[0] != '\0' && job->sender && job->sender->gateway->found_by_id;
 }
 
-static void
-append_provider_ids(Job **jobs, int count)
+/* Calls a function with the ids of the jobs that it is about, if there are any. */
+static bool
+call_with_ids(SPIPlanPtr *plan, const char *query, Job **jobs, int count, bool (*concerned)(const Job *job))
 {
-	static SPIPlanPtr plan = NULL;
 	Oid types[] = {INT8ARRAYOID};
 	Datum *messages = palloc(sizeof(Datum) * count);
 	int found = 0;
 	Datum values[1];
 
 	for (int i = 0; i < count; i++)
-		if (is_found_by_id(jobs[i]))
+		if (concerned(jobs[i]))
 			messages[found++] = Int64GetDatum(jobs[i]->message_id);
 	if (found == 0)
-		return;
+		return false;
 	values[0] = PointerGetDatum(construct_array(messages, found, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	smsflow_spi_plan(&plan, "SELECT smsflow.learn_provider_ids($1)", lengthof(types), types);
-	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
+	smsflow_spi_plan(plan, query, lengthof(types), types);
+	smsflow_spi_run(*plan, values, NULL, false, SPI_OK_SELECT);
+	return true;
+}
+
+static void
+append_provider_ids(Job **jobs, int count)
+{
+	static SPIPlanPtr plan = NULL;
+
+	call_with_ids(&plan, "SELECT smsflow.learn_provider_ids($1)", jobs, count, is_found_by_id);
+}
+
+static bool
+is_doubtful(const Job *job)
+{
+	return job->outcome == OUTCOME_IN_DOUBT && job->started_at;
+}
+
+/* Where the gateway can be asked, it is. */
+static void
+append_lookups(Job **jobs, int count)
+{
+	static SPIPlanPtr plan = NULL;
+
+	if (call_with_ids(&plan, "SELECT smsflow.plan_lookups($1, interval '5 seconds')", jobs, count, is_doubtful))
+		lookups_soon();
 }
 
 static int
@@ -502,6 +528,7 @@ record_jobs(Job **jobs, int count)
 	append_timers(jobs, count);
 	append_feedback(jobs, count);
 	append_provider_ids(jobs, count);
+	append_lookups(jobs, count);
 	append_traces(jobs, count);
 	for (int i = 0; i < count; i++)
 		count_job(&deltas, jobs[i]);

@@ -170,6 +170,23 @@ append_fragment(StringInfo out, Variables *vars, const char *name, bool *rendere
 
 /* ---- the request ---- */
 
+/* A request without a body, beside those of messages: its URL follows the base with one slash between them. */
+static bool
+build_lookup_url(SmsflowRequest *request, Variables *vars, const Gateway *gateway, const char *template)
+{
+	StringInfoData url;
+	size_t base = strlen(gateway->base_url);
+
+	initStringInfo(&url);
+	if (template[0] == '/' && gateway->base_url[base - 1] == '/')
+		base--;
+	appendBinaryStringInfo(&url, gateway->base_url, (int) base);
+	if (!render(&url, vars, PLACE_URL, template))
+		return false;
+	request->url = url.data;
+	return true;
+}
+
 static bool
 build_url(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 {
@@ -270,6 +287,17 @@ problem_of_message(const Job *job, const Gateway *gateway)
 	return NULL;
 }
 
+/* The request, or NULL and what is wrong with it. */
+static SmsflowRequest *
+finished(SmsflowRequest *request, bool built, const Variables *vars, const char **problem)
+{
+	*problem = vars->secret_missing ? "secret_missing"
+			   : built              ? NULL
+			   : vars->unsafe       ? "unsafe_header"
+									: "profile_variable_missing";
+	return *problem ? NULL : request;
+}
+
 static SmsflowRequest *
 build(Job *job, bool masked, const char **problem)
 {
@@ -286,17 +314,23 @@ build(Job *job, bool masked, const char **problem)
 	request->timeout_ms = gateway->timeout_ms;
 	built = build_url(request, &vars, gateway) && build_headers(request, &vars, gateway) && build_body(request, &vars, gateway) &&
 			set_credentials(request, &vars, gateway);
-	if (vars.secret_missing)
-	{
-		*problem = "secret_missing";
-		return NULL;
-	}
-	if (!built)
-	{
-		*problem = vars.unsafe ? "unsafe_header" : "profile_variable_missing";
-		return NULL;
-	}
-	return request;
+	return finished(request, built, &vars, problem);
+}
+
+SmsflowRequest *
+request_build_lookup(Job *job, const char *url, const char **problem)
+{
+	const Gateway *gateway = job->sender->gateway;
+	SmsflowRequest *request = palloc0(sizeof(SmsflowRequest));
+	Variables vars = {.job = job};
+	bool built;
+
+	initStringInfo(&vars.value);
+	request->method = "GET";
+	request->timeout_ms = gateway->timeout_ms;
+	built = build_lookup_url(request, &vars, gateway, url) && build_headers(request, &vars, gateway) &&
+			set_credentials(request, &vars, gateway);
+	return finished(request, built, &vars, problem);
 }
 
 SmsflowRequest *

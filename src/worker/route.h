@@ -127,7 +127,7 @@ typedef struct Gateway
 	text *id_pattern;
 	char *error_path;
 	char *callback_query;
-	bool removes_repeats;
+	SmsflowDoubtRule doubt_rule;
 	char *sigv4; /* NULL: not signed as AWS has it */
 	int shortest_validity;
 	int longest_validity;

@@ -41,7 +41,7 @@ typedef struct SmsflowRequest
 	bool (*on_wire)(void *tag);
 
 	/*
-	 * Called after on_wire, once or for several at a time, when what can be
+	 * NULL, or called after on_wire, once or for several at a time, when what can be
 	 * written of the requests was given to the system, or never will be. Must
 	 * neither raise errors nor allocate.
 	 */

@@ -224,7 +224,8 @@ on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int loca
 	(void) local_port;
 	if (place->times_on_wire > 0)
 		return CURL_PREREQFUNC_ABORT;
-	handed_over = place->handed_over;
+	if (place->handed_over)
+		handed_over = place->handed_over;
 	if (!place->on_wire(place->tag))
 		return CURL_PREREQFUNC_ABORT;
 	place->times_on_wire++;

@@ -235,6 +235,15 @@ expires_at(StringInfo out, const Job *job, const char *rest)
 	return true;
 }
 
+/* ---- what a look-up asks by ---- */
+
+static bool
+provider_id(StringInfo out, const Job *job, const char *rest)
+{
+	appendStringInfoString(out, job->provider_id);
+	return job->provider_id[0] != '\0';
+}
+
 /* ---- settings of the gateway ---- */
 
 static bool
@@ -297,6 +306,7 @@ static const struct
 	{"validity_minutes", validity_minutes},
 	{"validity_milliseconds", validity_milliseconds},
 	{"expires_at", expires_at},
+	{"provider_id", provider_id},
 	{"secret", secret},
 	{"option.", option},
 	{"sender_option.", sender_option},

@@ -156,6 +156,9 @@ extern SmsflowRequest *request_build(Job *job, const char **problem);
 /* The same without the secret, to be shown. */
 extern SmsflowRequest *request_build_masked(Job *job, const char **problem);
 
+/* A look-up about a message: url is a template that follows the base URL. */
+extern SmsflowRequest *request_build_lookup(Job *job, const char *url, const char **problem);
+
 /* Of messages of test_gateway(): keep request and answer, and write them down (in a transaction). */
 extern void trace_request(Job *job);
 extern void trace_answer(Job *job, const SmsflowAnswer *answer);
@@ -163,6 +166,12 @@ extern void append_traces(Job **jobs, int count);
 
 /* Called by the transport for every request that has ended. */
 extern void answer_received(const SmsflowAnswer *answer);
+
+/* What answers the request of a message. */
+extern void answer_to_message(Exchange *exchange, const SmsflowAnswer *answer);
+
+/* An object or array in JSON that a gateway has answered, NULL for anything else. */
+extern Jsonb *answer_json(const SmsflowAnswer *answer);
 
 /* The job may have been sent: what its purpose and gateway allow now. */
 extern void job_in_doubt(Job *job, const char *reason);

@@ -15,7 +15,7 @@ use SmsflowGateway;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_server create_extension create_shop sql wait_until wait_sql worker_pid wait_for_worker add_route write_secret
+our @EXPORT = qw(start_server create_extension create_shop sql wait_until wait_sql worker_pid wait_for_worker kill_worker add_route write_secret
 	send_sms status_of wait_status wait_settled quickly phone check_is_clean);
 
 our $node;
@@ -112,6 +112,17 @@ sub wait_for_worker
 	my ($state) = @_;
 
 	return wait_sql("the worker is $state", "SELECT state = '$state' FROM smsflow.stat_worker WHERE pid IS NOT NULL");
+}
+
+# Ends the worker as an out-of-memory killer would; the postmaster then restarts the whole server.
+sub kill_worker
+{
+	my $pid = worker_pid();
+
+	kill('KILL', $pid);
+	ok(wait_until('another worker is there', sub { my $now = eval { worker_pid() }; $now && $now != $pid }),
+		'the worker was killed, and is there again');
+	wait_for_worker('running');
 }
 
 # Replaced by renaming, so that the worker never reads half of it.

@@ -27,17 +27,6 @@ add_route('forgetful', $gateway, profile => 'forgetful', rate => 1000, burst => 
 add_route('slow', $gateway, rate => 25, burst => 1);
 add_route('bulk', $gateway, rate => 600, burst => 10);
 
-# Ends the worker as an out-of-memory killer would; the postmaster then restarts the whole server.
-sub kill_worker
-{
-	my $pid = worker_pid();
-
-	kill('KILL', $pid);
-	ok(wait_until('another worker is there', sub { my $now = eval { worker_pid() }; $now && $now != $pid }),
-		'the worker was killed, and is there again');
-	wait_for_worker('running');
-}
-
 sub crash_server
 {
 	$node->stop('immediate');

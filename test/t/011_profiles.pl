@@ -206,6 +206,32 @@ sub test_reports
 	}
 }
 
+# A look-up, made at once: its URL, and what its answer makes of the message.
+sub test_lookups
+{
+	my ($route, $fixture) = @_;
+
+	for my $case (@{ $fixture->{lookups} })
+	{
+		my $to = next_person();
+		my $id;
+
+		$gateway->script($case->{doubt} ? { path => $fixture->{request}{target} =~ s/[?].*//r, times => 1, action => 'close' } : answer_rule($route->{accepted}));
+		$id = send_sms($route->{name}, 'Hello', 'promotional', to => $to);
+		wait_status($id, $case->{doubt} ? 'in_doubt' : 'accepted', "$case->{name}: a message");
+		my %of = (provider_id => sql("SELECT provider_id FROM smsflow.message WHERE message_id = $id"), to_digits => substr($to, 1), to_escaped => escaped($to));
+		my ($target, $body) = map { filled(s/\$(provider_id|to_digits|to_escaped)\b/$of{$1}/gr, $route, $id) } $case->{target}, text_of($case->{body});
+		my $before = $gateway->requests;
+
+		$gateway->script({ status => 200, body => $body });
+		sql("SELECT smsflow.plan_lookups('{$id}', '0')");
+		is(wait_request($before)->{target}, "/$route->{name}$target", '... what is asked');
+		wait_status($id, $case->{becomes}, "... $case->{becomes}");
+		test_columns($id, $case);
+		sql("DELETE FROM smsflow.lookup");
+	}
+}
+
 sub newest_reply { return sql("SELECT coalesce(max(inbound_id), 0) || ' ' || coalesce((array_agg(body ORDER BY inbound_id DESC))[1], '') FROM smsflow.inbound"); }
 
 sub test_replies
@@ -256,6 +282,7 @@ foreach my $file (glob('test/gateway/profiles/*.json'))
 		$gateway->script(answer_rule($route{accepted}));
 		subtest reports => sub { test_reports(\%route, $fixture) };
 		subtest replies => sub { test_replies(\%route, $fixture) };
+		subtest lookups => sub { test_lookups(\%route, $fixture) } if $fixture->{lookups};
 	};
 	sql("SELECT smsflow.set_gateway('$route{name}', enabled => false)");
 }

@@ -135,8 +135,10 @@ sub test_late_commit
 	wait_status($id, 'accepted', 'a message behind a prepared transaction');
 	sql("UPDATE smsflow.outbox SET created_at = created_at - interval '2 hours' WHERE message_id = $id");
 	is(sql("SELECT smsflow.list_unsettled(1000)"), 0, '... is not looked at before that has ended');
+	sql("BEGIN; SELECT smsflow.send('" . phone(1) . "', 'prepared', 'transactional', pool => 'forgetful'); PREPARE TRANSACTION 'later'");
 	sql("COMMIT PREPARED 'late'");
 	sql("UPDATE smsflow.outbox SET created_at = created_at - interval '2 hours' WHERE body = 'prepared'");
+	sql("ROLLBACK PREPARED 'later'");
 	ok(wait_sql('it is', "SELECT cursor_id >= $id FROM smsflow.tail WHERE name = 'unsettled'"), '... and is afterwards');
 	ok(wait_sql('both are listed', "SELECT count(*) FROM smsflow.unsettled u JOIN smsflow.outbox o USING (message_id)
 		WHERE o.body IN ('prepared', 'after it')", 2), '... and both are listed');

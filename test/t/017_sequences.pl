@@ -90,14 +90,6 @@ sub test_purchase_after_claim
 	$gateway->script();
 }
 
-sub kill_worker
-{
-	my $pid = worker_pid();
-
-	kill('KILL', $pid);
-	wait_for_another($pid);
-}
-
 sub wait_for_another
 {
 	my ($killed) = @_;

@@ -248,8 +248,8 @@ test_marketing_in_doubt(void)
 
 	for (int i = 0; i < LENGTH(marketing); i++)
 		for (int attempt = 0; attempt < 100; attempt++)
-			for (int removes_repeats = 0; removes_repeats <= 1; removes_repeats++)
-				CHECK_EQ(smsflow_doubt_policy(marketing[i], attempt, removes_repeats), DOUBT_KEEP);
+			for (SmsflowDoubtRule rule = DOUBT_RULE_HOLD; rule <= DOUBT_RULE_POLL; rule++)
+				CHECK_EQ(smsflow_doubt_policy(marketing[i], attempt, rule), DOUBT_KEEP);
 }
 
 static void
@@ -261,12 +261,13 @@ test_service_in_doubt(void)
 	{
 		SmsflowDoubt once = attempt == 1 ? DOUBT_RESEND : DOUBT_KEEP;
 
-		CHECK_EQ(smsflow_doubt_policy(SMSFLOW_PURPOSE_OTP, attempt, false), once);
-		CHECK_EQ(smsflow_doubt_policy(SMSFLOW_PURPOSE_OTP, attempt, true), once);
+		CHECK_EQ(smsflow_doubt_policy(SMSFLOW_PURPOSE_OTP, attempt, DOUBT_RULE_HOLD), once);
+		CHECK_EQ(smsflow_doubt_policy(SMSFLOW_PURPOSE_OTP, attempt, DOUBT_RULE_RESEND), once);
 		for (int i = 0; i < LENGTH(service); i++)
 		{
-			CHECK_EQ(smsflow_doubt_policy(service[i], attempt, false), attempt == 1 ? DOUBT_RESEND_LATER : DOUBT_KEEP);
-			CHECK_EQ(smsflow_doubt_policy(service[i], attempt, true), attempt < SMSFLOW_MAX_RESENDS ? DOUBT_RESEND : DOUBT_KEEP);
+			CHECK_EQ(smsflow_doubt_policy(service[i], attempt, DOUBT_RULE_HOLD), attempt == 1 ? DOUBT_RESEND_LATER : DOUBT_KEEP);
+			CHECK_EQ(smsflow_doubt_policy(service[i], attempt, DOUBT_RULE_RESEND),
+					 attempt < SMSFLOW_MAX_RESENDS ? DOUBT_RESEND : DOUBT_KEEP);
 		}
 	}
 }
@@ -343,9 +344,9 @@ test_backoff_growth(void)
 }
 
 static void
-check_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, bool removes_repeats, SmsflowAgain again, int64_t wait)
+check_next(SmsflowDecision decision, SmsflowPurpose purpose, int attempt, SmsflowDoubtRule rule, SmsflowAgain again, int64_t wait)
 {
-	SmsflowNext next = smsflow_next(decision, purpose, attempt, removes_repeats, 7 * SECOND, 42);
+	SmsflowNext next = smsflow_next(decision, purpose, attempt, rule, 7 * SECOND, 42);
 
 	CHECK_EQ(next.again, again);
 	CHECK_EQ(next.wait, wait);
@@ -362,6 +363,8 @@ test_next(void)
 	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_OTP, 1, false, AGAIN_RESEND, smsflow_backoff(1, 42));
 	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_OTP, 2, true, AGAIN_NEVER, 0);
 	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_TRANSACTIONAL, 1, false, AGAIN_RESEND_LATER, SMSFLOW_DOUBT_GRACE * SECOND);
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_TRANSACTIONAL, 1, DOUBT_RULE_POLL, AGAIN_NEVER, 0);
+	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_OTP, 1, DOUBT_RULE_POLL, AGAIN_RESEND, smsflow_backoff(1, 42));
 	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_TRANSACTIONAL, 2, false, AGAIN_NEVER, 0);
 	check_next(DECIDE_DOUBT, SMSFLOW_PURPOSE_TRANSACTIONAL, 5, true, AGAIN_RESEND, smsflow_backoff(1, 42));
 }

@@ -6,14 +6,15 @@
 -- a list to one webhook of the account: enter inbound_url() there for sent and
 -- for received messages. Without an encoding, other alphabets become "?".
 INSERT INTO smsflow.gateway_profile (profile, method, path, query, headers, content_type, body, basic_auth, id_path, error_path, error_pattern,
-	report, report_status, inbound, in_doubt, callback, builtin)
+	report, report_status, inbound, in_doubt, callback, lookup, builtin)
 VALUES ('bulksms', 'POST', '/v1/messages', 'deduplication-id={{idempotency_number}}', '{"Accept": "application/json"}', 'application/json',
 	'{"from": "{{from}}", "to": "{{to}}", "body": "{{body}}", "encoding": "{{if_unicode.UNICODE|TEXT}}", "longMessageMaxParts": 10, '
 	'"deliveryReports": "ALL", "userSuppliedId": "{{reference}}"}', true, '0.id id', 'type', '([^/#]+)$',
 	'{"status": "status.type", "code": "status.subtype", "provider_id": "id", "reference": "userSuppliedId", "parts": "numberOfParts"}',
 	'{"ACCEPTED": "accepted", "SCHEDULED": "accepted", "SENT": "accepted", "DELIVERED": "delivered", "UNKNOWN": "unknown", "FAILED": "undelivered",
 	  "FAILED EXPIRED": "expired", "FAILED NOT_SENT": "rejected", "FAILED BLOCKED": "rejected"}',
-	'{"from": "from", "to": "to", "body": "body", "id": "id", "when": {"type": "RECEIVED"}}', 'resend', '{"records": ""}', true);
+	'{"from": "from", "to": "to", "body": "body", "id": "id", "when": {"type": "RECEIVED"}}', 'resend', '{"records": ""}',
+	'{"by_id": {"url": "/v1/messages/{{provider_id}}", "match": {"userSuppliedId": "reference"}}}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('bulksms', 'EXPIRED', 'expired', 'validity passed', true),

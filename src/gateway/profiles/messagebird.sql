@@ -4,7 +4,7 @@
 -- No options; the secret is the access key. Without a reference no reports
 -- come. Codes of reports have another meaning than those of answers.
 INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, id_path, error_path,
-	report, report_status, inbound, validity, callback, signature, builtin)
+	report, report_status, inbound, validity, callback, signature, lookup, builtin)
 VALUES ('messagebird', 'POST', '/messages', '{"Authorization": "AccessKey {{secret}}", "Accept": "application/json"}', 'application/json',
 	'{"originator": "{{from_digits}}", "recipients": ["{{to_digits}}"], "body": "{{body}}", "datacoding": "{{if_unicode.unicode|plain}}", '
 	'"validity": {{validity_seconds}}, "reference": "{{reference}}"{{report_request|}}}', 'id', 'errors.0.code',
@@ -13,7 +13,11 @@ VALUES ('messagebird', 'POST', '/messages', '{"Authorization": "AccessKey {{secr
 	'{"scheduled": "accepted", "sent": "accepted", "buffered": "accepted", "delivered": "delivered", "expired": "expired", "delivery_failed": "undelivered"}',
 	'{"from": "originator", "to": "recipient", "body": "body message", "id": "id"}',
 	'[60,259201)', '{"ask": ", \"reportUrl\": \"{{callback_url}}\"", "answer": "OK"}',
-	'{"kind": "jwt", "header": "messagebird-signature-jwt", "issuer": "MessageBird", "payload_claim": "payload_hash", "url_claim": "url_hash"}', true);
+	'{"kind": "jwt", "header": "messagebird-signature-jwt", "issuer": "MessageBird", "payload_claim": "payload_hash", "url_claim": "url_hash"}',
+	'{"by_id": {"url": "/messages/{{provider_id}}", "match": {"reference": "reference"}},
+	  "report": {"status": "recipients.items.0.status", "code": "recipients.items.0.statusErrorCode", "code_prefix": "status-", "provider_id": "id",
+	    "at": "recipients.items.0.statusDatetime", "cost": "recipients.items.0.price.amount", "currency": "recipients.items.0.price.currency",
+	    "parts": "recipients.items.0.messagePartCount"}}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('messagebird', '2', 'configuration', 'wrong access key', true),

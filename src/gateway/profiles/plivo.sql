@@ -4,7 +4,7 @@
 --
 -- Options: username (the auth id); the secret is the auth token.
 INSERT INTO smsflow.gateway_profile (profile, method, path, content_type, body, basic_auth, id_path, error_path,
-	report, report_status, inbound, validity, max_length, media, callback, signature, builtin)
+	report, report_status, inbound, validity, max_length, media, callback, signature, lookup, builtin)
 VALUES ('plivo', 'POST', '/v1/Account/{{option.username}}/Message/', 'application/json',
 	'{"src": "{{from_digits}}", "dst": "{{to_digits}}", "text": "{{body}}", "type": "{{if_media.mms|sms}}", '
 	'"message_expiry": {{validity_seconds}}{{media|}}{{report_request|}}}', true, 'message_uuid.0', 'error_code',
@@ -13,7 +13,10 @@ VALUES ('plivo', 'POST', '/v1/Account/{{option.username}}/Message/', 'applicatio
 	'{"queued": "accepted", "sent": "accepted", "delivered": "delivered", "undelivered": "undelivered", "failed": "rejected", "rejected": "rejected"}',
 	'{"from": "From", "to": "To", "body": "Text", "id": "MessageUUID"}',
 	'[5,10801)', 1600, '{"before": ", \"media_urls\": [", "item": "\"{{media_url}}\"", "separator": ", ", "after": "]"}',
-	'{"ask": ", \"url\": \"{{callback_url}}\", \"method\": \"POST\""}', '{"kind": "plivo", "header": "x-plivo-signature-v3", "nonce": "x-plivo-signature-v3-nonce", "header_v2": "x-plivo-signature-v2", "nonce_v2": "x-plivo-signature-v2-nonce"}', true);
+	'{"ask": ", \"url\": \"{{callback_url}}\", \"method\": \"POST\""}', '{"kind": "plivo", "header": "x-plivo-signature-v3", "nonce": "x-plivo-signature-v3-nonce", "header_v2": "x-plivo-signature-v2", "nonce_v2": "x-plivo-signature-v2-nonce"}',
+	'{"by_id": {"url": "/v1/Account/{{option.username}}/Message/{{provider_id}}/"},
+	  "report": {"status": "message_state", "code": "error_code", "provider_id": "message_uuid", "cost": "total_amount", "currency": "=USD", "parts": "units"}}',
+	true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('plivo', '10', 'invalid', 'invalid message', true),

@@ -5,7 +5,7 @@
 -- there are no reports at all. "Deleted" may mean a wrong number as well as an
 -- opt-out, so it says nothing about the person here.
 INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, id_path, error_path,
-	report, report_status, inbound, validity, max_length, callback, signature, builtin)
+	report, report_status, inbound, validity, max_length, callback, signature, in_doubt, lookup, builtin)
 VALUES ('sinch', 'POST', '/xms/v1/{{option.service_plan}}/batches', '{"Authorization": "Bearer {{secret}}", "Accept": "application/json"}', 'application/json',
 	'{"from": "{{from_digits}}", "to": ["{{to_digits}}"], "body": "{{body}}", "type": "mt_text", "expire_at": "{{expires_at}}", '
 	'"client_reference": "{{reference}}"{{report_request|}}}', 'id', 'code',
@@ -16,7 +16,11 @@ VALUES ('sinch', 'POST', '/xms/v1/{{option.service_plan}}/batches', '{"Authoriza
 	'{"from": "from", "to": "to", "body": "body", "id": "id", "when": {"type": "mo_text"}}',
 	'[60,259201)', 1600, '{"ask": ", \"delivery_report\": \"per_recipient\", \"callback_url\": \"{{callback_url}}\""}',
 	'{"kind": "hmac", "hash": "sha256", "header": "x-sinch-webhook-signature", "encoding": "base64", "nonce": "x-sinch-webhook-signature-nonce",
-	  "timestamp": "x-sinch-webhook-signature-timestamp", "payload": "{body}.{nonce}.{timestamp}"}', true);
+	  "timestamp": "x-sinch-webhook-signature-timestamp", "payload": "{body}.{nonce}.{timestamp}"}', 'poll',
+	'{"by_reference": {"url": "/xms/v1/{{option.service_plan}}/batches?client_reference={{reference}}", "records": "batches", "match": {"client_reference": "reference"}},
+	  "by_id": {"url": "/xms/v1/{{option.service_plan}}/batches/{{provider_id}}/delivery_report/{{to_digits}}"},
+	  "report": {"status": "status =Queued", "code": "code", "provider_id": "batch_id id", "at": "operator_status_at at", "carrier": "operator"},
+	  "patience": 60}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('sinch', 'Deleted', 'filtered', 'deleted by the network', true),

@@ -4,7 +4,7 @@
 -- No options; the secret is the API key. The status of a refusal varies, its
 -- code does not.
 INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, id_path, error_path,
-	report, report_status, inbound, media, callback, signature, builtin)
+	report, report_status, inbound, media, callback, signature, lookup, builtin)
 VALUES ('telnyx', 'POST', '/v2/messages', '{"Authorization": "Bearer {{secret}}", "Accept": "application/json"}', 'application/json',
 	'{"from": "{{from}}", "to": "{{to}}", "text": "{{body}}"{{media|}}{{report_request|}}}', 'data.id', 'errors.0.code',
 	'{"status": "data.payload.to.0.status", "code": "data.payload.errors.0.code", "provider_id": "data.payload.id", "cost": "data.payload.cost.amount",
@@ -16,7 +16,10 @@ VALUES ('telnyx', 'POST', '/v2/messages', '{"Authorization": "Bearer {{secret}}"
 	  "when": {"data.event_type": "message.received"}}',
 	'{"before": ", \"media_urls\": [", "item": "\"{{media_url}}\"", "separator": ", ", "after": "]"}',
 	'{"ask": ", \"webhook_url\": \"{{callback_url}}\", \"use_profile_webhooks\": false"}',
-	'{"kind": "ed25519", "header": "telnyx-signature-ed25519", "timestamp": "telnyx-timestamp", "payload": "{timestamp}|{body}"}', true);
+	'{"kind": "ed25519", "header": "telnyx-signature-ed25519", "timestamp": "telnyx-timestamp", "payload": "{timestamp}|{body}"}',
+	'{"by_id": {"url": "/v2/messages/{{provider_id}}", "records": "data"},
+	  "report": {"status": "to.0.status", "code": "errors.0.code", "provider_id": "id", "cost": "cost.amount", "currency": "cost.currency", "parts": "parts",
+	    "carrier": "to.0.carrier", "line_type": "to.0.line_type"}}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('telnyx', '10011', 'throttled', 'too many requests', true),

@@ -3,9 +3,11 @@
 --
 -- Options: account (the account SID), username (the account SID again, or an
 -- API key SID); the secret is the auth token, or the key's secret. Twilio calls
--- a status URL once unless its fragment asks for more, and reports no time.
+-- a status URL once unless its fragment asks for more, and reports no time. It
+-- knows no reference of ours, so a message in doubt is looked for by its text among
+-- the newest to its number; prices come by look-ups only.
 INSERT INTO smsflow.gateway_profile (profile, method, path, content_type, body, basic_auth, id_path, error_path,
-	report, report_status, inbound, validity, max_length, media, callback, signature, builtin)
+	report, report_status, inbound, validity, max_length, media, callback, signature, in_doubt, lookup, builtin)
 VALUES ('twilio', 'POST', '/2010-04-01/Accounts/{{option.account}}/Messages.json', 'application/x-www-form-urlencoded',
 	'To={{to}}&From={{from}}&Body={{body}}&ValidityPeriod={{validity_seconds}}{{media|}}{{report_request|}}', true, 'sid', 'code',
 	'{"status": "MessageStatus SmsStatus", "code": "ErrorCode", "provider_id": "MessageSid SmsSid"}',
@@ -15,7 +17,12 @@ VALUES ('twilio', 'POST', '/2010-04-01/Accounts/{{option.account}}/Messages.json
 	'{"from": "From", "to": "To", "body": "Body", "id": "MessageSid", "when": {"SmsStatus": "received"}}',
 	'[1,36001)', 1600, '{"item": "&MediaUrl={{media_url}}"}',
 	'{"ask": "&StatusCallback={{callback_url}}%23rc%3D5%26rp%3Dall", "answer": "<Response/>", "answer_type": "text/xml"}',
-	'{"kind": "twilio", "header": "x-twilio-signature"}', true);
+	'{"kind": "twilio", "header": "x-twilio-signature"}', 'poll',
+	'{"by_reference": {"url": "/2010-04-01/Accounts/{{option.account}}/Messages.json?To={{to}}&From={{from}}&PageSize=10",
+	    "records": "messages", "match": {"body": "body"}},
+	  "by_id": {"url": "/2010-04-01/Accounts/{{option.account}}/Messages/{{provider_id}}.json"},
+	  "report": {"status": "status", "code": "error_code", "provider_id": "sid", "cost": "price", "currency": "price_unit", "parts": "num_segments"},
+	  "patience": 60}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('twilio', '14107', 'throttled', 'send rate exceeded', true),
