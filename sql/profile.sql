@@ -31,6 +31,16 @@ CREATE TABLE fact_customers (id text PRIMARY KEY, store text);
 INSERT INTO fact_customers VALUES ('f1', 'Oslo');
 SELECT p.external_id, c.store FROM smsflow.profile AS p JOIN fact_customers AS c ON c.id = p.external_id;
 
+-- Who may read the view may read all of it.
+CREATE ROLE regress_smsflow_reader;
+SELECT smsflow.grant_access('regress_smsflow_reader', 'marketer');
+SET ROLE regress_smsflow_reader;
+SELECT value_tier, products_bought, opted_in_source FROM smsflow.profile WHERE external_id = 'f1';
+RESET ROLE;
+SELECT smsflow.revoke_access('regress_smsflow_reader', 'marketer');
+DROP OWNED BY regress_smsflow_reader;
+DROP ROLE regress_smsflow_reader;
+
 -- Carts, views, messages, clicks, replies and deliveries.
 INSERT INTO smsflow.event (contact_id, brand_id, kind, ref, amount, occurred_at, data) VALUES
 	(:ada, :brand, 'cart', 'c-1', 30, '2026-03-01Z', '{"cart": {"items": [{"product_id": 7}]}}'),

@@ -43,31 +43,24 @@ COMMENT ON FUNCTION smsflow.tally_last(integer[], integer) IS 'Count of the last
 
 -- ---- what happened to whom ----
 
--- What an order is about: its own items, or those of the cart that it names.
-CREATE OR REPLACE FUNCTION smsflow.event_products(e smsflow.event) RETURNS TABLE (product text, category text)
-	LANGUAGE sql STABLE ROWS 3 SET search_path = pg_catalog, pg_temp AS $$
-	WITH listed AS (SELECT coalesce(e.data #> '{order,items}', e.data -> 'items', (SELECT k.data #> '{cart,items}' FROM smsflow.event AS k
-		WHERE k.contact_id = e.contact_id AND k.kind = 'cart' AND k.ref = e.data #>> '{order,cart_id}' ORDER BY k.event_id DESC LIMIT 1)) AS items)
-	SELECT left(coalesce(CASE WHEN jsonb_typeof(i.item) IN ('string', 'number') THEN i.item #>> '{}' END,
-			smsflow.field(i.item, 'product product_id sku variant_id id title name')), 200),
-		left(smsflow.field(i.item, 'category category_name product_type type'), 200)
-	FROM listed CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(listed.items) = 'array' THEN listed.items ELSE '[]' END) AS i (item)
-	UNION ALL
-	SELECT left(smsflow.field(e.data, 'product product_id sku'), 200), left(smsflow.field(e.data, 'category'), 200)
-	FROM listed WHERE listed.items IS NULL
-$$;
-COMMENT ON FUNCTION smsflow.event_products(smsflow.event) IS 'Products, and their categories where given, of an order: data.order.items, data.items, the items of the cart data.order.cart_id, or data.product. An item is an object with product, product_id, sku, variant_id, id, title or name, or a text';
-REVOKE ALL ON FUNCTION smsflow.event_products(smsflow.event) FROM PUBLIC;
-
+-- What an order is about: its own items, or those of the cart that it names. Views ask tables themselves and call only
+-- functions that read none, because a view reads with the rights of its owner, and what it calls with those of its reader.
 CREATE OR REPLACE VIEW smsflow.pending_product AS
-	SELECT d.contact_id, 'bought' AS kind, p.product, p.category, e.occurred_at AS at
-	FROM smsflow.profile_delta AS d JOIN smsflow.event AS e USING (event_id) CROSS JOIN LATERAL smsflow.event_products(e) AS p
+	SELECT d.contact_id, 'bought' AS kind, p.product, left(p.category, 200) AS category, e.occurred_at AS at
+	FROM smsflow.profile_delta AS d JOIN smsflow.event AS e USING (event_id)
+	CROSS JOIN LATERAL (SELECT COALESCE(e.data #> '{order,items}', e.data -> 'items', (SELECT k.data #> '{cart,items}' FROM smsflow.event AS k
+		WHERE k.contact_id = e.contact_id AND k.kind = 'cart' AND k.ref = e.data #>> '{order,cart_id}' ORDER BY k.event_id DESC LIMIT 1),
+		jsonb_build_array(jsonb_build_object('product', smsflow.field(e.data, 'product product_id sku'), 'category', e.data -> 'category'))) AS items) AS x
+	CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(x.items) = 'array' THEN x.items ELSE '[]' END) AS i (item)
+	CROSS JOIN LATERAL (SELECT left(COALESCE(CASE WHEN jsonb_typeof(i.item) IN ('string', 'number') THEN i.item #>> '{}' END,
+			smsflow.field(i.item, 'product product_id sku variant_id id title name')), 200) AS product,
+		smsflow.field(i.item, 'category category_name product_type type') AS category) AS p
 	WHERE d.kind = 'event' AND e.kind = 'order' AND p.product IS NOT NULL
 	UNION ALL
 	SELECT d.contact_id, 'viewed', left(e.ref, 200), left(smsflow.field(e.data, 'category'), 200), e.occurred_at
 	FROM smsflow.profile_delta AS d JOIN smsflow.event AS e USING (event_id)
 	WHERE d.kind = 'event' AND e.kind = 'viewed' AND e.ref <> '';
-COMMENT ON VIEW smsflow.pending_product IS 'Products bought and viewed that are not folded yet';
+COMMENT ON VIEW smsflow.pending_product IS 'Products bought and viewed that are not folded yet. Those of an order are in data.order.items, data.items, the items of the cart data.order.cart_id, or data itself with product, product_id or sku; an item is an object with product, product_id, sku, variant_id, id, title or name, or a text';
 
 CREATE OR REPLACE VIEW smsflow.contact_product AS
 	SELECT f.contact_id, f.kind, f.product, f.category, f.last_at FROM smsflow.contact_product_fact AS f
@@ -95,19 +88,15 @@ CREATE OR REPLACE FUNCTION smsflow.birthday_of(attributes jsonb) RETURNS date
 COMMENT ON FUNCTION smsflow.birthday_of(jsonb) IS 'Attribute birthday, written YYYY-MM-DD, as a date; NULL for anything else';
 REVOKE ALL ON FUNCTION smsflow.birthday_of(jsonb) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.value_tier_of(brand_id integer, orders_value numeric) RETURNS text
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT t.tier FROM smsflow.value_tier AS t
-	WHERE t.at_least <= value_tier_of.orders_value AND t.brand_id = CASE WHEN EXISTS (SELECT FROM smsflow.value_tier AS o
-		WHERE o.brand_id = value_tier_of.brand_id) THEN value_tier_of.brand_id ELSE 1 END
-	ORDER BY t.at_least DESC LIMIT 1
-$$;
-COMMENT ON FUNCTION smsflow.value_tier_of(integer, numeric) IS 'Tier of somebody whose orders have this value, by smsflow.value_tier; NULL below all of them';
-REVOKE ALL ON FUNCTION smsflow.value_tier_of(integer, numeric) FROM PUBLIC;
 CREATE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.value_tier
 	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('brand_id', 'tier');
 
 -- ---- the facts ----
+
+-- As an anti join the same question costs a join of the whole table whenever anything waits.
+CREATE OR REPLACE FUNCTION smsflow.awaits_fold(contact_id bigint) RETURNS boolean
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'smsflow_awaits_fold';
+COMMENT ON FUNCTION smsflow.awaits_fold(bigint) IS 'Whether deltas of a contact are not folded yet, in the snapshot of the query';
 
 CREATE OR REPLACE VIEW smsflow.profile_pending AS
 SELECT c.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'promotional', 'express') AS subscribed, c.created_at,
@@ -119,7 +108,8 @@ SELECT c.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'pro
 	CASE WHEN r.region ~ '^[A-Z]{2}(-|$)' THEN left(r.region, 2) ELSE smsflow.phone_region(c.phone) END AS country,
 	smsflow.consent_level(c.consent, 'promotional')::text AS promotional_consent,
 	smsflow.consent_level(c.consent, 'cart')::text AS cart_consent,
-	smsflow.value_tier_of(c.brand_id, n.orders_value) AS value_tier, g.source AS opted_in_source,
+	(SELECT t.tier FROM smsflow.value_tier AS t WHERE t.at_least <= n.orders_value AND t.brand_id = CASE WHEN EXISTS (SELECT FROM smsflow.value_tier AS o
+		WHERE o.brand_id = c.brand_id) THEN c.brand_id ELSE 1 END ORDER BY t.at_least DESC LIMIT 1) AS value_tier, g.source AS opted_in_source,
 	c.external_id, c.first_name, c.last_name, c.time_zone,
 	CASE WHEN n.cart_event_id > COALESCE(n.closing_event_id, 0) THEN CASE WHEN n.cart_event_id = p.cart_event_id THEN p.cart ELSE f.active_cart END END
 		AS active_cart,
@@ -154,14 +144,15 @@ CROSS JOIN LATERAL (SELECT COALESCE(f.orders_count, 0) + p.orders_count AS order
 	greatest(f.last_delivered_at, p.last_delivered_at) AS last_delivered_at,
 	greatest(f.cart_event_id, p.cart_event_id) AS cart_event_id, greatest(f.closing_event_id, p.closing_event_id) AS closing_event_id) AS n
 CROSS JOIN LATERAL (SELECT COALESCE(c.region, smsflow.phone_region(c.phone)) AS region) AS r
-LEFT JOIN LATERAL (SELECT e.occurred_at, e.source FROM smsflow.consent_event AS e
-	WHERE e.contact_id = c.contact_id AND e.kind = 'grant' AND 'promotional' = ANY (e.purposes) ORDER BY e.consent_event_id DESC LIMIT 1) AS g ON true
+LEFT JOIN LATERAL (SELECT max(e.consent_event_id) AS id FROM smsflow.consent_event AS e
+	WHERE e.contact_id = c.contact_id AND e.kind = 'grant' AND 'promotional' = ANY (e.purposes)) AS l ON true
+LEFT JOIN smsflow.consent_event AS g ON g.consent_event_id = l.id
 LEFT JOIN LATERAL (SELECT array_agg(o.product ORDER BY o.at DESC) AS products, array_agg(o.category ORDER BY o.at DESC) AS categories
 	FROM smsflow.pending_product AS o WHERE o.contact_id = p.contact_id AND o.kind = 'bought') AS b ON true;
 COMMENT ON VIEW smsflow.profile_pending IS 'Facts of the contacts with deltas that are not folded yet, with those deltas; the columns of profile_fact';
 
--- Facts that nothing waits for are read from their table alone, so that a condition becomes a scan of that table, or of
--- an index that the store puts on it.
+-- Facts that nothing waits for are read from their table alone, so that a condition becomes a parallel scan of that table,
+-- or of an index that the store puts on it; the constant decides for each part which of the two conditions is left. Nothing in here may be parallel unsafe, and a LIMIT in FROM is.
 CREATE OR REPLACE VIEW smsflow.profile AS
 SELECT s.contact_id, s.brand_id, s.external_id, s.first_name, s.last_name, s.language, s.region, s.time_zone, s.attributes,
 	s.promotional_consent, s.cart_consent, s.subscribed, s.created_at,
@@ -179,10 +170,9 @@ SELECT s.contact_id, s.brand_id, s.external_id, s.first_name, s.last_name, s.lan
 		+ CASE WHEN greatest(s.last_cart_at, s.last_viewed_at) > now() - interval '30 days' THEN 20 ELSE 0 END
 		+ least(20, 5 * smsflow.tally_last(s.click_days, 30)))::integer AS engagement_score
 FROM (
-	SELECT f.* FROM smsflow.profile_fact AS f WHERE NOT EXISTS (SELECT FROM smsflow.profile_delta AS d WHERE d.contact_id = f.contact_id)
-	UNION ALL
-	SELECT * FROM smsflow.profile_pending
-) AS s;
+	SELECT f.*, false AS waits FROM smsflow.profile_fact AS f UNION ALL SELECT p.*, true FROM smsflow.profile_pending AS p
+) AS s
+WHERE s.waits OR NOT smsflow.awaits_fold(s.contact_id);
 COMMENT ON VIEW smsflow.profile IS 'Facts about each contact that segments select by, current in every snapshot; no phone numbers. Carts of a watched table count when the worker has read them, all else from the commit, or within its own transaction, on';
 COMMENT ON COLUMN smsflow.profile.region IS 'Region of the contact, or else of the number (ISO 3166 code)';
 COMMENT ON COLUMN smsflow.profile.promotional_consent IS 'none, implied, express, written or confirmed';
