@@ -23,6 +23,13 @@ CREATE OR REPLACE VIEW smsflow_bi.fact_order AS
 		WHERE f.contact_id = e.contact_id AND f.kind = 'order' AND f.ref = e.ref AND f.ref <> '' AND f.event_id < e.event_id);
 COMMENT ON VIEW smsflow_bi.fact_order IS 'One row per order, however often it was reported, with the message that it is credited to';
 
+CREATE OR REPLACE VIEW smsflow_bi.fact_click AS
+	SELECT c.click_id, c.message_id, c.link, c.contact_id, o.brand_id, o.campaign_id, o.sequence_id, o.step, o.variant, c.clicked_at,
+		(c.clicked_at AT TIME ZONE 'UTC')::date AS clicked_date, c.class, c.rule
+	FROM smsflow.click c
+	JOIN smsflow.outbox o USING (message_id);
+COMMENT ON VIEW smsflow_bi.fact_click IS 'One row per hit of a short link, by people and by programs';
+
 CREATE OR REPLACE VIEW smsflow_bi.dim_campaign AS
 	SELECT c.campaign_id, c.name AS campaign, c.brand_id, b.name AS brand, c.segment_id, s.name AS segment, c.purpose::text AS purpose, c.status,
 		c.created_at, c.launch_at, c.started_at, c.finished_at
