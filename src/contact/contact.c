@@ -6,18 +6,14 @@
  * one chain, and of two calls the later one has the later instant.
  */
 #include "contact/contact.h"
-#include "message/spi.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "core/phone.h"
 #include "errcodes.h"
 #include "smsflow.h"
 #include "types/types.h"
@@ -30,10 +26,6 @@
 static const NullableDatum nothing = {0, true};
 
 /* ---- statements ---- */
-
-static SmsflowStatement find_brand = {.sql = "SELECT brand_id FROM smsflow.brand WHERE name = $1",
-									  .nargs = 1,
-									  .types = (const Oid[]){TEXTOID}};
 
 static SmsflowStatement lock_contact =
 	{.sql = "SELECT contact_id, consent FROM smsflow.contact"
@@ -86,190 +78,6 @@ static SmsflowStatement find_confirmable = {.sql = "SELECT smsflow.confirmable_p
 											.nargs = 2,
 											.types = (const Oid[]){INT8OID, BOOLOID}};
 
-/* prepare_generic prepares a statement whose plan does not depend on its parameters. */
-static void
-prepare_generic(SmsflowStatement *statement)
-{
-	SPIPlanPtr plan =
-		SPI_prepare_cursor(statement->sql, statement->nargs, unconstify(Oid *, statement->types), CURSOR_OPT_GENERIC_PLAN);
-
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
-	statement->plan = plan;
-}
-
-uint64
-smsflow_execute(SmsflowStatement *statement, const NullableDatum *args)
-{
-	Datum values[FUNC_MAX_ARGS];
-	char nulls[FUNC_MAX_ARGS];
-
-	if (statement->plan == NULL && statement->generic)
-		prepare_generic(statement);
-	smsflow_spi_plan(&statement->plan, statement->sql, statement->nargs, unconstify(Oid *, statement->types));
-	for (int i = 0; i < statement->nargs; i++)
-	{
-		values[i] = args[i].value;
-		nulls[i] = args[i].isnull ? 'n' : ' ';
-	}
-	if (SPI_execute_plan(statement->plan, values, nulls, false, 0) < 0)
-		elog(ERROR, "could not execute statement");
-	return SPI_processed;
-}
-
-NullableDatum
-smsflow_result(int column)
-{
-	NullableDatum result;
-
-	result.value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &result.isnull);
-	return result;
-}
-
-int32
-smsflow_brand_id(const char *name)
-{
-	const NullableDatum args[] = {smsflow_value(CStringGetTextDatum(name))};
-
-	if (smsflow_execute(&find_brand, args) == 0)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("brand \"%s\" does not exist", name),
-						errdetail("Contacts, consent and campaigns belong to a brand."),
-						errhint("Create it with smsflow.create_brand(), or leave the argument out.")));
-	return DatumGetInt32(smsflow_result(1).value);
-}
-
-/* ---- arguments ---- */
-
-static NullableDatum
-argument(FunctionCallInfo fcinfo, int n)
-{
-	return fcinfo->args[n];
-}
-
-/* text_argument returns an argument that must be a text with something in it. */
-static const char *
-text_argument(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	const char *value = PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n));
-
-	if (value[strspn(value, " \t\r\n")] == '\0')
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s must not be empty", name),
-						errdetail("The argument \"%s\" is null or blank.", name), errhint("Pass a text.")));
-	return value;
-}
-
-NullableDatum
-smsflow_phone_argument(FunctionCallInfo fcinfo, int n)
-{
-	const char *text = text_argument(fcinfo, n, "phone");
-	char number[SMSFLOW_PHONE_BUFSIZE];
-
-	smsflow_phone_format(smsflow_phone_from_text(text, strlen(text), NULL), number);
-	return smsflow_value(CStringGetTextDatum(number));
-}
-
-int32
-smsflow_brand_argument(FunctionCallInfo fcinfo, int n)
-{
-	return smsflow_brand_id(PG_ARGISNULL(n) ? "default" : text_to_cstring(PG_GETARG_TEXT_PP(n)));
-}
-
-static SmsflowPurpose
-purpose_named(const char *name)
-{
-	SmsflowPurpose purpose;
-
-	if (!smsflow_purpose_from_name(name, strlen(name), &purpose))
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown purpose \"%s\"", name),
-						errdetail("Purposes are compliance, otp, transactional, conversational, cart and promotional."),
-						errhint("Use one of these names, in small letters.")));
-	return purpose;
-}
-
-NullableDatum
-smsflow_purpose_argument(FunctionCallInfo fcinfo, int n)
-{
-	(void) purpose_named(PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n)));
-	return argument(fcinfo, n);
-}
-
-unsigned
-smsflow_purposes_argument(FunctionCallInfo fcinfo, int n)
-{
-	unsigned purposes = 0;
-	Datum *names = NULL;
-	bool *nulls = NULL;
-	int count = 0;
-
-	if (!PG_ARGISNULL(n))
-		deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
-	for (int i = 0; i < count; i++)
-		purposes |= 1u << purpose_named(nulls[i] ? "" : TextDatumGetCString(names[i]));
-	if (purposes == 0)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("purposes must not be empty"),
-						errdetail("Consent is always given and ended for named purposes."),
-						errhint("Pass an array such as '{promotional,cart}'.")));
-	return purposes;
-}
-
-const char *
-smsflow_level_argument(FunctionCallInfo fcinfo, int n)
-{
-	const char *name = PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n));
-	SmsflowLevel level;
-
-	if (!smsflow_level_from_name(name, strlen(name), &level) || level == SMSFLOW_LEVEL_NONE)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown consent level \"%s\"", name),
-						errdetail("Levels that can be granted are implied, express, written and confirmed."),
-						errhint("Somebody who ticked a box beside the disclosure agreed in writing: \"written\".")));
-	return name;
-}
-
-/* object_argument returns an argument that must be a JSON object; null is an empty one. */
-static NullableDatum
-object_argument(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (PG_ARGISNULL(n))
-		return smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
-	if (!JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(n)))
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s must be a JSON object", name),
-						errdetail("The argument \"%s\" is an array or a scalar.", name),
-						errhint("Pass an object such as '{\"key\": \"value\"}'.")));
-	return argument(fcinfo, n);
-}
-
-static void
-check_time_zone(NullableDatum attributes)
-{
-	Datum value;
-	const char *name;
-	pg_tz *zone;
-	LOCAL_FCINFO(call, 2);
-
-	InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
-	call->args[0] = attributes;
-	call->args[1] = smsflow_value(CStringGetTextDatum("time_zone"));
-	value = jsonb_object_field_text(call);
-	if (call->isnull)
-		return;
-	name = TextDatumGetCString(value);
-	zone = pg_tzset(name);
-	if (zone == NULL || !pg_tz_acceptable(zone))
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown time zone \"%s\"", name),
-						errdetail("The attribute \"time_zone\" decides when this person may be written to."),
-						errhint("Use an IANA name such as \"America/New_York\".")));
-}
-
-/* new_phone_argument reads the number of somebody who may become a contact. */
-static NullableDatum
-new_phone_argument(FunctionCallInfo fcinfo, int n)
-{
-	const char *text = text_argument(fcinfo, n, "phone");
-
-	smsflow_require_assignable(smsflow_phone_from_text(text, strlen(text), NULL), text);
-	return smsflow_phone_argument(fcinfo, n);
-}
-
 /*
  * grant_instant returns when a grant happened. Its default, the start of the transaction, means the moment of the call;
  * a clock a little ahead is taken for right, but no grant may outlive a revocation that follows it.
@@ -301,7 +109,7 @@ purposes_of_names(NullableDatum names)
 	if (!names.isnull)
 		deconstruct_array(DatumGetArrayTypeP(names.value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
 	for (int i = 0; i < count; i++)
-		purposes |= 1u << purpose_named(TextDatumGetCString(elements[i]));
+		purposes |= 1u << smsflow_purpose_named(TextDatumGetCString(elements[i]));
 	return purposes;
 }
 
@@ -370,23 +178,23 @@ smsflow_pg_subscribe(PG_FUNCTION_ARGS)
 	int64 contact_id;
 	bool names_cart;
 
-	contact[1] = new_phone_argument(fcinfo, 0);
+	contact[1] = smsflow_new_phone_argument(fcinfo, 0);
 	entry.purposes = smsflow_purposes_argument(fcinfo, 1);
-	entry.source = text_argument(fcinfo, 2, "source");
-	entry.disclosure = argument(fcinfo, 3);
+	entry.source = smsflow_text_argument(fcinfo, 2, "source");
+	entry.disclosure = fcinfo->args[3];
 	entry.level = smsflow_level_argument(fcinfo, 4);
-	entry.evidence = object_argument(fcinfo, 5, "evidence");
+	entry.evidence = smsflow_object_argument(fcinfo, 5, "evidence");
 	entry.occurred_at = grant_instant(fcinfo, 8);
-	contact[2] = argument(fcinfo, 6);
-	contact[3] = object_argument(fcinfo, 7, "attributes");
-	check_time_zone(contact[3]);
+	contact[2] = fcinfo->args[6];
+	contact[3] = smsflow_object_argument(fcinfo, 7, "attributes");
+	smsflow_check_time_zone(contact[3]);
 
 	SPI_connect();
 	contact[0] = smsflow_value(Int32GetDatum(smsflow_brand_argument(fcinfo, 9)));
-	names_cart = read_disclosure(DatumGetInt32(contact[0].value), argument(fcinfo, 1), &entry);
+	names_cart = read_disclosure(DatumGetInt32(contact[0].value), fcinfo->args[1], &entry);
 	admit[0] = contact[0];
 	admit[1] = contact[1];
-	admit[2] = argument(fcinfo, 2);
+	admit[2] = fcinfo->args[2];
 	smsflow_execute(&merge_contact, contact);
 	contact_id = DatumGetInt64(smsflow_result(1).value);
 	/* An erasure that ran at the same time has ended by now, and may have left this number suppressed. */
@@ -445,7 +253,7 @@ PG_FUNCTION_INFO_V1(smsflow_pg_record_confirmation);
 Datum
 smsflow_pg_record_confirmation(PG_FUNCTION_ARGS)
 {
-	NullableDatum evidence = object_argument(fcinfo, 1, "evidence");
+	NullableDatum evidence = smsflow_object_argument(fcinfo, 1, "evidence");
 	NullableDatum phone;
 	bool confirmed;
 
@@ -534,8 +342,8 @@ smsflow_pg_opt_out(PG_FUNCTION_ARGS)
 						errhint("CALL smsflow.opt_out_and_wait(...), or call smsflow.wait_for_opt_out() after the commit.")));
 	phone = smsflow_phone_argument(fcinfo, 0);
 	entry.purposes = PG_ARGISNULL(1) ? MARKETING_PURPOSES : smsflow_purposes_argument(fcinfo, 1);
-	entry.source = text_argument(fcinfo, 2, "source");
-	entry.words = argument(fcinfo, 3);
+	entry.source = smsflow_text_argument(fcinfo, 2, "source");
+	entry.words = fcinfo->args[3];
 	entry.evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
 	SPI_connect();
 	ended = record_revocation(smsflow_brand_argument(fcinfo, 4), phone, &entry, nothing);
@@ -575,40 +383,15 @@ smsflow_pg_record_opt_out(PG_FUNCTION_ARGS)
 
 	phone = smsflow_phone_argument(fcinfo, 0);
 	entry.purposes = smsflow_purposes_argument(fcinfo, 1);
-	entry.source = text_argument(fcinfo, 2, "channel");
+	entry.source = smsflow_text_argument(fcinfo, 2, "channel");
 	if (!smsflow_channel_from_name(entry.source, strlen(entry.source), &channel))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown channel \"%s\"", entry.source),
 						errdetail("Channels are keyword, api, web, support, carrier, complaint and erasure."),
 						errhint("Use one of these names, in small letters.")));
-	entry.words = argument(fcinfo, 3);
-	entry.evidence = object_argument(fcinfo, 4, "evidence");
+	entry.words = fcinfo->args[3];
+	entry.evidence = smsflow_object_argument(fcinfo, 4, "evidence");
 	SPI_connect();
-	ended = record_revocation(smsflow_brand_argument(fcinfo, 6), phone, &entry, argument(fcinfo, 5));
+	ended = record_revocation(smsflow_brand_argument(fcinfo, 6), phone, &entry, fcinfo->args[5]);
 	SPI_finish();
 	PG_RETURN_BOOL(ended);
-}
-
-/* ---- checks for functions written in SQL ---- */
-
-/* brand_named(name text) returns integer; raises SF004 */
-PG_FUNCTION_INFO_V1(smsflow_pg_brand_named);
-Datum
-smsflow_pg_brand_named(PG_FUNCTION_ARGS)
-{
-	int32 brand_id;
-
-	SPI_connect();
-	brand_id = smsflow_brand_argument(fcinfo, 0);
-	SPI_finish();
-	PG_RETURN_INT32(brand_id);
-}
-
-/* purpose_named(name text) returns the enum value; raises SF007 */
-PG_FUNCTION_INFO_V1(smsflow_pg_purpose_named);
-Datum
-smsflow_pg_purpose_named(PG_FUNCTION_ARGS)
-{
-	SmsflowPurpose purpose = purpose_named(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)));
-
-	PG_RETURN_OID(smsflow_enum_oid(get_fn_expr_rettype(fcinfo->flinfo), smsflow_purpose_name(purpose)));
 }

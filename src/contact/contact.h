@@ -74,6 +74,19 @@ extern const char *smsflow_level_argument(FunctionCallInfo fcinfo, int n);
 extern NullableDatum smsflow_phone_argument(FunctionCallInfo fcinfo, int n);
 extern NullableDatum smsflow_purpose_argument(FunctionCallInfo fcinfo, int n);
 
+/* smsflow_new_phone_argument is the same for somebody who may become a contact: a number that no phone can have is SF001. */
+extern NullableDatum smsflow_new_phone_argument(FunctionCallInfo fcinfo, int n);
+
+/* Arguments that must be a text with something in it, and a JSON object (null is an empty one); `name` is for the SF007 they raise. */
+extern const char *smsflow_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
+extern NullableDatum smsflow_object_argument(FunctionCallInfo fcinfo, int n, const char *name);
+
+/* smsflow_check_time_zone raises SF007 for a time zone among the attributes of a contact (jsonb) that does not exist. */
+extern void smsflow_check_time_zone(NullableDatum attributes);
+
+/* smsflow_purpose_named returns a purpose by name; raises SF007. */
+extern SmsflowPurpose smsflow_purpose_named(const char *name);
+
 /* smsflow_brand_argument is smsflow_brand_id of an argument; a null is the default brand. */
 extern int32 smsflow_brand_argument(FunctionCallInfo fcinfo, int n);
 

@@ -1,0 +1,160 @@
+/*
+ * arguments.c - what callers pass, read and checked in one place, so that an error in an argument says that and what to do.
+ */
+#include "contact/contact.h"
+
+#include "catalog/pg_type.h"
+#include "pgtime.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "core/phone.h"
+#include "errcodes.h"
+#include "types/types.h"
+
+const char *
+smsflow_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	const char *value = PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (value[strspn(value, " \t\r\n")] == '\0')
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s must not be empty", name),
+						errdetail("The argument \"%s\" is null or blank.", name), errhint("Pass a text.")));
+	return value;
+}
+
+NullableDatum
+smsflow_phone_argument(FunctionCallInfo fcinfo, int n)
+{
+	const char *text = smsflow_text_argument(fcinfo, n, "phone");
+	char number[SMSFLOW_PHONE_BUFSIZE];
+
+	smsflow_phone_format(smsflow_phone_from_text(text, strlen(text), NULL), number);
+	return smsflow_value(CStringGetTextDatum(number));
+}
+
+int32
+smsflow_brand_argument(FunctionCallInfo fcinfo, int n)
+{
+	return smsflow_brand_id(PG_ARGISNULL(n) ? "default" : text_to_cstring(PG_GETARG_TEXT_PP(n)));
+}
+
+SmsflowPurpose
+smsflow_purpose_named(const char *name)
+{
+	SmsflowPurpose purpose;
+
+	if (!smsflow_purpose_from_name(name, strlen(name), &purpose))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown purpose \"%s\"", name),
+						errdetail("Purposes are compliance, otp, transactional, conversational, cart and promotional."),
+						errhint("Use one of these names, in small letters.")));
+	return purpose;
+}
+
+NullableDatum
+smsflow_purpose_argument(FunctionCallInfo fcinfo, int n)
+{
+	(void) smsflow_purpose_named(PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n)));
+	return fcinfo->args[n];
+}
+
+unsigned
+smsflow_purposes_argument(FunctionCallInfo fcinfo, int n)
+{
+	unsigned purposes = 0;
+	Datum *names = NULL;
+	bool *nulls = NULL;
+	int count = 0;
+
+	if (!PG_ARGISNULL(n))
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
+	for (int i = 0; i < count; i++)
+		purposes |= 1u << smsflow_purpose_named(nulls[i] ? "" : TextDatumGetCString(names[i]));
+	if (purposes == 0)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("purposes must not be empty"),
+						errdetail("Consent is always given and ended for named purposes."),
+						errhint("Pass an array such as '{promotional,cart}'.")));
+	return purposes;
+}
+
+const char *
+smsflow_level_argument(FunctionCallInfo fcinfo, int n)
+{
+	const char *name = PG_ARGISNULL(n) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(n));
+	SmsflowLevel level;
+
+	if (!smsflow_level_from_name(name, strlen(name), &level) || level == SMSFLOW_LEVEL_NONE)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown consent level \"%s\"", name),
+						errdetail("Levels that can be granted are implied, express, written and confirmed."),
+						errhint("Somebody who ticked a box beside the disclosure agreed in writing: \"written\".")));
+	return name;
+}
+
+NullableDatum
+smsflow_object_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		return smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	if (!JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(n)))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s must be a JSON object", name),
+						errdetail("The argument \"%s\" is an array or a scalar.", name),
+						errhint("Pass an object such as '{\"key\": \"value\"}'.")));
+	return fcinfo->args[n];
+}
+
+void
+smsflow_check_time_zone(NullableDatum attributes)
+{
+	Datum value;
+	const char *name;
+	pg_tz *zone;
+	LOCAL_FCINFO(call, 2);
+
+	InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
+	call->args[0] = attributes;
+	call->args[1] = smsflow_value(CStringGetTextDatum("time_zone"));
+	value = jsonb_object_field_text(call);
+	if (call->isnull)
+		return;
+	name = TextDatumGetCString(value);
+	zone = pg_tzset(name);
+	if (zone == NULL || !pg_tz_acceptable(zone))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown time zone \"%s\"", name),
+						errdetail("The attribute \"time_zone\" decides when this person may be written to."),
+						errhint("Use an IANA name such as \"America/New_York\".")));
+}
+
+NullableDatum
+smsflow_new_phone_argument(FunctionCallInfo fcinfo, int n)
+{
+	const char *text = smsflow_text_argument(fcinfo, n, "phone");
+
+	smsflow_require_assignable(smsflow_phone_from_text(text, strlen(text), NULL), text);
+	return smsflow_phone_argument(fcinfo, n);
+}
+
+/* ---- checks for functions written in SQL ---- */
+
+/* brand_named(name text) returns integer; raises SF004 */
+PG_FUNCTION_INFO_V1(smsflow_pg_brand_named);
+Datum
+smsflow_pg_brand_named(PG_FUNCTION_ARGS)
+{
+	int32 brand_id;
+
+	SPI_connect();
+	brand_id = smsflow_brand_argument(fcinfo, 0);
+	SPI_finish();
+	PG_RETURN_INT32(brand_id);
+}
+
+/* purpose_named(name text) returns the enum value; raises SF007 */
+PG_FUNCTION_INFO_V1(smsflow_pg_purpose_named);
+Datum
+smsflow_pg_purpose_named(PG_FUNCTION_ARGS)
+{
+	SmsflowPurpose purpose = smsflow_purpose_named(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_OID(smsflow_enum_oid(get_fn_expr_rettype(fcinfo->flinfo), smsflow_purpose_name(purpose)));
+}
