@@ -52,7 +52,7 @@ SELECT smsflow.set_link_domain('https://go.linked.example', valid_for => '1 micr
 SELECT ordinal, status, url FROM smsflow.resolve_links(ARRAY[pg_temp.code(:first)]);
 SELECT smsflow.set_link_domain('https://go.linked.example', valid_for => NULL, brand => 'Linked');
 SELECT * FROM smsflow.resolve_links(ARRAY[pg_temp.code(:first), pg_temp.code(:second)]);
-SELECT link, url, expires_at FROM smsflow.recent_links(:first - 1, 2) r CROSS JOIN LATERAL (SELECT (smsflow.read_code(r.code)).link) c ORDER BY message_id, link;
+SELECT link, url, expires_at FROM smsflow.recent_links(:first - 1, :first + 10, 2) r CROSS JOIN LATERAL (SELECT (smsflow.read_code(r.code)).link) c ORDER BY message_id, link;
 SELECT smsflow.with_query(u, 'a=1&b=2') FROM unnest('{https://x.example,https://x.example/?b=3#a=1,https://x.example/p?c=4&,https://x.example/?a=&b=}'::text[]) u;
 
 -- A campaign: one code for each recipient.

@@ -99,17 +99,17 @@ $$;
 COMMENT ON FUNCTION smsflow.resolve_links(text[]) IS 'Where these codes lead: status 302 with the URL and until when (NULL: for ever), 410 expired, 404 no such link; ordinal counts from 1';
 REVOKE ALL ON FUNCTION smsflow.resolve_links(text[]) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.recent_links(after bigint, max_rows integer) RETURNS TABLE (message_id bigint, code text, url text, expires_at timestamptz)
+CREATE OR REPLACE FUNCTION smsflow.recent_links(after bigint, before bigint, max_rows integer) RETURNS TABLE (message_id bigint, code text, url text, expires_at timestamptz)
 	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	SELECT l.message_id, l.code, l.url, l.expires_at
-	FROM (SELECT o.message_id FROM smsflow.outbox AS o WHERE o.links IS NOT NULL AND o.message_id > recent_links.after
+	FROM (SELECT o.message_id FROM smsflow.outbox AS o WHERE o.links IS NOT NULL AND o.message_id > recent_links.after AND o.message_id < recent_links.before
 		ORDER BY o.message_id DESC LIMIT recent_links.max_rows) AS newest
 	CROSS JOIN LATERAL (SELECT k.* FROM smsflow.link AS k WHERE k.message_id = newest.message_id OFFSET 0) AS l
 	WHERE l.expires_at IS NULL OR l.expires_at > clock_timestamp()
-	ORDER BY l.message_id
+	ORDER BY l.message_id DESC
 $$;
-COMMENT ON FUNCTION smsflow.recent_links(bigint, integer) IS 'Links of the newest messages that have any and come after a message id, in order: what a receiver keeps in memory';
-REVOKE ALL ON FUNCTION smsflow.recent_links(bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.recent_links(bigint, bigint, integer) IS 'Links of the newest max_rows messages that have any and are between two message ids, newest first: what a receiver keeps in memory';
+REVOKE ALL ON FUNCTION smsflow.recent_links(bigint, bigint, integer) FROM PUBLIC;
 
 -- ---- clicks ----
 
@@ -150,6 +150,7 @@ CREATE OR REPLACE FUNCTION smsflow.record_clicks(clicks jsonb) RETURNS integer
 		FROM jsonb_to_recordset(record_clicks.clicks) AS h (code text, method text, at double precision, agent text, prefetch boolean, address text)
 		CROSS JOIN LATERAL smsflow.read_code(h.code) AS r
 		JOIN smsflow.outbox AS o ON o.message_id = r.message_id AND r.link <= cardinality(o.links)
+			AND NOT EXISTS (SELECT FROM smsflow.click AS k WHERE k.message_id = r.message_id AND k.link = r.link AND k.clicked_at = to_timestamp(h.at))
 		LEFT JOIN LATERAL (SELECT t.sender_id, t.finished_at FROM smsflow.attempt AS t
 			WHERE t.message_id = o.message_id AND t.wire <> 'none' ORDER BY t.finished_at LIMIT 1) AS a ON true
 		CROSS JOIN LATERAL smsflow.click_class(h.method, h.agent, h.prefetch, least(to_timestamp(h.at), clock_timestamp()) - a.finished_at) AS c
@@ -194,7 +195,7 @@ CREATE OR REPLACE FUNCTION smsflow.record_clicks(clicks jsonb) RETURNS integer
 	)
 	SELECT count(*)::integer FROM judged
 $$;
-COMMENT ON FUNCTION smsflow.record_clicks(jsonb) IS 'Keeps and judges hits of links, an array of objects with code, method, at (seconds since 1970), agent, prefetch and address; returns how many were of links that exist. Changes nothing else but the counters clicks and clickers';
+COMMENT ON FUNCTION smsflow.record_clicks(jsonb) IS 'Keeps and judges hits of links, an array of objects with code, method, at (seconds since 1970), agent, prefetch and address; returns how many were new and of links that exist: a hit of the same instant counts once, so that what is in doubt may be told again. Changes nothing else but the counters clicks and clickers';
 REVOKE ALL ON FUNCTION smsflow.record_clicks(jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.follow_link(code text, method text, headers jsonb, address text, OUT status integer, OUT location text)

@@ -343,7 +343,7 @@ batcher_open(struct event_base *base, const struct config *config, struct spool 
 	STAILQ_INIT(&batcher->pending);
 	STAILQ_INIT(&batcher->flight);
 	batcher->turn = event_new(base, -1, 0, take_turn, batcher);
-	batcher->database = database_open(base, config->database, events, batcher);
+	batcher->database = database_open(base, "database", config->database, events, batcher);
 	return batcher;
 }
 

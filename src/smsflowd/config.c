@@ -40,6 +40,8 @@ static const struct setting settings[] = {
 	{"max_headers", SIZE, offsetof(struct config, max_headers), 256, 1L << 20},
 	{"timeout_s", NUMBER, offsetof(struct config, timeout_s), 1, 3600},
 	{"max_connections", NUMBER, offsetof(struct config, max_connections), 1, 100000},
+	{"link_cache", NUMBER, offsetof(struct config, link_cache), 0, 100000000},
+	{"forwarded_hops", NUMBER, offsetof(struct config, forwarded_hops), 0, 10},
 };
 
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
@@ -52,6 +54,8 @@ static const struct config defaults = {
 	.max_headers = 8L << 10,
 	.timeout_s = 10,
 	.max_connections = 1000,
+	.link_cache = 100000,
+	.forwarded_hops = 1,
 };
 
 static char *

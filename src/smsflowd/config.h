@@ -24,6 +24,8 @@ struct config
 	long max_headers; /* bytes, request line included */
 	long timeout_s;   /* seconds a connection may stay silent */
 	long max_connections;
+	long link_cache;     /* links in memory; 0: no short links */
+	long forwarded_hops; /* proxies in front that append to X-Forwarded-For */
 };
 
 /*

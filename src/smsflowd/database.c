@@ -40,6 +40,7 @@ enum state
 struct database
 {
 	struct event_base *base;
+	const char *name; /* in log lines */
 	const char *conninfo;
 	struct database_events events;
 	void *argument;
@@ -98,8 +99,8 @@ log_trouble(struct database *database, const char *reason)
 
 	if (database->connection != NULL && PQstatus(database->connection) == CONNECTION_BAD)
 		message = PQerrorMessage(database->connection);
-	snprintf(line, sizeof(line), "database: %s%s%.*s", reason, *message != '\0' ? ": " : "", (int) strcspn(message, "\n"),
-			 message);
+	snprintf(line, sizeof(line), "%s: %s%s%.*s", database->name, reason, *message != '\0' ? ": " : "",
+			 (int) strcspn(message, "\n"), message);
 	if (strcmp(line, database->logged) == 0)
 		return;
 	memcpy(database->logged, line, sizeof(line));
@@ -270,7 +271,7 @@ on_setup_done(struct database *database)
 	database->result = NULL;
 	database->state = READY;
 	database->logged[0] = '\0';
-	log_line("database: connected");
+	log_line("%s: connected", database->name);
 	database->events.on_ready(database->argument);
 }
 
@@ -314,13 +315,14 @@ on_socket(evutil_socket_t descriptor, short what, void *argument)
 }
 
 struct database *
-database_open(struct event_base *base, const char *conninfo, struct database_events events, void *argument)
+database_open(struct event_base *base, const char *name, const char *conninfo, struct database_events events, void *argument)
 {
 	struct database *database = calloc(1, sizeof(*database));
 
 	if (database == NULL)
 		return NULL;
 	*database = (struct database){.base = base,
+								  .name = name,
 								  .conninfo = conninfo,
 								  .events = events,
 								  .argument = argument,

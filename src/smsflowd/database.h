@@ -28,8 +28,9 @@ struct statement
 	const int *lengths;
 };
 
-/* Starts connecting.  The connection string must outlive the connection. */
-struct database *database_open(struct event_base *base, const char *conninfo, struct database_events events, void *argument);
+/* Starts connecting.  The name, for log lines, and the connection string must outlive the connection. */
+struct database *database_open(struct event_base *base, const char *name, const char *conninfo, struct database_events events,
+							   void *argument);
 void database_close(struct database *database);
 
 /* True if a statement can be sent now. */

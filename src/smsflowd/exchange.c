@@ -15,15 +15,27 @@ struct exchange
 	bool replied;
 };
 
+void
+exchanges_hold(struct exchanges *all)
+{
+	all->open++;
+}
+
+void
+exchanges_release(struct exchanges *all)
+{
+	all->open--;
+	if (all->draining && all->open == 0)
+		event_base_loopbreak(all->base);
+}
+
 static void
 end(struct exchange *exchange)
 {
 	struct exchanges *all = exchange->all;
 
 	free(exchange);
-	all->open--;
-	if (all->draining && all->open == 0)
-		event_base_loopbreak(all->base);
+	exchanges_release(all);
 }
 
 static void
@@ -71,9 +83,16 @@ add_headers(struct exchange *exchange, int status, const char *content_type)
 	if (status == HTTP_SERVUNAVAIL)
 		evhttp_add_header(headers, "Retry-After", "30");
 	if (status == HTTP_BADMETHOD)
-		evhttp_add_header(headers, "Allow", "GET, POST");
+		evhttp_add_header(headers, "Allow", exchange->route == ROUTE_LINK ? "GET, HEAD" : "GET, POST");
 	if (exchange->all->draining)
 		evhttp_add_header(headers, "Connection", "close");
+}
+
+void
+exchange_header(struct exchange *exchange, const char *name, const char *value)
+{
+	if (exchange->request != NULL)
+		evhttp_add_header(evhttp_request_get_output_headers(exchange->request), name, value);
 }
 
 void

@@ -29,6 +29,13 @@ struct exchange *exchange_begin(struct exchanges *all, struct evhttp_request *re
  */
 void exchange_reply(struct exchange *exchange, int status, const char *content_type, struct slice body);
 
+/* Adds a header to the answer; does nothing if the client has gone. */
+void exchange_header(struct exchange *exchange, const char *name, const char *value);
+
+/* Keeps a drained daemon from ending until the release. */
+void exchanges_hold(struct exchanges *all);
+void exchanges_release(struct exchanges *all);
+
 /* Starts draining; leaves the event loop at once if nothing is open. */
 void exchanges_drain(struct exchanges *all);
 

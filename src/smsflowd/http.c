@@ -188,10 +188,12 @@ serve_callback(struct http *http, struct evhttp_request *request, struct exchang
 }
 
 static enum route
-route_of(const char *path)
+route_of(const struct http *http, const char *path)
 {
 	if (path == NULL)
 		return ROUTE_OTHER;
+	if (http->context.links != NULL && links_is_path(path))
+		return ROUTE_LINK;
 	if (strncmp(path, "/callback/", 10) == 0)
 		return ROUTE_CALLBACK;
 	if (strncmp(path, "/in/", 4) == 0)
@@ -212,6 +214,9 @@ serve(struct http *http, struct evhttp_request *request, struct exchange *exchan
 		case ROUTE_IN:
 			serve_callback(http, request, exchange);
 			break;
+		case ROUTE_LINK:
+			links_serve(http->context.links, request, exchange, evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request)));
+			break;
 		case ROUTE_HEALTHZ:
 			serve_health(http, exchange);
 			break;
@@ -223,11 +228,17 @@ serve(struct http *http, struct evhttp_request *request, struct exchange *exchan
 	}
 }
 
+static bool
+is_allowed(enum route route, enum evhttp_cmd_type method)
+{
+	return method == EVHTTP_REQ_GET || method == (route == ROUTE_LINK ? EVHTTP_REQ_HEAD : EVHTTP_REQ_POST);
+}
+
 static void
 on_request(struct evhttp_request *request, void *argument)
 {
 	struct http *http = argument;
-	enum route route = route_of(evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request)));
+	enum route route = route_of(http, evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request)));
 	enum evhttp_cmd_type method = evhttp_request_get_command(request);
 	struct exchange *exchange = exchange_begin(http->context.exchanges, request, route);
 	int refusal;
@@ -240,7 +251,7 @@ on_request(struct evhttp_request *request, void *argument)
 		evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
 		reply(exchange, refusal, "the end of the body is open to doubt\n");
 	}
-	else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_POST)
+	else if (!is_allowed(route, method))
 		reply(exchange, HTTP_BADMETHOD, NULL);
 	else
 		serve(http, request, exchange, route);

@@ -7,6 +7,7 @@
 #include "batch.h"
 #include "config.h"
 #include "exchange.h"
+#include "link.h"
 #include "spool.h"
 
 struct http;
@@ -18,6 +19,7 @@ struct http_context
 	const struct config *config;
 	struct exchanges *exchanges;
 	struct batcher *batcher;
+	struct links *links; /* NULL: there are no short links */
 	struct spool *spool;
 };
 

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "exchange.h"
 #include "http.h"
+#include "link.h"
 #include "log.h"
 #include "metrics.h"
 #include "spool.h"
@@ -35,6 +36,7 @@ struct service
 	struct event_base *base;
 	struct spool *spool;
 	struct batcher *batcher;
+	struct links *links; /* NULL: the configuration wants none */
 	struct http *http;
 	struct event *signals[SIGNAL_COUNT];
 	struct event *deadline; /* of the shutdown */
@@ -55,6 +57,8 @@ on_deadline(evutil_socket_t descriptor, short what, void *argument)
 	}
 	service->gave_up = true;
 	batcher_stop(service->batcher);
+	if (service->links != NULL)
+		links_stop(service->links);
 	event_add(service->deadline, &reply_grace);
 }
 
@@ -69,6 +73,8 @@ on_stop_signal(evutil_socket_t number, short what, void *argument)
 	log_line("stopping on signal %d, %u requests to answer", (int) number, service->exchanges.open);
 	http_stop_accepting(service->http);
 	event_add(service->deadline, &database_grace);
+	if (service->links != NULL)
+		links_drain(service->links);
 	exchanges_drain(&service->exchanges);
 }
 
@@ -90,6 +96,8 @@ on_reload_signal(evutil_socket_t number, short what, void *argument)
 		log_line("listen, database and spool_dir only change at a restart");
 	config_free(&fresh);
 	spool_set_limit(service->spool, service->config.spool_limit);
+	if (service->links != NULL)
+		links_apply_limits(service->links);
 	http_apply_limits(service->http);
 	log_line("configuration reloaded");
 }
@@ -128,8 +136,10 @@ start(struct service *service)
 	service->batcher = batcher_open(service->base, &service->config, service->spool, &service->metrics);
 	if (service->batcher == NULL)
 		return false;
-	service->http =
-		http_open((struct http_context){service->base, &service->config, &service->exchanges, service->batcher, service->spool});
+	if (service->config.link_cache > 0)
+		service->links = links_open(service->base, &service->config, &service->exchanges, &service->metrics);
+	service->http = http_open((struct http_context){service->base, &service->config, &service->exchanges, service->batcher,
+													service->links, service->spool});
 	return service->http != NULL;
 }
 
@@ -139,6 +149,8 @@ finish(struct service *service)
 {
 	if (service->http != NULL)
 		http_close(service->http);
+	if (service->links != NULL)
+		links_close(service->links);
 	if (service->batcher != NULL)
 		batcher_close(service->batcher);
 	if (service->spool != NULL)

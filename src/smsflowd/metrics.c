@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-static const char *const route_names[ROUTE_COUNT] = {"callback", "in", "healthz", "metrics", "other"};
+static const char *const route_names[ROUTE_COUNT] = {"callback", "in", "link", "healthz", "metrics", "other"};
 
 static void
 append_value(struct evbuffer *text, const char *name, const char *type, const char *help, uint64_t value)
@@ -36,8 +36,11 @@ metrics_append(const struct metrics *metrics, struct evbuffer *text)
 	append_value(text, "refused", "counter", "Callbacks refused by the database.", metrics->refused);
 	append_value(text, "spooled", "counter", "Callbacks written to the spool.", metrics->spooled);
 	append_value(text, "replayed", "counter", "Callbacks committed from the spool.", metrics->replayed);
+	append_value(text, "clicks", "counter", "Hits of links committed.", metrics->clicks);
+	append_value(text, "clicks_lost", "counter", "Hits of links that could not be kept.", metrics->clicks_lost);
 	append_value(text, "spool_bytes", "gauge", "Size of the spool file.", metrics->spool_bytes);
 	append_value(text, "open_exchanges", "gauge", "Requests not answered yet.", metrics->open_exchanges);
+	append_value(text, "links_cached", "gauge", "Links in memory.", metrics->links_cached);
 	append_value(text, "database_up", "gauge", "1 when the database takes callbacks.", (uint64_t) metrics->database_up);
 	evbuffer_add_printf(text, "# EOF\n");
 }

@@ -9,6 +9,7 @@ enum route
 {
 	ROUTE_CALLBACK,
 	ROUTE_IN,
+	ROUTE_LINK,
 	ROUTE_HEALTHZ,
 	ROUTE_METRICS,
 	ROUTE_OTHER,
@@ -25,10 +26,13 @@ struct metrics
 	uint64_t refused;    /* callbacks the database refused one by one */
 	uint64_t spooled;    /* callbacks written to the spool */
 	uint64_t replayed;   /* callbacks committed from the spool */
+	uint64_t clicks;     /* hits of links that the database has */
+	uint64_t clicks_lost;
 
 	/* Gauges, set by whoever prints. */
 	uint64_t spool_bytes;
 	uint64_t open_exchanges;
+	uint64_t links_cached;
 	int database_up;
 };
 

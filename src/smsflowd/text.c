@@ -82,6 +82,12 @@ append_escaped(struct evbuffer *json, const char *value, bool is_utf8)
 	}
 }
 
+void
+text_append_escaped(struct evbuffer *json, const char *value)
+{
+	append_escaped(json, value, text_is_valid(slice_of(value)));
+}
+
 static bool
 name_ends_with(const char *name, const char *ending)
 {
@@ -129,7 +135,7 @@ append_values(struct evbuffer *json, const struct evkeyval *header)
 			continue;
 		if (other != header)
 			evbuffer_add(json, ", ", 2);
-		append_escaped(json, other->value, text_is_valid(slice_of(other->value)));
+		text_append_escaped(json, other->value);
 	}
 	evbuffer_add(json, "\"", 1);
 }

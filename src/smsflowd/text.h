@@ -21,6 +21,9 @@ struct slice slice_of(const char *text);
 /* True if PostgreSQL takes the bytes as text in UTF-8: well-formed by RFC 3629, and no NUL. */
 bool text_is_valid(struct slice text);
 
+/* Appends a text as the contents of a JSON string; what is not UTF-8 is read as ISO 8859-1. */
+void text_append_escaped(struct evbuffer *json, const char *value);
+
 /*
  * Appends the headers worth keeping as a JSON object: lower-case names; repeated headers joined with ", " as in
  * RFC 9110, section 5.3.  Kept are content-type, user-agent, authorization, x-* and the headers that gateways put
