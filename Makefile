@@ -19,11 +19,11 @@ SQL_TABLES = src/preamble.sql \
 	src/contact/contact.tables.sql src/gateway/gateway.tables.sql src/message/message.tables.sql src/message/doubt.tables.sql \
 	src/message/policy.tables.sql \
 	src/segment/segment.tables.sql src/segment/profile.tables.sql src/campaign/campaign.tables.sql src/sequence/sequence.tables.sql src/otp/otp.tables.sql \
-	src/callback/callback.tables.sql src/metrics/metrics.tables.sql src/link/link.tables.sql src/ops/ops.tables.sql
+	src/callback/callback.tables.sql src/metrics/metrics.tables.sql src/metrics/alerts.tables.sql src/link/link.tables.sql src/ops/ops.tables.sql
 # Gateways that smsflow knows, each a file of rows.
 PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.sql vonage.sql plivo.sql telnyx.sql sinch.sql messagebird.sql \
 	infobip.sql bulksms.sql clickatell.sql aws.sql africastalking.sql jasmin.sql)
-METRICS = $(addprefix src/metrics/,fold.sql credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql bi_comments.sql)
+METRICS = $(addprefix src/metrics/,fold.sql credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql alerts.sql bi_comments.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
 	src/segment/profile.sql src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
@@ -44,7 +44,7 @@ PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wn
 SHLIB_LINK = -lcurl -lcrypto
 
 REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback metrics ops gate hours decision review refused otp stores retention steps recipes
-REGRESS += access bi_route bi_people bi_sequence attribution
+REGRESS += access bi_route bi_people bi_sequence attribution alerts
 REGRESS += links
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts

@@ -68,7 +68,7 @@ REVOKE ALL ON FUNCTION smsflow.lock_campaign(text, text, text[]) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.check_campaign_options(options jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	known CONSTANT text[] := '{pool,valid_for,budget,subject,parts_per_minute,weight,cap_checked,cap_counts}';
+	known CONSTANT text[] := '{pool,valid_for,budget,subject,parts_per_minute,weight,cap_checked,cap_counts,pause_on_alert}';
 	unknown text;
 BEGIN
 	IF jsonb_typeof(options) <> 'object' THEN
@@ -140,7 +140,7 @@ BEGIN
 	RETURN id;
 END $$;
 COMMENT ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) IS
-'Writes a campaign as a draft and returns its id. Options: pool (senders to use), valid_for (time after the launch until which messages may leave), budget (message parts it may use; members past that get nothing), subject (what caps on one subject count by; the campaign''s name), cap_checked and cap_counts (booleans: whether caps hold for its messages, and whether these use them up; what policy_rule says of the purpose), parts_per_minute (pace at which its message parts leave), weight (1 to 100, its share among campaigns that send at the same time). SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
+'Writes a campaign as a draft and returns its id. Options: pool (senders to use), valid_for (time after the launch until which messages may leave), budget (message parts it may use; members past that get nothing), subject (what caps on one subject count by; the campaign''s name), cap_checked and cap_counts (booleans: whether caps hold for its messages, and whether these use them up; what policy_rule says of the purpose), parts_per_minute (pace at which its message parts leave), weight (1 to 100, its share among campaigns that send at the same time), pause_on_alert (true: an alert of a rule that pauses holds it). SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
 REVOKE ALL ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.campaign_draft(name text, brand text, rows integer)

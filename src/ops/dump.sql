@@ -106,6 +106,9 @@ SELECT pg_extension_config_dump('smsflow.metric_hour', '');
 SELECT pg_extension_config_dump('smsflow.metric_ever', '');
 SELECT pg_extension_config_dump('smsflow.metric_dropped', '');
 SELECT pg_extension_config_dump('smsflow.attribution', '');
+SELECT pg_extension_config_dump('smsflow.alert_rule', 'WHERE NOT builtin');
+SELECT pg_extension_config_dump('smsflow.alert', '');
+SELECT pg_extension_config_dump('smsflow.alert_alert_id_seq', '');
 
 -- The position in the event and callback logs goes along, or a restored copy
 -- would process all of them again; replace_unused_tail() makes room for it. The

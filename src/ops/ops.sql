@@ -445,7 +445,8 @@ AS $$
 	SELECT * FROM smsflow.health_of_queue() UNION ALL
 	SELECT * FROM smsflow.health_of_prepared() UNION ALL
 	SELECT * FROM smsflow.health_of_callbacks() UNION ALL
-	SELECT * FROM smsflow.health_of_store()
+	SELECT * FROM smsflow.health_of_store() UNION ALL
+	SELECT * FROM smsflow.health_of_figures()
 $$;
 COMMENT ON FUNCTION smsflow.health() IS 'Why nothing is being sent, in words: one line per component, with a hint what to do where it is not ok';
 REVOKE ALL ON FUNCTION smsflow.health() FROM PUBLIC;

@@ -440,6 +440,15 @@ seal_step(void *arg)
 	worker_commit();
 }
 
+/* Rates against their own past. */
+static void
+watch_step(void *arg)
+{
+	worker_begin("watching figures", false);
+	SPI_execute("SELECT smsflow.watch_figures()", false, 1);
+	worker_commit();
+}
+
 /* Reports that came before their message was known, and replies of which a part is missing. */
 static void
 tend_step(void *arg)
@@ -550,6 +559,7 @@ chores_run(uint32 news, bool sweep)
 	{
 		attempt(tend_step, NULL, now);
 		attempt(segments_step, NULL, now);
+		attempt(watch_step, NULL, now);
 	}
 	if (sweep && worker.armed)
 		attempt(seal_step, NULL, now);
