@@ -1,317 +1,80 @@
 /*
- * transport_curl.c - requests over libcurl, driven by the worker's own wait.
+ * transport_curl.c - the shipped transport: places for requests, and what their
+ * answers prove.
  *
  * Every place is an easy handle that lives as long as the worker, with fixed
  * buffers, so that memory per request is bounded whatever a gateway answers.
- * Places are spread over several multi handles of at most SHARD_PLACES
- * connections: one multi with many connections searches them all for every
- * request. All sockets are in one epoll set, whose descriptor the worker
- * waits for next to its latch.
- *
- * libcurl silently sends a POST again on a new connection when a kept-alive
- * one turns out to be dead. The second call of the pre-request callback stops
- * that: the gateway may have read the first.
+ * libcurl finds names, connects and speaks TLS; an ordinary request then goes
+ * over the connection by exchange.c, and the connection stays with its place for
+ * the next request to the same host. What is out of the ordinary, as a request
+ * that libcurl signs, is a transfer of libcurl's (transfer.c).
  *
  * No callback here raises an error or allocates with palloc: libcurl's frames
  * must not be jumped over.
  */
-#include "worker/transport.h"
+#include "worker/transport_curl.h"
 
-#include <curl/curl.h>
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
-#define SHARD_PLACES 16
-#define MAX_SHARDS (SMSFLOW_MAX_PLACES / SHARD_PLACES)
-#define EVENTS_AT_ONCE 64
+/* A connection that was at rest for longer is not used again: gateways close them after a minute or more. */
+#define MAX_IDLE_MS 50000
 
-#define CONNECT_TIMEOUT_MS 5000L
+/* Free places: those with connections first, used last first; then those without. */
+static Place *free_head;
+static Place *free_tail;
+static int free_count;
 
-/* An answer that has begun and then comes slower than this, for so long, is given up. */
-#define SLOW_BYTES_PER_SECOND 50L
-#define SLOW_SECONDS 5L
+/* Those that have ended, in that order. */
+static Place *ended_head;
+static Place *ended_tail;
 
-/* libcurl keeps the headers of an answer. */
-#define MAX_HEADER_BYTES 65536
+TransportPrepared transport_settings;
 
-/*
- * A kept-alive connection is watched from its first request to its last: libcurl
- * wants its socket removed after every answer and added again for the next
- * request, which would be two system calls for each message. What libcurl does not
- * want to know is forgotten when it happens: see drive().
- */
-typedef struct Watched
-{
-	bool ours;       /* a connection, as opposed to libcurl's own helpers */
-	bool wanted;     /* libcurl waits for it */
-	uint32_t events; /* what epoll waits for; 0 none */
-} Watched;
+static int64_t look_at = -1; /* when a deadline may have passed, monotonic milliseconds; -1 none */
 
-#define WATCHED_MAX 1024
+/* ---- free places ---- */
 
-typedef struct Place
-{
-	struct Shard *shard;
-	struct Place *next_free;
-	CURL *easy;
-	unsigned int settings; /* those that easy was prepared for */
-	struct curl_slist *headers;
-	char *body;
-	void *tag;
-	bool (*on_wire)(void *tag);
-	void (*handed_over)(void);
-	int times_on_wire;
-	size_t header_length;
-	size_t answer_length;
-	bool truncated;
-	char answer[SMSFLOW_ANSWER_SIZE];
-} Place;
-
-typedef struct Shard
-{
-	uint32_t number;
-	CURLM *multi;
-	Place *free;
-	int free_count;
-	int64_t timer_at; /* milliseconds, monotonic; -1 none */
-	Place places[SHARD_PLACES];
-} Shard;
-
-static Shard *shards[MAX_SHARDS];
-static int shard_count;
-static int next_shard;
-static int epoll_fd = -1;
-static void (*handed_over)(void);    /* to be called after the step of libcurl under way; NULL: nothing starts in it */
-static Watched watched[WATCHED_MAX]; /* by descriptor; those above are not kept */
-
-/* What easy handles are prepared with; each change has another number. */
-static struct
-{
-	unsigned int number;
-	bool allow_insecure;
-	char ca_file[1024];
-} settings;
-
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/*
- * libcurl resolves names in a thread. It inherits the signal mask, so with
- * everything blocked here the server's handlers never run in it.
- */
 static void
-block_signals(sigset_t *previous)
+unlink_free(Place *place)
 {
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, previous);
+	*(place->previous ? &place->previous->next : &free_head) = place->next;
+	*(place->next ? &place->next->previous : &free_tail) = place->previous;
+	free_count--;
 }
 
 static void
-restore_signals(const sigset_t *previous)
+link_free(Place *place)
 {
-	pthread_sigmask(SIG_SETMASK, previous, NULL);
+	bool first = place->state == PLACE_IDLE;
+
+	place->previous = first ? NULL : free_tail;
+	place->next = first ? free_head : NULL;
+	*(place->previous ? &place->previous->next : &free_head) = place;
+	*(place->next ? &place->next->previous : &free_tail) = place;
+	free_count++;
 }
 
-/* ---- callbacks of libcurl ---- */
-
-static Watched *
-find_watched(curl_socket_t socket)
-{
-	return socket >= 0 && socket < WATCHED_MAX ? &watched[socket] : NULL;
-}
-
-/* The shard travels in the upper part of the epoll data, the socket in the lower. */
+/* Takes the place from libcurl, which closes its connection. */
 static void
-watch(const Shard *shard, curl_socket_t socket, uint32_t events, bool known)
+disconnect(Place *place)
 {
-	struct epoll_event event = {.events = events};
-
-	event.data.u64 = ((uint64_t) shard->number << 32) | (uint32_t) socket;
-	if (epoll_ctl(epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event) < 0)
-		epoll_ctl(epoll_fd, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket, &event);
+	loop_remove(place);
+	place->state = PLACE_FREE;
+	place->exchanges = 0;
+	place->events = 0;
+	place->origin[0] = '\0';
 }
 
 static void
-forget(curl_socket_t socket)
+disconnect_free(Place *place)
 {
-	Watched *entry = find_watched(socket);
-
-	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, socket, NULL);
-	if (entry)
-		entry->events = 0;
-}
-
-static int
-on_socket(CURL *easy, curl_socket_t socket, int what, void *shard, void *known)
-{
-	Watched *entry = find_watched(socket);
-	uint32_t events = ((what & CURL_POLL_IN) ? EPOLLIN : 0) | ((what & CURL_POLL_OUT) ? EPOLLOUT : 0);
-
-	(void) easy;
-	if (entry)
-		entry->wanted = what != CURL_POLL_REMOVE;
-	if (what == CURL_POLL_REMOVE)
-	{
-		if (entry == NULL || !entry->ours)
-			forget(socket);
-		return 0;
-	}
-	if (entry == NULL || entry->events != events)
-		watch(shard, socket, events, entry ? entry->events != 0 : known != NULL);
-	if (entry)
-		entry->events = events;
-	curl_multi_assign(((Shard *) shard)->multi, socket, shard);
-	return 0;
-}
-
-static curl_socket_t
-on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	curl_socket_t opened = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	Watched *entry = find_watched(opened);
-
-	(void) arg;
-	(void) purpose;
-	if (entry)
-		*entry = (Watched){.ours = true};
-	return opened;
-}
-
-static int
-on_close(void *arg, curl_socket_t socket)
-{
-	Watched *entry = find_watched(socket);
-
-	(void) arg;
-	if (entry)
-		*entry = (Watched){0};
-	return close(socket);
-}
-
-static int
-on_timer(CURLM *multi, long timeout_ms, void *shard)
-{
-	(void) multi;
-	((Shard *) shard)->timer_at = timeout_ms < 0 ? -1 : monotonic_ms() + timeout_ms;
-	return 0;
-}
-
-static int
-on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
-{
-	Place *place = arg;
-
-	(void) remote_ip;
-	(void) local_ip;
-	(void) remote_port;
-	(void) local_port;
-	if (place->times_on_wire > 0)
-		return CURL_PREREQFUNC_ABORT;
-	if (place->handed_over)
-		handed_over = place->handed_over;
-	if (!place->on_wire(place->tag))
-		return CURL_PREREQFUNC_ABORT;
-	place->times_on_wire++;
-	return CURL_PREREQFUNC_OK;
-}
-
-/* From the first byte of an answer on it has to come; before that, the gateway may take its time. */
-static size_t
-on_header(char *data, size_t size, size_t count, void *arg)
-{
-	Place *place = arg;
-
-	(void) data;
-	if (place->header_length == 0)
-	{
-		curl_easy_setopt(place->easy, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES_PER_SECOND);
-		curl_easy_setopt(place->easy, CURLOPT_LOW_SPEED_TIME, SLOW_SECONDS);
-	}
-	place->header_length += size * count;
-	return place->header_length > MAX_HEADER_BYTES ? 0 : size * count;
-}
-
-static size_t
-on_answer(char *data, size_t size, size_t count, void *arg)
-{
-	Place *place = arg;
-	size_t length = size * count;
-	size_t room = sizeof(place->answer) - 1 - place->answer_length;
-	size_t kept = length < room ? length : room;
-
-	memcpy(place->answer + place->answer_length, data, kept);
-	place->answer_length += kept;
-	if (kept < length)
-	{
-		/* Nothing useful follows, and a hostile gateway may never end. */
-		place->truncated = true;
-		return 0;
-	}
-	return length;
-}
-
-/* ---- places ---- */
-
-/*
- * What is the same for all requests. A compressed answer is never asked for,
- * and never unpacked.
- */
-static void
-prepare_place(Place *place)
-{
-	CURL *easy = place->easy;
-
-	if (place->settings == settings.number)
-		return;
-	place->settings = settings.number;
-	curl_easy_reset(easy);
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, place);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, settings.allow_insecure ? "http,https" : "https");
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 60L);
-	if (settings.ca_file[0] != '\0')
-	{
-		curl_easy_setopt(easy, CURLOPT_CAINFO, settings.ca_file);
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-	}
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
-	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 60L);
-	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 50L);
-	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
-	curl_easy_setopt(easy, CURLOPT_PREREQDATA, place);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, place);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, place);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, "smsflow");
+	unlink_free(place);
+	disconnect(place);
+	link_free(place);
 }
 
 static void
@@ -319,74 +82,48 @@ release_place(Place *place)
 {
 	curl_slist_free_all(place->headers);
 	place->headers = NULL;
-	free(place->body);
-	place->body = NULL;
-	place->next_free = place->shard->free;
-	place->shard->free = place;
-	place->shard->free_count++;
-}
-
-/* Shards take turns, so that no multi gets crowded. */
-static Place *
-take_place(void)
-{
-	for (int i = 0; i < shard_count; i++)
-	{
-		Shard *shard = shards[next_shard];
-		Place *place = shard->free;
-
-		next_shard = (next_shard + 1) % shard_count;
-		if (place == NULL)
-			continue;
-		shard->free = place->next_free;
-		shard->free_count--;
-		return place;
-	}
-	return NULL;
-}
-
-static void
-stop_shard(Shard *shard)
-{
-	for (int i = 0; i < SHARD_PLACES; i++)
-	{
-		Place *place = &shard->places[i];
-
-		if (place->easy == NULL)
-			continue;
-		curl_multi_remove_handle(shard->multi, place->easy);
-		curl_easy_cleanup(place->easy);
-		curl_slist_free_all(place->headers);
-		free(place->body);
-	}
-	if (shard->multi)
-		curl_multi_cleanup(shard->multi);
-	free(shard);
+	if (place->state == PLACE_IDLE)
+		place->idle_since = monotonic_ms();
+	link_free(place);
 }
 
 static bool
-start_shard(Shard *shard)
+is_usable(const Place *place)
 {
-	shard->timer_at = -1;
-	shard->multi = curl_multi_init();
-	if (shard->multi == NULL)
-		return false;
-	curl_multi_setopt(shard->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(shard->multi, CURLMOPT_SOCKETDATA, shard);
-	curl_multi_setopt(shard->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(shard->multi, CURLMOPT_TIMERDATA, shard);
-	curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long) SHARD_PLACES);
-	for (int i = 0; i < SHARD_PLACES; i++)
-	{
-		Place *place = &shard->places[i];
+	return monotonic_ms() - place->idle_since <= MAX_IDLE_MS && exchange_is_clean(place);
+}
 
-		place->shard = shard;
-		place->easy = curl_easy_init();
-		if (place->easy == NULL)
-			return false;
-		release_place(place);
+/*
+ * A place that is connected to the origin; else one without a connection, and when
+ * all have one, the one that was at rest for longest. NULL: any will do.
+ */
+static Place *
+take_place(const char *origin)
+{
+	Place *place = free_head;
+
+	while (origin && place && place->state == PLACE_IDLE)
+	{
+		Place *next = place->next;
+
+		if (strcmp(place->origin, origin) == 0)
+		{
+			if (is_usable(place))
+			{
+				unlink_free(place);
+				return place;
+			}
+			disconnect_free(place);
+		}
+		place = next;
 	}
-	return true;
+	place = free_tail;
+	if (place)
+	{
+		unlink_free(place);
+		disconnect(place);
+	}
+	return place;
 }
 
 /* ---- the transport ---- */
@@ -394,39 +131,49 @@ start_shard(Shard *shard)
 static void
 stop(void)
 {
-	while (shard_count > 0)
-		stop_shard(shards[--shard_count]);
-	if (epoll_fd >= 0)
-		close(epoll_fd);
-	epoll_fd = -1;
+	for (int i = 0; i < loop_shards(); i++)
+		for (int j = 0; j < SHARD_PLACES; j++)
+		{
+			Place *place = &loop_shard(i)->places[j];
+
+			loop_remove(place);
+			curl_easy_cleanup(place->easy);
+			curl_slist_free_all(place->headers);
+			free(place->bytes);
+		}
+	loop_stop();
+	free_head = free_tail = ended_head = ended_tail = NULL;
+	free_count = 0;
 }
 
 static bool
 add_shard(void)
 {
-	Shard *shard = calloc(1, sizeof(Shard));
+	Shard *shard = loop_shards() < MAX_SHARDS ? loop_add_shard() : NULL;
+	bool complete = shard != NULL;
 
 	if (shard == NULL)
 		return false;
-	shard->number = (uint32_t) shard_count;
-	if (!start_shard(shard))
+	for (int i = 0; i < SHARD_PLACES; i++)
 	{
-		stop_shard(shard);
-		return false;
+		Place *place = &shard->places[i];
+
+		place->shard = shard;
+		place->number = (int) shard->number * SHARD_PLACES + i;
+		place->easy = curl_easy_init();
+		complete &= place->easy != NULL;
+		if (place->easy)
+			release_place(place);
 	}
-	shards[shard_count++] = shard;
-	return true;
+	return complete;
 }
 
-static bool
-start(void)
+/* Connections at rest were made with other transport_settings. */
+static void
+disconnect_all_free(void)
 {
-	if (epoll_fd >= 0)
-		return true;
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return false;
-	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	return epoll_fd >= 0;
+	while (free_head && free_head->state == PLACE_IDLE)
+		disconnect_free(free_head);
 }
 
 static bool
@@ -436,129 +183,44 @@ configure(const SmsflowTransportSettings *wanted)
 	sigset_t previous;
 	bool fine;
 
-	settings.number++;
-	settings.allow_insecure = wanted->allow_insecure;
-	snprintf(settings.ca_file, sizeof(settings.ca_file), "%s", wanted->ca_file);
+	transport_settings.number++;
+	transport_settings.allow_insecure = wanted->allow_insecure;
+	snprintf(transport_settings.ca_file, sizeof(transport_settings.ca_file), "%s", wanted->ca_file);
+	disconnect_all_free();
 	block_signals(&previous);
-	fine = start();
-	while (fine && shard_count < needed && shard_count < MAX_SHARDS)
+	fine = loop_start();
+	while (fine && loop_shards() < needed)
 		fine = add_shard();
 	restore_signals(&previous);
 	return fine;
 }
 
-static int
-wait_descriptor(void)
-{
-	return epoll_fd;
-}
-
 static long
 wait_timeout(void)
 {
-	int64_t soonest = -1;
-	int64_t now;
+	long timeout = loop_timeout();
+	int64_t left;
 
-	for (int i = 0; i < shard_count; i++)
-		if (shards[i]->timer_at >= 0 && (soonest < 0 || shards[i]->timer_at < soonest))
-			soonest = shards[i]->timer_at;
-	if (soonest < 0)
-		return -1;
-	now = monotonic_ms();
-	return soonest > now ? (long) (soonest - now) : 0;
+	if (ended_head)
+		return 0;
+	if (look_at < 0)
+		return timeout;
+	left = look_at - monotonic_ms();
+	left = left > 0 ? left : 0;
+	return timeout < 0 || left < timeout ? (long) left : timeout;
 }
 
 static int
 free_places(void)
 {
-	int count = 0;
-
-	for (int i = 0; i < shard_count; i++)
-		count += shards[i]->free_count;
-	return count;
+	return free_count;
 }
 
-static bool
-set_headers(Place *place, const SmsflowRequest *request)
-{
-	/* No "Expect: 100-continue": it would delay every larger body by a second. */
-	place->headers = curl_slist_append(NULL, "Expect:");
-	for (int i = 0; i < request->header_count && place->headers; i++)
-	{
-		struct curl_slist *longer = curl_slist_append(place->headers, request->headers[i]);
-
-		if (longer == NULL)
-			return false;
-		place->headers = longer;
-	}
-	return place->headers != NULL;
-}
+/* ---- starting ---- */
 
 static void
-set_login(CURL *easy, const SmsflowRequest *request)
+begin(Place *place, const SmsflowRequest *request)
 {
-	curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->sigv4);
-	if (request->sigv4 == NULL)
-		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
-	curl_easy_setopt(easy, CURLOPT_USERNAME, request->username);
-	curl_easy_setopt(easy, CURLOPT_PASSWORD, request->username ? (request->password ? request->password : "") : NULL);
-}
-
-static bool
-set_body(Place *place, const SmsflowRequest *request)
-{
-	CURL *easy = place->easy;
-
-	place->body = malloc(request->body_length + 1);
-	if (place->body == NULL)
-		return false;
-	if (request->body_length > 0)
-		memcpy(place->body, request->body, request->body_length);
-	curl_easy_setopt(easy, CURLOPT_POST, 1L);
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, place->body);
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
-	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, strcmp(request->method, "POST") == 0 ? NULL : request->method);
-	return true;
-}
-
-/* What an earlier request of this place had set is set again, or unset. */
-static bool
-set_request(Place *place, const SmsflowRequest *request)
-{
-	CURL *easy = place->easy;
-
-	prepare_place(place);
-	if (!set_headers(place, request))
-		return false;
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, place->headers);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-					 request->timeout_ms < CONNECT_TIMEOUT_MS ? request->timeout_ms : CONNECT_TIMEOUT_MS);
-	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 0L);
-	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, 0L);
-	set_login(easy, request);
-	if (strcmp(request->method, "GET") == 0)
-	{
-		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
-		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-	}
-	else if (!set_body(place, request))
-		return false;
-	return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
-}
-
-static bool
-submit(const SmsflowRequest *request, char *error, size_t error_size)
-{
-	Place *place = take_place();
-	sigset_t previous;
-	CURLMcode code;
-
-	if (place == NULL)
-	{
-		snprintf(error, error_size, "no free connection");
-		return false;
-	}
 	place->tag = request->tag;
 	place->on_wire = request->on_wire;
 	place->handed_over = request->handed_over;
@@ -566,128 +228,211 @@ submit(const SmsflowRequest *request, char *error, size_t error_size)
 	place->header_length = 0;
 	place->answer_length = 0;
 	place->truncated = false;
-	if (!set_request(place, request))
+	place->deadline = monotonic_ms() + request->timeout_ms;
+}
+
+/* Over the connection that the place has, or a new one; false when that cannot be. */
+static bool
+start_request(Place *place, const SmsflowRequest *request, const char *origin)
+{
+	bool connected = place->state == PLACE_IDLE;
+
+	if (origin)
 	{
-		snprintf(error, error_size, "request could not be made");
-		release_place(place);
+		snprintf(place->origin, sizeof(place->origin), "%s", origin);
+		if (!exchange_compose(place, request))
+			return false;
+	}
+	if (connected)
+	{
+		exchange_begin(place);
+		return true;
+	}
+	return (origin ? transfer_connect(place, request) : transfer_prepare(place, request)) && loop_add(place) == CURLM_OK;
+}
+
+static bool
+submit(const SmsflowRequest *request, char *error, size_t error_size)
+{
+	char origin[ORIGIN_SIZE];
+	bool ordinary = exchange_origin(request, origin);
+	Place *place = take_place(ordinary ? origin : NULL);
+
+	if (place == NULL)
+	{
+		snprintf(error, error_size, "no free connection");
 		return false;
 	}
-	block_signals(&previous);
-	code = curl_multi_add_handle(place->shard->multi, place->easy);
-	restore_signals(&previous);
-	if (code != CURLM_OK)
+	begin(place, request);
+	if (!start_request(place, request, ordinary ? origin : NULL))
 	{
-		snprintf(error, error_size, "%s", curl_multi_strerror(code));
+		snprintf(error, error_size, "request could not be made");
+		disconnect(place);
 		release_place(place);
 		return false;
 	}
 	return true;
 }
 
+/* ---- answers ---- */
+
 /*
  * Static texts only: a URL, which may carry a secret, is in none of them.
  */
 static const char *
-words_of(const Place *place, CURLcode result)
+words_of(const Place *place)
 {
-	if (result == CURLE_UNSUPPORTED_PROTOCOL && !settings.allow_insecure)
+	if (place->result == CURLE_UNSUPPORTED_PROTOCOL && !transport_settings.allow_insecure)
 		return "plain http is not allowed";
-	if (place->header_length > MAX_HEADER_BYTES)
+	if (place->header_length > SMSFLOW_HTTP_MAX_HEADER_BYTES)
 		return "the answer has too many headers";
-	if (result == CURLE_ABORTED_BY_CALLBACK && place->times_on_wire > 0)
+	if (place->result == CURLE_ABORTED_BY_CALLBACK && place->times_on_wire > 0)
 		return "the connection was closed without an answer";
-	return curl_easy_strerror(result);
+	return curl_easy_strerror(place->result);
+}
+
+/* Seconds that a header "Retry-After" asks for, or -1 (RFC 9110, 10.2.3). */
+static long
+retry_after_of(const char *value)
+{
+	long long seconds;
+	char *end;
+
+	if (value[0] >= '0' && value[0] <= '9')
+	{
+		seconds = strtoll(value, &end, 10);
+		if (*end != '\0')
+			return -1;
+	}
+	else
+	{
+		time_t date = value[0] ? curl_getdate(value, NULL) : -1;
+
+		seconds = date < 0 ? -1 : date - time(NULL);
+	}
+	return seconds > 0 ? (long) seconds : -1;
 }
 
 static void
-fill_answer(SmsflowAnswer *answer, Place *place, CURLcode result)
+fill_answer(SmsflowAnswer *answer, Place *place)
+{
+	bool complete = place->result == CURLE_OK || (place->result == CURLE_WRITE_ERROR && place->truncated);
+
+	*answer = (SmsflowAnswer){
+		.tag = place->tag,
+		.wire = complete                   ? WIRE_YES
+				: place->times_on_wire > 0 ? WIRE_MAYBE
+										   : WIRE_NONE,
+		.retry_after = -1,
+		.timed_out = place->result == CURLE_OPERATION_TIMEDOUT,
+		.body = place->answer,
+		.body_length = place->answer_length,
+		.truncated = place->truncated,
+	};
+	place->answer[place->answer_length] = '\0';
+	if (!complete)
+		snprintf(answer->error, sizeof(answer->error), "%s", words_of(place));
+}
+
+static void
+fill_transfer(SmsflowAnswer *answer, Place *place)
 {
 	long status = 0;
 	curl_off_t retry_after = 0;
-	bool complete = result == CURLE_OK || (result == CURLE_WRITE_ERROR && place->truncated);
 
-	memset(answer, 0, sizeof(*answer));
+	fill_answer(answer, place);
 	curl_easy_getinfo(place->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(place->easy, CURLINFO_RETRY_AFTER, &retry_after);
-	place->answer[place->answer_length] = '\0';
-	answer->tag = place->tag;
-	answer->wire = complete ? WIRE_YES : place->times_on_wire > 0 ? WIRE_MAYBE : WIRE_NONE;
-	answer->status = complete ? (int) status : 0;
+	answer->status = answer->wire == WIRE_YES ? (int) status : 0;
 	answer->retry_after = retry_after > 0 ? (long) retry_after : -1;
-	answer->timed_out = result == CURLE_OPERATION_TIMEDOUT;
-	answer->body = place->answer;
-	answer->body_length = place->answer_length;
-	answer->truncated = place->truncated;
-	if (!complete)
-		snprintf(answer->error, sizeof(answer->error), "%s", words_of(place, result));
-}
-
-/* libcurl writes a request in the step in which it calls on_request: the connection is there, and nothing else is on it. */
-static void
-act(Shard *shard, curl_socket_t socket, int flags)
-{
-	int running;
-
-	curl_multi_socket_action(shard->multi, socket, flags, &running);
-	if (handed_over)
-		handed_over();
-	handed_over = NULL;
 }
 
 static void
-drive(void)
+fill_exchange(SmsflowAnswer *answer, Place *place)
 {
-	struct epoll_event events[EVENTS_AT_ONCE];
-	int count;
+	place->answer_length = place->reader.body_length;
+	place->truncated = place->reader.truncated;
+	place->header_length = place->reader.header_bytes;
+	fill_answer(answer, place);
+	answer->status = answer->wire == WIRE_YES ? place->reader.status : 0;
+	answer->retry_after = retry_after_of(place->reader.retry_after);
+}
 
-	do
-	{
-		count = epoll_wait(epoll_fd, events, EVENTS_AT_ONCE, 0);
-		for (int i = 0; i < count; i++)
+/* ---- moving ---- */
+
+void
+place_look_at(int64_t monotonic)
+{
+	if (look_at < 0 || monotonic < look_at)
+		look_at = monotonic;
+}
+
+void
+place_ended(Place *place, CURLcode result)
+{
+	place->result = result;
+	place->ended_as = place->state;
+	place->state = PLACE_ENDED;
+	place->next = NULL;
+	*(ended_head ? &ended_tail->next : &ended_head) = place;
+	ended_tail = place;
+}
+
+static void
+moved(Place *place)
+{
+	if (place->state == PLACE_EXCHANGING)
+		exchange_move(place);
+	else if (place->state == PLACE_IDLE)
+		disconnect_free(place);
+}
+
+static void
+libcurl_ended(Place *place, CURLcode result)
+{
+	if (place->state == PLACE_CONNECTING && result == CURLE_OK)
+		result = curl_easy_getinfo(place->easy, CURLINFO_ACTIVESOCKET, &place->socket);
+	if (place->state == PLACE_CONNECTING && result == CURLE_OK)
+		exchange_begin(place);
+	else
+		place_ended(place, result);
+}
+
+static void
+look_at_deadlines(void)
+{
+	int64_t now = monotonic_ms();
+
+	if (look_at < 0 || now < look_at)
+		return;
+	look_at = -1;
+	for (int i = 0; i < loop_shards(); i++)
+		for (int j = 0; j < SHARD_PLACES; j++)
 		{
-			Shard *shard = shards[events[i].data.u64 >> 32];
-			curl_socket_t socket = (curl_socket_t) (uint32_t) events[i].data.u64;
-			Watched *entry = find_watched(socket);
-			int flags = ((events[i].events & EPOLLIN) ? CURL_CSELECT_IN : 0) |
-						((events[i].events & EPOLLOUT) ? CURL_CSELECT_OUT : 0) |
-						((events[i].events & (EPOLLERR | EPOLLHUP)) ? CURL_CSELECT_ERR : 0);
+			int64_t next = exchange_look(&loop_shard(i)->places[j], now);
 
-			/* A connection at rest that moves is closed by the gateway: libcurl finds out when it takes it. */
-			if (entry && !entry->wanted)
-				forget(socket);
-			else
-				act(shard, socket, flags);
-		}
-	} while (count == EVENTS_AT_ONCE);
-
-	for (int i = 0; i < shard_count; i++)
-		if (shards[i]->timer_at >= 0 && shards[i]->timer_at <= monotonic_ms())
-		{
-			shards[i]->timer_at = -1;
-			act(shards[i], CURL_SOCKET_TIMEOUT, 0);
+			if (next >= 0)
+				place_look_at(next);
 		}
 }
 
 static void
-harvest(Shard *shard, void (*answered)(const SmsflowAnswer *answer))
+take_answer(Place *place, void (*answered)(const SmsflowAnswer *answer))
 {
-	CURLMsg *message;
-	int left;
+	SmsflowAnswer answer;
 
-	while ((message = curl_multi_info_read(shard->multi, &left)) != NULL)
-	{
-		Place *place;
-		SmsflowAnswer answer;
-		CURLcode result = message->data.result;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &place);
-		fill_answer(&answer, place, result);
-		curl_multi_remove_handle(shard->multi, place->easy);
-		answered(&answer);
-		release_place(place);
-	}
+	if (place->ended_as == PLACE_TRANSFER)
+		fill_transfer(&answer, place);
+	else if (place->ended_as == PLACE_EXCHANGING)
+		fill_exchange(&answer, place);
+	else
+		fill_answer(&answer, place);
+	if (place->ended_as == PLACE_EXCHANGING && place->settings == transport_settings.number && exchange_keeps_alive(place))
+		place->state = PLACE_IDLE;
+	else
+		disconnect(place);
+	answered(&answer);
+	release_place(place);
 }
 
 static void
@@ -696,15 +441,21 @@ transport_poll(void (*answered)(const SmsflowAnswer *answer))
 	sigset_t previous;
 
 	block_signals(&previous);
-	drive();
+	loop_drive(moved, libcurl_ended);
+	look_at_deadlines();
 	restore_signals(&previous);
-	for (int i = 0; i < shard_count; i++)
-		harvest(shards[i], answered);
+	while (ended_head)
+	{
+		Place *place = ended_head;
+
+		ended_head = place->next;
+		take_answer(place, answered);
+	}
 }
 
 const SmsflowTransport smsflow_curl_transport = {
 	.configure = configure,
-	.wait_descriptor = wait_descriptor,
+	.wait_descriptor = loop_descriptor,
 	.wait_timeout = wait_timeout,
 	.free_places = free_places,
 	.submit = submit,
