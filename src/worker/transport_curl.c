@@ -14,6 +14,7 @@
  */
 #include "worker/transport_curl.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,8 +301,9 @@ retry_after_of(const char *value)
 
 	if (value[0] >= '0' && value[0] <= '9')
 	{
+		errno = 0;
 		seconds = strtoll(value, &end, 10);
-		if (*end != '\0')
+		if (*end != '\0' || errno != 0)
 			return -1;
 	}
 	else

@@ -127,12 +127,20 @@ sub check_round
 	is("@repeated", '', '... nothing was requested more often than its purpose allows');
 }
 
+# A process that is killed takes all others of the server with it, in a moment.
+sub wait_for_another
+{
+	my ($killed) = @_;
+
+	wait_until('another worker is there', sub { my $pid = eval { worker_pid() }; $pid && $pid != $killed });
+}
+
 # The worker is back at work; after it was killed it is another one.
 sub wait_for_return
 {
 	my ($killed) = @_;
 
-	wait_until('another worker is there', sub { my $pid = eval { worker_pid() }; $pid && $pid != $killed }) if $killed;
+	wait_for_another($killed) if $killed;
 	wait_for_worker('running');
 }
 
@@ -224,16 +232,18 @@ sub test_chores
 # A person arms the database: the session fails, the database stays as it was.
 sub test_arming
 {
-	my ($session, $pid);
+	my $pid;
 
 	sql('SELECT smsflow.disarm()');
 	wait_for_worker('disarmed');
+	$pid = worker_pid();
 	set_fault('arm:error');
 	isnt($node->psql('shop', 'SELECT smsflow.arm()', stderr => \my $error), 0, 'arm:error');
 	is(sql('SELECT smsflow.is_armed()'), 'f', '... the database is not armed');
 	set_fault('arm:kill');
 	isnt($node->psql('shop', 'SELECT smsflow.arm()', stderr => \$error), 0, 'arm:kill');
-	wait_sql('the server is there', 'SELECT true');
+	wait_for_another($pid);
+	wait_for_worker('disarmed');
 	is(sql('SELECT smsflow.is_armed()'), 'f', '... the database is not armed');
 	is(sql('SELECT smsflow.arm()'), 't', '... until somebody arms it');
 	wait_for_worker('running');
