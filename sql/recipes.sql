@@ -125,11 +125,21 @@ SELECT pg_temp.work();
 UPDATE product SET stock = 0 WHERE sku = 'S1';
 SELECT pg_temp.after('10 minutes');
 SELECT n.end_reason, count(*) FROM smsflow.enrollment n JOIN smsflow.sequence s USING (sequence_id) WHERE s.name = 'stock alert' GROUP BY 1;
--- The next delivery is for the next ones.
+-- They wait again, at their old places, and the next delivery is for them first.
+SELECT string_agg(c.external_id, ' ' ORDER BY i.asked_at) AS told FROM smsflow.interest i JOIN smsflow.contact c USING (contact_id) WHERE i.product = 'S1' AND i.notified_at IS NOT NULL;
 UPDATE product SET stock = 100 WHERE sku = 'S1';
 SELECT pg_temp.work();
 SELECT pg_temp.after('10 minutes');
 SELECT count(*) AS told FROM smsflow.outbox o JOIN smsflow.sequence s USING (sequence_id) WHERE s.name = 'stock alert' AND o.body LIKE 'Red scarf is back%';
+-- Whoever was told hears of it once: of 20 messages 15 have left when it is sold out again.
+INSERT INTO smsflow.touch SELECT o.contact_id, clock_timestamp(), o.message_id, 'promotional', 'x' FROM smsflow.outbox o JOIN smsflow.sequence s USING (sequence_id)
+	WHERE s.name = 'stock alert' AND o.body LIKE 'Red scarf is back%' ORDER BY o.message_id LIMIT 15;
+UPDATE product SET stock = 0 WHERE sku = 'S1';
+SELECT count(*) AS wait_again FROM smsflow.interest i WHERE i.product = 'S1' AND i.notified_at IS NULL;
+UPDATE product SET stock = 100 WHERE sku = 'S1';
+SELECT pg_temp.work();
+SELECT pg_temp.after('10 minutes');
+SELECT count(*) AS told, count(DISTINCT o.contact_id) AS people FROM smsflow.outbox o JOIN smsflow.sequence s USING (sequence_id) WHERE s.name = 'stock alert' AND o.body LIKE 'Red scarf is back%';
 -- Cheaper, and nearly gone.
 UPDATE product SET price = 19.5 WHERE sku = 'S2';
 UPDATE product SET price = 16 WHERE sku = 'S2';

@@ -48,7 +48,30 @@ INSERT INTO magento.quote_item VALUES (1, 5, 'A', 'Tent', 1, 15), (2, 5, 'B', 'P
 SELECT kind, ref, who, amount, data #> '{cart,items,1,name}' AS second FROM pg_temp.look();
 UPDATE magento.quote_item SET qty = 6 WHERE item_id = 2;
 SELECT kind, ref, data #> '{cart,items}' @> '[{"qty": 6.0000}]' AS six FROM pg_temp.look();
+-- A store that writes the items anew has not emptied the cart; one that deletes the last has, with its commit.
+BEGIN;
 DELETE FROM magento.quote_item;
+INSERT INTO magento.quote_item VALUES (1, 5, 'A', 'Tent', 1, 15), (2, 5, 'B', 'Peg', 5, 1);
+COMMIT;
+SELECT kind, ref FROM pg_temp.look();
+DELETE FROM magento.quote_item WHERE item_id = 1;
+SELECT kind, ref FROM pg_temp.look();
+BEGIN;
+DELETE FROM magento.quote_item;
+ROLLBACK;
+SELECT kind, ref FROM pg_temp.look();
+INSERT INTO magento.quote_item VALUES (1, 5, 'A', 'Tent', 1, 15);
+DELETE FROM magento.quote_item;
+SELECT kind, ref, contact_id IS NOT NULL AS person_known FROM smsflow.event WHERE kind = 'cart_emptied' AND ref = '5';
+SELECT kind, ref FROM pg_temp.look();
+-- One item after the other in one transaction, looked at in between, and filled again.
+INSERT INTO magento.quote_item VALUES (1, 5, 'A', 'Tent', 1, 15), (2, 5, 'B', 'Peg', 5, 1);
+SELECT kind, ref FROM pg_temp.look();
+BEGIN;
+SET CONSTRAINTS ALL IMMEDIATE;
+DELETE FROM magento.quote_item WHERE item_id = 1;
+DELETE FROM magento.quote_item WHERE item_id = 2;
+COMMIT;
 SELECT kind, ref FROM pg_temp.look();
 INSERT INTO magento.sales_order VALUES (9, 5, NULL, 'new', 'pending', 20, 'USD', '+12125550105');
 UPDATE magento.sales_order SET state = 'closed', status = 'refunded';

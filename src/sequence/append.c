@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -101,6 +102,18 @@ smsflow_append_keys(const SmsflowWatch *watch, Datum *keys, int count)
 
 /* ---- items of carts in a table of their own ---- */
 
+/* The column of an item that names its cart. */
+static int
+items_column(const TriggerData *trigger)
+{
+	const char *name = trigger->tg_trigger->tgargs[2];
+	int number = SPI_fnumber(RelationGetDescr(trigger->tg_relation), name);
+
+	if (number <= 0)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_MAPPING), errmsg("watched column \"%s\" does not exist any more", name)));
+	return number;
+}
+
 /* A statement often changes several items of one cart in a row: its key is kept once. */
 void
 smsflow_record_items(void *argument)
@@ -111,16 +124,13 @@ smsflow_record_items(void *argument)
 	SmsflowWatch watch = {.watch_id = pg_strtoint32(trigger->tg_trigger->tgargs[0]),
 						  .brand_id = pg_strtoint32(trigger->tg_trigger->tgargs[1])};
 	TupleTableSlot *row = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
-	int number = SPI_fnumber(columns, trigger->tg_trigger->tgargs[2]);
+	int number = items_column(trigger);
 	Datum keys[SMSFLOW_MAX_KEYS];
 	const char *last = "";
 	int count = 0;
 	Oid output;
 	bool is_varlena;
 
-	if (number <= 0)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_MAPPING),
-						errmsg("watched column \"%s\" does not exist any more", trigger->tg_trigger->tgargs[2])));
 	getTypeOutputInfo(TupleDescAttr(columns, number - 1)->atttypid, &output, &is_varlena);
 	while (tuplestore_gettupleslot(rows, true, false, row))
 	{
@@ -139,6 +149,65 @@ smsflow_record_items(void *argument)
 	}
 	smsflow_append_keys(&watch, keys, count);
 	ExecDropSingleTupleTableSlot(row);
+}
+
+static SmsflowStatement find_emptied =
+	{.sql = "SELECT r.ref, r.phone, r.external_id FROM pg_catalog.jsonb_to_recordset(smsflow.read_watched($1, ARRAY[$2]))"
+			" AS r (ref text, phone text, external_id text, open boolean)"
+			" WHERE NOT r.open AND coalesce(r.phone, r.external_id) IS NOT NULL",
+	 .nargs = 2,
+	 .types = (const Oid[]){INT4OID, TEXTOID}};
+
+/* Several items of one cart are deleted in a row, and none of them between two of these calls: one look says it for all. */
+static bool
+was_just_seen(int32 watch_id, const char *key)
+{
+	static TransactionId transaction;
+	static CommandId command;
+	static int32 last_watch;
+	static char last_key[64];
+	bool seen = transaction == GetTopTransactionId() && command == GetCurrentCommandId(false) && last_watch == watch_id &&
+				strncmp(last_key, key, sizeof(last_key)) == 0;
+
+	transaction = GetTopTransactionId();
+	command = GetCurrentCommandId(false);
+	last_watch = watch_id;
+	strlcpy(last_key, key, sizeof(last_key));
+	return seen && strlen(key) < sizeof(last_key) - 1;
+}
+
+static void
+append_emptied(const char *key, int32 watch_id, int32 brand_id)
+{
+	const NullableDatum args[] = {smsflow_value(Int32GetDatum(watch_id)), smsflow_value(CStringGetTextDatum(key))};
+	SmsflowEvent event = {.kind = "cart_emptied", .brand_id = brand_id, .watch_id = watch_id};
+	JsonbValue empty = {.type = jbvObject};
+
+	SPI_connect();
+	if (smsflow_execute(&find_emptied, args) > 0)
+	{
+		event.ref = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+		event.phone = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+		event.external_id = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3);
+		event.data = JsonbValueToJsonb(&empty);
+		smsflow_append_event(&event);
+	}
+	SPI_finish();
+}
+
+void
+smsflow_record_emptied(void *argument)
+{
+	TriggerData *trigger = argument;
+	int32 watch_id = pg_strtoint32(trigger->tg_trigger->tgargs[0]);
+	const char *key = SPI_getvalue(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), items_column(trigger));
+	SmsflowSavedUser saved;
+
+	if (key == NULL || was_just_seen(watch_id, key) || !smsflow_become_owner(&saved))
+		return;
+	append_emptied(key, watch_id, pg_strtoint32(trigger->tg_trigger->tgargs[1]));
+	smsflow_become_again(&saved);
+	(void) was_just_seen(watch_id, key);
 }
 
 /* ---- the worker's side ---- */

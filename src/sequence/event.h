@@ -69,4 +69,10 @@ extern void smsflow_append_keys(const struct SmsflowWatch *watch, Datum *keys, i
  */
 extern void smsflow_record_items(void *trigger);
 
+/*
+ * Of a row of items that was deleted, at the end of the transaction: appends cart_emptied when its cart has no items left,
+ * so that its reminders end with that commit.
+ */
+extern void smsflow_record_emptied(void *trigger);
+
 #endif

@@ -44,6 +44,18 @@ $$;
 COMMENT ON FUNCTION smsflow.tell_interested(integer, text, text, numeric, integer, jsonb) IS 'Makes an event for the longest waiting people, at most so many, and returns how many';
 REVOKE ALL ON FUNCTION smsflow.tell_interested(integer, text, text, numeric, integer, jsonb) FROM PUBLIC;
 
+-- Whose message has left, or may have, has heard of it.
+CREATE OR REPLACE FUNCTION smsflow.wait_again(brand_id integer, product text) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE smsflow.interest i SET notified_at = NULL
+	WHERE i.brand_id = wait_again.brand_id AND i.product = wait_again.product AND i.kind = 'back_in_stock' AND i.notified_at IS NOT NULL
+		AND NOT EXISTS (SELECT FROM smsflow.touch t JOIN smsflow.outbox o USING (message_id)
+			JOIN smsflow.enrollment n ON n.enrollment_id = o.enrollment_id JOIN smsflow.sequence s ON s.sequence_id = n.sequence_id
+			WHERE t.contact_id = i.contact_id AND t.sent_at >= i.notified_at AND n.ref = i.product AND s.on_event = 'back_in_stock')
+$$;
+COMMENT ON FUNCTION smsflow.wait_again(integer, text) IS 'Puts those back in line, at their old places, who were to hear that a product is back and whose message has not left before it was sold out again';
+REVOKE ALL ON FUNCTION smsflow.wait_again(integer, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.apply_stock(watch_id integer, product text, was numeric, now_there numeric, old_price numeric, price numeric, data jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -71,6 +83,7 @@ BEGIN
 		WHERE i.brand_id = w.brand_id AND i.product = apply_stock.product AND i.notified_at IS NOT NULL;
 		PERFORM smsflow.note_revocation('contact', i.contact_id) FROM smsflow.interest i
 		WHERE i.brand_id = w.brand_id AND i.product = apply_stock.product AND i.notified_at IS NOT NULL;
+		PERFORM smsflow.wait_again(w.brand_id, apply_stock.product);
 	ELSIF now_there <= low AND was > low THEN
 		PERFORM smsflow.tell_interested(w.brand_id, apply_stock.product, 'low_stock', apply_stock.price, ceil(now_there * factor)::integer, apply_stock.data);
 	END IF;
@@ -80,7 +93,7 @@ BEGIN
 	END IF;
 	PERFORM smsflow.note_event();
 END $$;
-COMMENT ON FUNCTION smsflow.apply_stock(integer, text, numeric, numeric, numeric, numeric, jsonb) IS 'What a change of stock or price means to those who wait: alerts for at most units times stock_factor people since the product came back, decided under the lock of its row in smsflow.stock; out_of_stock ends them in the same transaction';
+COMMENT ON FUNCTION smsflow.apply_stock(integer, text, numeric, numeric, numeric, numeric, jsonb) IS 'What a change of stock or price means to those who wait: alerts for at most units times stock_factor people since the product came back, decided under the lock of its row in smsflow.stock; out_of_stock ends them in the same transaction, and whose message has not left waits again';
 REVOKE ALL ON FUNCTION smsflow.apply_stock(integer, text, numeric, numeric, numeric, numeric, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.watch_inventory(relation regclass, mapping jsonb DEFAULT '{}', brand text DEFAULT 'default')

@@ -42,6 +42,9 @@
 #include "../segment/guarded.h"
 #include "watch.h"
 
+/* Triggers on a table of items have arguments: watch, brand and the column with the cart's key. */
+#define ITEMS_ARGUMENTS 3
+
 PG_FUNCTION_INFO_V1(smsflow_watch_trigger);
 
 /* One change of a row; old is NULL for INSERT, new for DELETE. */
@@ -557,8 +560,13 @@ smsflow_watch_trigger(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 	{
 		if (!is_empty(trigger))
-			guard(RelationGetRelid(trigger->tg_relation), trigger->tg_trigger->tgnargs == 3 ? smsflow_record_items : record_rows,
-				  trigger);
+			guard(RelationGetRelid(trigger->tg_relation),
+				  trigger->tg_trigger->tgnargs == ITEMS_ARGUMENTS ? smsflow_record_items : record_rows, trigger);
+		return PointerGetDatum(NULL);
+	}
+	if (trigger->tg_trigger->tgnargs == ITEMS_ARGUMENTS)
+	{
+		guard(RelationGetRelid(trigger->tg_relation), smsflow_record_emptied, trigger);
 		return PointerGetDatum(NULL);
 	}
 	change = change_of(trigger);

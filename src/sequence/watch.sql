@@ -55,16 +55,15 @@ CREATE OR REPLACE FUNCTION smsflow.expand_events(event_ids bigint[]) RETURNS big
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	WITH made AS (
 		INSERT INTO smsflow.event (event_id, occurred_at, brand_id, watch_id, kind, ref, phone, external_id, amount, currency, data)
-		SELECT e.event_id - 1024 + k.place, e.occurred_at, e.brand_id, e.watch_id, CASE WHEN r.open THEN 'cart' ELSE 'cart_emptied' END, r.ref,
+		SELECT e.event_id - 1024 + k.place, e.occurred_at, e.brand_id, e.watch_id, 'cart', r.ref,
 			coalesce(smsflow.phone_or_null(r.phone)::text, r.phone), r.external_id,
 			CASE WHEN r.total ~ '^[-+]?[0-9]*[.]?[0-9]+([eE][-+]?[0-9]{1,3})?$' THEN r.total::numeric END, r.currency, r.data
 		FROM smsflow.event e
 		CROSS JOIN LATERAL jsonb_to_recordset(smsflow.read_watched(e.watch_id, e.keys))
 			AS r (key text, ref text, phone text, external_id text, total text, currency text, open boolean, data jsonb)
 		JOIN LATERAL unnest(e.keys) WITH ORDINALITY AS k (key, place) ON k.key = r.key
-		-- A cart that lost its items in another table is found empty here; any other that is closed said so in its own row.
-		WHERE e.event_id = ANY (expand_events.event_ids) AND e.kind = 'rows' AND coalesce(r.phone, r.external_id) IS NOT NULL
-			AND (r.open OR EXISTS (SELECT FROM smsflow.watch w WHERE w.watch_id = e.watch_id AND w.mapping ? 'items_table'))
+		-- One that was closed said so in its own row.
+		WHERE e.event_id = ANY (expand_events.event_ids) AND e.kind = 'rows' AND r.open AND coalesce(r.phone, r.external_id) IS NOT NULL
 		ON CONFLICT DO NOTHING
 		RETURNING event_id)
 	SELECT coalesce(array_agg(made.event_id), '{}') FROM made;
@@ -374,6 +373,10 @@ BEGIN
 			EXECUTE FUNCTION smsflow.watch_trigger(%s, %s, %L)', event, relation, CASE WHEN event = 'delete' THEN 'OLD' ELSE 'NEW' END, watch_id, brand_id, cart_column);
 		EXECUTE format('ALTER TRIGGER smsflow_items_%s ON %s DEPENDS ON EXTENSION smsflow', event, relation);
 	END LOOP;
+	-- A store may write the items anew by deleting them all: whether a cart is empty is known when its transaction ends.
+	EXECUTE format('CREATE CONSTRAINT TRIGGER smsflow_items_emptied AFTER DELETE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+		EXECUTE FUNCTION smsflow.watch_trigger(%s, %s, %L)', relation, watch_id, brand_id, cart_column);
+	EXECUTE format('ALTER TRIGGER smsflow_items_emptied ON %s DEPENDS ON EXTENSION smsflow', relation);
 END $$;
 COMMENT ON FUNCTION smsflow.create_item_triggers(integer, integer, regclass, text) IS 'Puts the triggers on the table with the items of watched carts';
 REVOKE ALL ON FUNCTION smsflow.create_item_triggers(integer, integer, regclass, text) FROM PUBLIC;
