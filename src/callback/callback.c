@@ -478,13 +478,14 @@ smsflow_pg_reply(PG_FUNCTION_ARGS)
 	SPI_connect();
 	smsflow_spi_plan(&plan,
 					 "SELECT smsflow.answer(i.inbound_id, $2, 'conversational', NULL) FROM smsflow.inbound i"
-					 " WHERE i.inbound_id = $1",
+					 " WHERE i.inbound_id = $1 AND i.phone OPERATOR(smsflow.<>) smsflow.nobody()",
 					 2, (Oid[]){INT8OID, TEXTOID});
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT),
 						errmsg("inbound message " INT64_FORMAT " does not exist", DatumGetInt64(values[0])),
-						errdetail("Only what a customer has sent can be replied to."), errhint("See smsflow.inbound.")));
+						errdetail("Only what a customer has sent, and who was not erased since, can be replied to."),
+						errhint("See smsflow.inbound.")));
 	message_id = smsflow_spi_value(0, 1, &isnull);
 	SPI_finish();
 	PG_RETURN_DATUM(message_id);

@@ -111,6 +111,16 @@ CREATE OR REPLACE TRIGGER check_auto_reply BEFORE INSERT OR UPDATE ON smsflow.au
 CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.auto_reply
 	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('action', 'language');
 
+CREATE OR REPLACE FUNCTION smsflow.auto_reply_text(action text, contact_id bigint) RETURNS text
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT a.body FROM smsflow.auto_reply a LEFT JOIN smsflow.contact c ON c.contact_id = auto_reply_text.contact_id
+	WHERE a.action = auto_reply_text.action AND a.language IN ('', c.language, split_part(c.language, '-', 1))
+	ORDER BY length(a.language) DESC LIMIT 1;
+END;
+COMMENT ON FUNCTION smsflow.auto_reply_text(text, bigint) IS 'Text of an automatic answer in the language of a contact, NULL when there is none';
+REVOKE ALL ON FUNCTION smsflow.auto_reply_text(text, bigint) FROM PUBLIC;
+
 -- Answers of one kind to one person are sent once an hour at most: two machines
 -- that answer each other must not go on for ever. A STOP is confirmed once, until
 -- the person agrees to something again.
@@ -123,10 +133,8 @@ CREATE OR REPLACE FUNCTION smsflow.answer_automatically(inbound_id bigint, actio
 			ELSE to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24') END))
 	FROM smsflow.inbound i
 	LEFT JOIN smsflow.contact c USING (contact_id)
-	CROSS JOIN LATERAL (SELECT a.body FROM smsflow.auto_reply a
-		WHERE a.action = answer_automatically.action AND a.language IN ('', c.language, split_part(c.language, '-', 1))
-		ORDER BY length(a.language) DESC LIMIT 1) r
-	WHERE i.inbound_id = answer_automatically.inbound_id
+	CROSS JOIN LATERAL smsflow.auto_reply_text(answer_automatically.action, i.contact_id) AS r (body)
+	WHERE i.inbound_id = answer_automatically.inbound_id AND r.body IS NOT NULL
 $$;
 COMMENT ON FUNCTION smsflow.answer_automatically(bigint, text) IS 'Sends the text of smsflow.auto_reply in the person''s language; NULL when there is none';
 REVOKE ALL ON FUNCTION smsflow.answer_automatically(bigint, text) FROM PUBLIC;

@@ -98,17 +98,25 @@ COMMENT ON COLUMN smsflow.inbound.action IS 'opt_out, review, opt_in, confirm, h
 COMMENT ON COLUMN smsflow.inbound.settled_as IS 'What a person said that a reply under review meant; see settle_review()';
 
 CREATE TABLE smsflow.auto_reply (
-	action		text NOT NULL CHECK (action IN ('opt_out', 'opt_in', 'help', 'confirm_request')),
+	action		text NOT NULL CHECK (action IN ('opt_out', 'opt_in', 'help', 'confirm_request', 'closed')),
 	language	text NOT NULL DEFAULT '',
 	body		text NOT NULL,
 	builtin		boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (action, language)
 );
-COMMENT ON TABLE smsflow.auto_reply IS 'Answer that a reply gets at once, and the question that a sign-up gets (confirm_request, with {{program|...}}), as messages of purpose compliance';
+COMMENT ON TABLE smsflow.auto_reply IS 'Answer that a reply gets at once, and the question that a sign-up gets (confirm_request, with {{program|...}}), as messages of purpose compliance; closed is for questions outside business hours, and conversational';
 COMMENT ON COLUMN smsflow.auto_reply.language IS 'Language of the contact; empty: used where no language fits';
 COMMENT ON COLUMN smsflow.auto_reply.body IS 'Text with {{variables}}; all but {{brand}} need a default, and the brand too where the store has only the one without a name';
 INSERT INTO smsflow.auto_reply (action, language, body, builtin) VALUES
 	('opt_out', '', '{{brand|Our shop}}: You are unsubscribed and will get no more messages. Reply START to subscribe again.', true),
 	('opt_in', '', '{{brand|Our shop}}: You are subscribed again. Msg & data rates may apply. Reply HELP for help, STOP to end.', true),
 	('help', '', '{{brand|Our shop}}: Text messages from our shop. Msg frequency varies. Msg & data rates may apply. Reply STOP to end.', true),
-	('confirm_request', '', '{{brand|Our shop}}: Reply YES to get {{program|messages}} by text. Msg frequency varies. Msg & data rates may apply. Reply HELP for help, STOP to end.', true);
+	('confirm_request', '', '{{brand|Our shop}}: Reply YES to get {{program|messages}} by text. Msg frequency varies. Msg & data rates may apply. Reply HELP for help, STOP to end.', true),
+	('closed', '', '{{brand|Our shop}}: Thank you for your message. We are closed now, and will answer when we are back.', true);
+
+CREATE TABLE smsflow.business_hours (
+	brand_id	integer PRIMARY KEY REFERENCES smsflow.brand,
+	hours		text[] NOT NULL,
+	time_zone	text NOT NULL
+);
+COMMENT ON TABLE smsflow.business_hours IS 'When somebody answers the customers of a brand; set_business_hours() writes it. A brand without a row never says that it is closed';

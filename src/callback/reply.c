@@ -30,9 +30,12 @@ static struct
 	const char *query;
 	SPIPlanPtr plan;
 } effects[] = {
-	{"opt_out", "SELECT smsflow.obey_opt_out($1)", NULL}, {"review", "SELECT smsflow.obey_review($1)", NULL},
-	{"opt_in", "SELECT smsflow.obey_opt_in($1)", NULL},   {"confirm", "SELECT smsflow.obey_confirm($1)", NULL},
-	{"help", "SELECT smsflow.obey_help($1)", NULL},       {"none", "SELECT smsflow.credit_reply($1)", NULL},
+	{"opt_out", "SELECT smsflow.obey_opt_out($1)", NULL},
+	{"review", "SELECT smsflow.obey_review($1), smsflow.surface_question($1)", NULL},
+	{"opt_in", "SELECT smsflow.obey_opt_in($1)", NULL},
+	{"confirm", "SELECT smsflow.obey_confirm($1)", NULL},
+	{"help", "SELECT smsflow.obey_help($1)", NULL},
+	{"none", "SELECT smsflow.obey_none($1)", NULL},
 };
 
 static void

@@ -24,6 +24,7 @@ SELECT pg_extension_config_dump('smsflow.policy_rule', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('smsflow.policy_rule_policy_rule_id_seq', '');
 
 SELECT pg_extension_config_dump('smsflow.auto_reply', 'WHERE NOT builtin');
+SELECT pg_extension_config_dump('smsflow.business_hours', '');
 SELECT pg_extension_config_dump('smsflow.gateway_profile', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('smsflow.error_code', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('smsflow.gateway', '');

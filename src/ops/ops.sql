@@ -459,7 +459,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 	FROM (VALUES
 		('app', 'subscribe confirm_opt_in opt_out opt_out_and_wait wait_for_opt_out consent_at can_send parse_phone'),
 		('app', 'send cancel explain message_parts smart_encode render'),
-		('app', 'record_event notify_me reply'),
+		('app', 'record_event notify_me reply conversation'),
 		('app', 'otp_start otp_check'),
 		('marketer', 'create_segment drop_segment segment_members segment_count in_segment'),
 		('marketer', 'set_template message_parts smart_encode render'),
@@ -480,7 +480,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'watch_carts watch_orders watch_table watch_inventory unwatch record_dates'),
 		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
 		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention prepared'),
-		('operator', 'review settle_review reply'),
+		('operator', 'review settle_review conversation set_business_hours reply'),
 		('operator', 'set_link_domain link'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
 	) AS lists (access, names)
