@@ -27,7 +27,7 @@ METRICS = $(addprefix src/metrics/,fold.sql credit.sql bi_campaign.sql bi_sequen
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
 	src/segment/profile.sql src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
-	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/worker/worker.sql src/ops/ops.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
+	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/worker/worker.sql src/ops/ops.sql src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
 ROOMS = types contact message link segment campaign sequence otp gateway callback metrics ops worker
@@ -44,7 +44,7 @@ PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wn
 SHLIB_LINK = -lcurl -lcrypto
 
 REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback metrics ops gate hours decision review refused otp stores retention steps recipes
-REGRESS += access bi_route bi_people bi_sequence attribution alerts
+REGRESS += access bi_route bi_people bi_sequence attribution alerts report
 REGRESS += links conversation
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question

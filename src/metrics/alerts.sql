@@ -104,7 +104,8 @@ REVOKE ALL ON FUNCTION smsflow.watch_figures(timestamptz) FROM PUBLIC;
 
 CREATE OR REPLACE VIEW smsflow_bi.alerts AS
 	SELECT a.alert_id, a.rule, k.name AS campaign, s.address AS sender, a.successes::numeric / a.trials AS rate,
-		a.past_successes::numeric / a.past_trials AS past_rate, a.trials, a.past_trials, a.p_value, a.paused, a.raised_at, a.ended_at
+		a.past_successes::numeric / a.past_trials AS past_rate, a.trials, a.past_trials, a.p_value, a.paused, a.raised_at, a.ended_at,
+		nullif(a.campaign_id, 0) AS campaign_id, nullif(a.sender_id, 0) AS sender_id
 	FROM smsflow.alert a
 	LEFT JOIN smsflow.campaign k ON k.campaign_id = a.campaign_id
 	LEFT JOIN smsflow.sender s ON s.sender_id = a.sender_id;

@@ -179,6 +179,8 @@ BEGIN
 			('best_by_clicks', 'Probability that its true click rate is the highest; see smsflow.probability_best()'),
 			('best_by_orders', 'Probability that its true conversion rate is the highest; see smsflow.probability_best()'),
 			('alert_id', 'Key of the alert'),
+			('alerts.campaign_id', 'Key of the campaign; NULL: it is about a number'),
+			('alerts.sender_id', 'Key of the number; NULL: it is about a campaign'),
 			('alerts.rule', 'Rule of smsflow.alert_rule'),
 			('alerts.campaign', 'Campaign that it is about; NULL: a number'),
 			('alerts.sender', 'Number that it is about; NULL: a campaign'),
