@@ -144,7 +144,7 @@ DECLARE
 BEGIN
 	SELECT n.name INTO missing
 		FROM (SELECT m[1] AS name FROM smsflow.gateway_profile p
-				CROSS JOIN LATERAL regexp_matches(concat_ws(' ', p.path, p.query, p.headers, p.body, p.sigv4, p.lookup),
+				CROSS JOIN LATERAL regexp_matches(concat_ws(' ', p.path, p.query, p.headers, p.body, p.sigv4, p.lookup, p.batch),
 					'\{\{\s*option\.([^|}\s]+)\s*\}\}', 'g') AS m
 				WHERE p.profile = check_needed_options.profile
 			UNION SELECT 'username' FROM smsflow.gateway_profile p
@@ -237,7 +237,7 @@ BEGIN
 	PERFORM smsflow.check_gateway_url(add_gateway.base_url);
 	PERFORM smsflow.check_gateway_options(add_gateway.options);
 	PERFORM smsflow.check_needed_options(add_gateway.profile, add_gateway.options);
-	PERFORM smsflow.check_in_doubt(add_gateway.profile, add_gateway.options);
+	PERFORM smsflow.check_in_doubt(add_gateway.profile, add_gateway.options), smsflow.check_number('batch', add_gateway.options ->> 'batch', 1, 100);
 
 	INSERT INTO smsflow.gateway AS g (name, profile, base_url, options, rate, burst, max_in_flight, timeout)
 		SELECT add_gateway.name, add_gateway.profile, smsflow.base_for(add_gateway.profile, add_gateway.base_url), o.rest,
@@ -250,7 +250,7 @@ BEGIN
 	END IF;
 	RETURN added;
 END $$;
-COMMENT ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) IS 'Adds an account at an HTTP gateway and returns its id. Options rate (parts per second), burst (parts), max_in_flight (requests) and timeout (seconds) limit it; in_doubt (hold, resend or poll) takes the place of the profile''s; others are the profile''s, such as username. Errors: SF004 profile, SF005 name in use, SF007 other arguments';
+COMMENT ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) IS 'Adds an account at an HTTP gateway and returns its id. Options rate (parts per second), burst (parts), max_in_flight (requests) and timeout (seconds) limit it; in_doubt (hold, resend or poll) takes the place of the profile''s; batch is how many messages a request holds at most, 1 to 100, where the profile has batches; others are the profile''s, such as username. Errors: SF004 profile, SF005 name in use, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.set_gateway(name text, enabled boolean DEFAULT NULL, options jsonb DEFAULT NULL,
@@ -263,7 +263,7 @@ DECLARE
 BEGIN
 	PERFORM smsflow.check_gateway_options(changes);
 	PERFORM smsflow.check_needed_options(old.profile, jsonb_strip_nulls(old.options || changes));
-	PERFORM smsflow.check_in_doubt(old.profile, changes);
+	PERFORM smsflow.check_in_doubt(old.profile, changes), smsflow.check_number('batch', changes ->> 'batch', 1, 100);
 	PERFORM smsflow.check_gateway_url(COALESCE(set_gateway.base_url, old.base_url));
 	UPDATE smsflow.gateway g SET enabled = COALESCE(set_gateway.enabled, g.enabled),
 			base_url = COALESCE(smsflow.base_for(g.profile, set_gateway.base_url), g.base_url), options = jsonb_strip_nulls(g.options || o.rest),

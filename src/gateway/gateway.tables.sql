@@ -31,6 +31,7 @@ CREATE TABLE smsflow.gateway_profile (
 	signature		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(signature) = 'object'),
 	lookup			jsonb CHECK (jsonb_typeof(lookup) = 'object' AND lookup ?| '{by_reference,by_id}'),
 	CHECK (in_doubt <> 'poll' OR COALESCE(lookup ? 'by_reference', false)),
+	batch			jsonb CHECK (jsonb_typeof(batch) = 'object' AND batch ?& '{most,body,item,results}' AND (batch ->> 'most')::integer BETWEEN 2 AND 100),
 	CHECK ((body IS NULL) = (content_type IS NULL)),
 	CHECK (NOT (basic_auth AND sigv4 IS NOT NULL))
 );
@@ -58,6 +59,7 @@ COMMENT ON COLUMN smsflow.gateway_profile.error_pattern IS 'Regular expression w
 COMMENT ON COLUMN smsflow.gateway_profile.wait_pattern IS 'Regular expression on the body of a throttled answer whose first group is how many milliseconds to wait';
 COMMENT ON COLUMN smsflow.gateway_profile.callback IS 'How callbacks come in: inner (path of a text that is JSON itself), records (path of the list, empty for a body that is a list); answer and answer_type: what is answered';
 COMMENT ON COLUMN smsflow.gateway_profile.lookup IS 'Requests (GET) that ask what became of a message: by_reference, for one in doubt, and by_id, for one whose provider''s id is known, each with url, records (path of the list in the answer) and match (path in a record -> to, to_digits, body or reference); report and status as those of reports, where records differ from them; patience (seconds after a try from which a record that is missing proves that it was not sent, 30). NULL: the gateway cannot be asked';
+COMMENT ON COLUMN smsflow.gateway_profile.batch IS 'Several messages in one request: most (2 to 100), body with {{items}}, item (of a message), separator, same (body: the text is said once for all); results (path of the list in the answer), number (path of the recipient in a result; without it they are in the order of the items), id and error (paths in a result). success_pattern holds for each result. NULL: each message has its own request';
 COMMENT ON COLUMN smsflow.gateway_profile.signature IS 'How callbacks are signed: kind twilio, vonage, plivo, hmac, ed25519, jwt or sns, and what it needs; see src/gateway/README.md';
 
 CREATE TABLE smsflow.error_code (

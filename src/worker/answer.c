@@ -12,6 +12,7 @@
 
 #include "fault.h"
 #include "types/types.h"
+#include "worker/batch.h"
 
 #define SECONDS(n) ((int64) (n) *USECS_PER_SEC)
 
@@ -24,7 +25,12 @@ typedef struct Reading
 	char *body; /* valid text, or "" */
 	size_t length;
 	Jsonb *json; /* NULL: not JSON */
+	const char *id_path;
+	const char *error_path;
 } Reading;
+
+/* How long the answer under way pauses its route, however many messages it is about; -1: not yet. */
+static int64 route_pause;
 
 /* ---- reading the body ---- */
 
@@ -50,10 +56,11 @@ parse_json(char *text)
 }
 
 static Reading
-read_answer(const SmsflowAnswer *answer)
+read_answer(const SmsflowAnswer *answer, const Gateway *gateway)
 {
-	Reading reading = {.answer = answer, .body = "", .length = 0, .json = NULL};
+	Reading reading = {.answer = answer, .body = "", .id_path = gateway->id_path, .error_path = gateway->error_path};
 
+	route_pause = -1;
 	if (answer->body_length == 0 || memchr(answer->body, '\0', answer->body_length) ||
 		!pg_verify_mbstr(GetDatabaseEncoding(), answer->body, (int) answer->body_length, true))
 		return reading;
@@ -67,7 +74,20 @@ read_answer(const SmsflowAnswer *answer)
 Jsonb *
 answer_json(const SmsflowAnswer *answer)
 {
-	return read_answer(answer).json;
+	Gateway nothing = {0};
+
+	return read_answer(answer, &nothing).json;
+}
+
+/* What the answer to a batch says of one of its messages. */
+static Reading
+read_record(const Reading *whole, Jsonb *record, const BatchRules *rules)
+{
+	Reading reading = {.answer = whole->answer, .json = record, .id_path = rules->id_path, .error_path = rules->error_path};
+
+	reading.body = JsonbToCString(NULL, &record->root, VARSIZE(record));
+	reading.length = strlen(reading.body);
+	return reading;
 }
 
 static bool
@@ -120,7 +140,7 @@ copy_code(const Reading *reading, const Gateway *gateway, char *out, size_t size
 {
 	char *found = palloc0(SMSFLOW_ANSWER_SIZE);
 
-	copy_path(reading, gateway->error_path, found, SMSFLOW_ANSWER_SIZE);
+	copy_path(reading, reading->error_path, found, SMSFLOW_ANSWER_SIZE);
 	copy_clipped(found, strlen(found), out, size);
 	copy_group(found, strlen(found), gateway->error_pattern, out, size);
 }
@@ -231,14 +251,17 @@ hold(Job *job, const Reading *reading)
 	Sender *sender = job->sender;
 	int64 now = worker.clock->monotonic();
 	bool throttled = job->class == CLASS_THROTTLED;
-	int64 pause = throttled ? throttle_pause(reading, sender->gateway, ++sender->throttles) : CONFIGURATION_PAUSE;
 
 	job->outcome = OUTCOME_RETRY;
-	sender->paused_for = smsflow_class_name(job->class);
-	smsflow_breaker_open(&sender->breaker, pause, now);
-	if (throttled)
-		smsflow_limiter_drain(&sender->limit->limiter, now + pause);
-	try_again(job, DECIDE_HOLD, throttled ? pause : 0);
+	if (route_pause < 0)
+	{
+		route_pause = throttled ? throttle_pause(reading, sender->gateway, ++sender->throttles) : CONFIGURATION_PAUSE;
+		sender->paused_for = smsflow_class_name(job->class);
+		smsflow_breaker_open(&sender->breaker, route_pause, now);
+		if (throttled)
+			smsflow_limiter_drain(&sender->limit->limiter, now + route_pause);
+	}
+	try_again(job, DECIDE_HOLD, throttled ? route_pause : 0);
 }
 
 /* What the answer, or its absence, says about the gateway and the sender, apart from the message. */
@@ -268,7 +291,7 @@ accept(Job *job, const Reading *reading, const Gateway *gateway)
 {
 	job->outcome = OUTCOME_ACCEPTED;
 	job->wire = WIRE_YES;
-	copy_path(reading, gateway->id_path, job->provider_id, sizeof(job->provider_id));
+	copy_path(reading, reading->id_path, job->provider_id, sizeof(job->provider_id));
 	if (job->provider_id[0] == '\0')
 		copy_group(reading->body, reading->length, gateway->id_pattern, job->provider_id, sizeof(job->provider_id));
 	worker.sent++;
@@ -320,27 +343,25 @@ keep_code(Job *job, const Reading *reading)
 }
 
 static void
-interpret(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
+interpret(Job *job, const Reading *reading, const Gateway *gateway)
 {
-	Reading reading = read_answer(answer);
-
-	if (answer->wire == WIRE_YES && is_success(&reading, gateway))
-		accept(job, &reading, gateway);
+	if (reading->answer->wire == WIRE_YES && is_success(reading, gateway))
+		accept(job, reading, gateway);
 	else
 	{
-		job->class = classify(&reading, gateway, job);
-		refuse(job, &reading);
+		job->class = classify(reading, gateway, job);
+		refuse(job, reading);
 	}
-	keep_code(job, &reading);
+	keep_code(job, reading);
 }
 
 /* A pattern of a profile may fail on an answer: that must not end the worker. */
 static void
-interpret_guarded(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
+interpret_guarded(Job *job, const Reading *reading, const Gateway *gateway)
 {
 	PG_TRY();
 	{
-		interpret(job, answer, gateway);
+		interpret(job, reading, gateway);
 	}
 	PG_CATCH();
 	{
@@ -354,7 +375,7 @@ interpret_guarded(Job *job, const SmsflowAnswer *answer, const Gateway *gateway)
 
 /* Queues that wait for a place or a trial at this route may go on. */
 static void
-count_end(Sender *sender)
+count_end(Sender *sender, int messages)
 {
 	Gateway *gateway = sender->gateway;
 	int64 now = worker.clock->monotonic();
@@ -362,7 +383,8 @@ count_end(Sender *sender)
 	sender->in_flight--;
 	gateway->in_flight--;
 	worker.in_flight--;
-	gateway->paced++;
+	worker.batched -= messages - 1;
+	gateway->paced += messages;
 	if (now - gateway->pace_began >= USECS_PER_SEC)
 	{
 		gateway->pace = (int) ((int64) gateway->paced * USECS_PER_SEC / (now - gateway->pace_began));
@@ -381,14 +403,31 @@ answer_received(const SmsflowAnswer *answer)
 	exchange->answered(exchange, answer);
 }
 
+static void
+begin_result(Job *job, const SmsflowAnswer *answer)
+{
+	job->finished_at = worker.clock->now();
+	job->http_status = answer->status;
+}
+
+static void
+end_result(Job *job)
+{
+	if (job->outcome == OUTCOME_RETRY)
+		limits_give_back(&job->limits, job->parts);
+	keep_doubt(job);
+	result_add(job);
+}
+
 void
 answer_to_message(Exchange *exchange, const SmsflowAnswer *answer)
 {
 	Job *job = (Job *) exchange;
 	Gateway *gateway = job->sender->gateway;
+	Reading reading;
 
 	smsflow_fault("answered");
-	count_end(job->sender);
+	count_end(job->sender, 1);
 	if (answer->wire == WIRE_NONE && job->start != START_NOW)
 	{
 		job->started_at = 0;
@@ -396,14 +435,97 @@ answer_to_message(Exchange *exchange, const SmsflowAnswer *answer)
 		dispatch_end(job, job->start);
 		return;
 	}
-	job->finished_at = worker.clock->now();
-	job->http_status = answer->status;
+	begin_result(job, answer);
 	trace_answer(job, answer);
 	publish_answer(gateway, answer->status, job->finished_at - job->started_at);
-	interpret_guarded(job, answer, gateway);
+	reading = read_answer(answer, gateway);
+	interpret_guarded(job, &reading, gateway);
 	judge_route(job, answer, gateway);
-	if (job->outcome == OUTCOME_RETRY)
-		limits_give_back(&job->limits, job->parts);
-	keep_doubt(job);
-	result_add(job);
+	end_result(job);
+}
+
+/* ---- batches ---- */
+
+static bool
+was_stopped(const Batch *batch)
+{
+	for (int i = 0; i < batch->count; i++)
+		if (batch->jobs[i]->start != START_NOW)
+			return true;
+	return false;
+}
+
+/* Whether the gateway has refused the whole for what is in it: nobody knows which message it means. */
+static bool
+refused_as_a_whole(const Reading *whole, const Gateway *gateway)
+{
+	Job nobody = {0};
+	const SmsflowAnswer *answer = whole->answer;
+
+	if (answer->wire != WIRE_YES || (answer->status >= gateway->success_from && answer->status < gateway->success_to))
+		return false;
+	PG_TRY();
+	{
+		nobody.class = classify(whole, gateway, &nobody);
+	}
+	PG_CATCH();
+	{
+		/* Each message will say so. */
+		FlushErrorState();
+		worker_outside();
+		nobody.class = CLASS_UNKNOWN;
+	}
+	PG_END_TRY();
+	return smsflow_decide(nobody.class) == DECIDE_REJECT;
+}
+
+/* A message of which an answer of success says nothing is in doubt. */
+static void
+take_result(const Batch *batch, int index, const Reading *whole, const Gateway *gateway)
+{
+	Job *job = batch->jobs[index];
+	bool split = whole->answer->wire == WIRE_YES && whole->answer->status >= gateway->success_from &&
+				 whole->answer->status < gateway->success_to;
+	Jsonb *record = split ? batch_result(batch, index, whole->json) : NULL;
+
+	begin_result(job, whole->answer);
+	if (record)
+	{
+		Reading reading = read_record(whole, record, &gateway->batch);
+
+		interpret_guarded(job, &reading, gateway);
+	}
+	else if (split)
+		job_in_doubt(job, "no_proof");
+	else
+		interpret_guarded(job, whole, gateway);
+}
+
+void
+answer_to_batch(Exchange *exchange, const SmsflowAnswer *answer)
+{
+	Batch *batch = (Batch *) exchange;
+	Job *first = batch->jobs[0];
+	Gateway *gateway = first->sender->gateway;
+	Reading whole = read_answer(answer, gateway);
+
+	smsflow_fault("answered");
+	count_end(first->sender, batch->count);
+	if (answer->wire == WIRE_NONE && was_stopped(batch))
+		batch_dissolve(batch, false);
+	else
+	{
+		publish_answer(gateway, answer->status, worker.clock->now() - first->started_at);
+		if (refused_as_a_whole(&whole, gateway))
+			batch_dissolve(batch, true);
+		else
+		{
+			for (int i = 0; i < batch->count; i++)
+				take_result(batch, i, &whole, gateway);
+			judge_route(first, answer, gateway);
+			for (int i = 0; i < batch->count; i++)
+				end_result(batch->jobs[i]);
+		}
+	}
+	batch_free(batch);
 }

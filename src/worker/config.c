@@ -13,6 +13,7 @@
 
 #include "gateway/secret.h"
 #include "message/spi.h"
+#include "types/types.h"
 
 /* ---- reading columns ---- */
 
@@ -75,6 +76,35 @@ get_double(uint64 row, int column)
 
 /* ---- gateways ---- */
 
+static char *
+batch_rule(Jsonb *rules, const char *key)
+{
+	const char *text;
+	size_t length;
+
+	if (rules == NULL || !smsflow_jsonb_text(rules, key, &text, &length))
+		return NULL;
+	return MemoryContextStrdup(worker.config, pnstrdup(text, length));
+}
+
+static void
+read_batch(BatchRules *batch, Jsonb *rules, int most)
+{
+	char *same = batch_rule(rules, "same");
+
+	*batch = (BatchRules){
+		.most = most,
+		.body = batch_rule(rules, "body"),
+		.item = batch_rule(rules, "item"),
+		.separator = batch_rule(rules, "separator"),
+		.same_body = same && strcmp(same, "body") == 0,
+		.results = batch_rule(rules, "results"),
+		.number = batch_rule(rules, "number"),
+		.id_path = batch_rule(rules, "id"),
+		.error_path = batch_rule(rules, "error"),
+	};
+}
+
 static void
 read_gateway(uint64 row)
 {
@@ -120,6 +150,7 @@ read_gateway(uint64 row)
 	gateway->report_request = get_text(row, 30);
 	gateway->found_by_id = get_bool(row, 31);
 	gateway->error_pattern = get_pattern(row, 32);
+	read_batch(&gateway->batch, get_json(row, 33), get_int(row, 34));
 }
 
 static void
@@ -133,7 +164,8 @@ read_gateways(void)
 					 " lower(p.success_status), upper(p.success_status), p.success_pattern, p.id_path, p.id_pattern,"
 					 " p.error_path, p.callback_query, COALESCE(g.options ->> 'in_doubt', p.in_doubt), p.sigv4,"
 					 " lower(p.validity), COALESCE(upper(p.validity) - 1, 2147483647), p.max_length, p.media, p.wait_pattern,"
-					 " p.callback ->> 'ask', p.report ->> 'key' = 'provider_id', p.error_pattern"
+					 " p.callback ->> 'ask', p.report ->> 'key' = 'provider_id', p.error_pattern, p.batch,"
+					 " COALESCE(LEAST((p.batch ->> 'most')::integer, (g.options ->> 'batch')::integer), 0)"
 					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile) WHERE g.enabled",
 					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);

@@ -7,6 +7,7 @@
 #include "worker/worker.h"
 
 #include "fault.h"
+#include "worker/batch.h"
 #include "worker/journal.h"
 #include "worker/prepared.h"
 
@@ -252,6 +253,28 @@ handed_over(void)
 	smsflow_starts_end(worker.slot);
 }
 
+/* The same for several: when one must not start, the request does not. */
+static bool
+batch_on_wire(void *tag)
+{
+	Batch *batch = tag;
+	bool starts = true;
+
+	smsflow_starts_begin(worker.slot);
+	for (int i = 0; i < batch->count; i++)
+	{
+		batch->jobs[i]->start = waits_for_prepared(batch->jobs[i]) ? START_ASK_GATE : may_start(batch->jobs[i], 0);
+		starts &= batch->jobs[i]->start == START_NOW;
+	}
+	if (!starts)
+		return false;
+	smsflow_fault("first_byte");
+	for (int i = 0; i < batch->count; i++)
+		smsflow_journal_on_wire(batch->jobs[i]->journal_place);
+	smsflow_fault("on_wire");
+	return true;
+}
+
 static bool
 start_request(Job *job, Sender *sender)
 {
@@ -320,6 +343,41 @@ waits_for_commit(Queue *queue, Job *job)
 	return true;
 }
 
+/* Whether the first job of a queue may leave with a batch, now. */
+static bool
+joins(const Batch *batch, Queue *queue, Sender *sender, int64 now)
+{
+	const char *reason;
+	Job *job;
+
+	if (queue->job_count == 0)
+		return false;
+	job = dlist_container(Job, node, dlist_head_node(&queue->jobs));
+	if (!batch_takes(batch, job, sender) || may_start(job, CLOSING_MARGIN) != START_NOW || waits_for_prepared(job))
+		return false;
+	limits_of(queue, sender, job->brand_id, &job->limits);
+	return limits_wait(&job->limits, job->parts, queue->lane, now, &reason) == 0;
+}
+
+/* The first job of a queue, and as many behind it as may leave with it; what that is beyond its turn, the queue owes. */
+static bool
+advance_batch(Queue *queue, Sender *sender, int64 now)
+{
+	Batch *batch = batch_begin();
+
+	do
+	{
+		Job *job = dlist_container(Job, node, dlist_head_node(&queue->jobs));
+
+		queue->deficit -= job->parts;
+		queue_pop(queue);
+		job->sender = sender;
+		limits_take(&job->limits, job->parts, now);
+		batch_add(batch, job);
+	} while (joins(batch, queue, sender, now));
+	return batch_start(batch, sender, batch_on_wire, handed_over);
+}
+
 /* Sends or ends the first job of a queue; false when the queue has to wait. */
 static bool
 advance_queue(Queue *queue)
@@ -340,6 +398,8 @@ advance_queue(Queue *queue)
 	}
 	if (!route_free(queue, sender, now) || !within_limits(queue, job, sender, now))
 		return false;
+	if (batch_possible(queue, job, sender, now))
+		return advance_batch(queue, sender, now);
 	queue_pop(queue);
 	queue->deficit -= job->parts;
 	if (!start_request(job, sender))

@@ -74,6 +74,7 @@ typedef struct Job
 	bool counted;    /* uses up the caps */
 	int attempt;
 	bool was_in_doubt; /* status before this try */
+	bool alone;        /* a request that it shared was refused */
 
 	bool check_again;   /* something was revoked meanwhile */
 	SmsflowStart start; /* whether it was stopped in the last moment */

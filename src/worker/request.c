@@ -11,6 +11,7 @@
 #include "core/escape.h"
 #include "core/template.h"
 #include "types/types.h"
+#include "worker/batch.h"
 #include "worker/variable.h"
 
 typedef enum Place
@@ -28,7 +29,8 @@ typedef struct Variables
 	StringInfoData value;  /* the escaped value asked for last */
 	const char *media_url; /* NULL outside the fragment of one */
 	bool in_fragment;
-	bool unsafe; /* a line break in a header */
+	const Batch *batch; /* NULL: the request is about one message */
+	bool unsafe;        /* a line break in a header */
 	bool secret_missing;
 	bool masked; /* for people to read */
 } Variables;
@@ -147,8 +149,29 @@ render_media(StringInfo out, Variables *vars, Jsonb *media)
 	return fine && render_option(out, vars, media, "after");
 }
 
+/* What each message of a batch adds; the variables outside are those of the first. */
+static bool
+render_items(StringInfo out, Variables *vars)
+{
+	const Batch *batch = vars->batch;
+	const BatchRules *rules = &vars->job->sender->gateway->batch;
+	bool fine = true;
+
+	vars->batch = NULL;
+	for (int i = 0; i < batch->count && fine; i++)
+	{
+		if (i > 0 && rules->separator)
+			appendStringInfoString(out, rules->separator);
+		vars->job = batch->jobs[i];
+		fine = render(out, vars, vars->place, rules->item);
+	}
+	vars->job = batch->jobs[0];
+	vars->batch = batch;
+	return fine;
+}
+
 /*
- * {{media}} and {{report_request}}: what a request says besides, if there is
+ * {{items}} of a batch, {{media}} and {{report_request}}: what a request says besides, if there is
  * media, and if reports can come. Returns false for another name.
  */
 static bool
@@ -157,6 +180,11 @@ append_fragment(StringInfo out, Variables *vars, const char *name, bool *rendere
 	const Gateway *gateway = vars->job->sender->gateway;
 	bool of_media = strcmp(name, "media") == 0;
 
+	if (vars->batch && strcmp(name, "items") == 0)
+	{
+		*rendered = render_items(out, vars);
+		return true;
+	}
 	if ((!of_media && strcmp(name, "report_request") != 0) || vars->in_fragment)
 		return false;
 	vars->in_fragment = true;
@@ -237,12 +265,13 @@ build_headers(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 static bool
 build_body(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 {
+	const char *template = vars->batch ? gateway->batch.body : gateway->body;
 	StringInfoData body;
 
-	if (gateway->body == NULL)
+	if (template == NULL)
 		return true;
 	initStringInfo(&body);
-	if (!render(&body, vars, strstr(gateway->content_type, "json") ? PLACE_JSON : PLACE_FORM, gateway->body))
+	if (!render(&body, vars, strstr(gateway->content_type, "json") ? PLACE_JSON : PLACE_FORM, template))
 		return false;
 	request->body = body.data;
 	request->body_length = (size_t) body.len;
@@ -275,8 +304,8 @@ set_credentials(SmsflowRequest *request, Variables *vars, const Gateway *gateway
 }
 
 /* What the gateway cannot take is not even asked. */
-static const char *
-problem_of_message(const Job *job, const Gateway *gateway)
+const char *
+request_problem(const Job *job, const Gateway *gateway)
 {
 	if (job->body == NULL)
 		return "code_missing";
@@ -299,22 +328,35 @@ finished(SmsflowRequest *request, bool built, const Variables *vars, const char 
 }
 
 static SmsflowRequest *
-build(Job *job, bool masked, const char **problem)
+build_with(Variables *vars, const char **problem)
 {
-	const Gateway *gateway = job->sender->gateway;
+	const Gateway *gateway = vars->job->sender->gateway;
 	SmsflowRequest *request = palloc0(sizeof(SmsflowRequest));
-	Variables vars = {.job = job, .masked = masked};
 	bool built;
 
-	*problem = problem_of_message(job, gateway);
-	if (*problem)
-		return NULL;
-	initStringInfo(&vars.value);
+	initStringInfo(&vars->value);
 	request->method = gateway->method;
 	request->timeout_ms = gateway->timeout_ms;
-	built = build_url(request, &vars, gateway) && build_headers(request, &vars, gateway) && build_body(request, &vars, gateway) &&
-			set_credentials(request, &vars, gateway);
-	return finished(request, built, &vars, problem);
+	built = build_url(request, vars, gateway) && build_headers(request, vars, gateway) && build_body(request, vars, gateway) &&
+			set_credentials(request, vars, gateway);
+	return finished(request, built, vars, problem);
+}
+
+static SmsflowRequest *
+build(Job *job, bool masked, const char **problem)
+{
+	Variables vars = {.job = job, .masked = masked};
+
+	*problem = request_problem(job, job->sender->gateway);
+	return *problem ? NULL : build_with(&vars, problem);
+}
+
+SmsflowRequest *
+request_build_batch(const Batch *batch, const char **problem)
+{
+	Variables vars = {.job = batch->jobs[0], .batch = batch};
+
+	return build_with(&vars, problem);
 }
 
 SmsflowRequest *

@@ -90,6 +90,20 @@ typedef struct LimitSet
 	SendLimit *limit[MAX_LIMITS];
 } LimitSet;
 
+/* How a profile lays out several messages in one request. */
+typedef struct BatchRules
+{
+	int most;        /* messages; below 2 each has its own request */
+	char *body;      /* with {{items}} */
+	char *item;      /* of a message */
+	char *separator; /* between items, as it is */
+	bool same_body;  /* the text is said once for all */
+	char *results;   /* path of the list of results */
+	char *number;    /* path of the recipient in a result; NULL: results are in the order of the items */
+	char *id_path;
+	char *error_path;
+} BatchRules;
+
 typedef struct Gateway
 {
 	int32 gateway_id; /* hash key */
@@ -97,7 +111,7 @@ typedef struct Gateway
 	int in_flight;
 	SmsflowBreaker breaker;
 	SendLimit *limit;
-	int pace;                    /* requests that ended in the last second */
+	int pace;                    /* messages whose requests ended in the last second */
 	int paced;                   /* ... in the present one */
 	int64 pace_began;            /* monotonic microseconds */
 	int waiting;                 /* jobs claimed and not started */
@@ -135,6 +149,7 @@ typedef struct Gateway
 	Jsonb *media;   /* NULL: takes none */
 	text *error_pattern;
 	text *wait_pattern;
+	BatchRules batch;
 	char *report_request; /* what asks for reports; NULL: nothing does */
 	bool found_by_id;     /* reports name messages by the gateway's id alone */
 	ErrorRule *rules;

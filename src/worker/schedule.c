@@ -93,14 +93,15 @@ share(int64 room, int weight, int all)
 	return all <= weight ? (int) room : (int) Max(room * weight / all, 1);
 }
 
-/* Twice what can be on the wire, or what ended within the last second: that many can soon be sent. */
+/* Twice what can be on the wire, in full batches, or what ended within the last second: that many can soon be sent. */
 static int
 gateway_share(Gateway *gateway, int64 monotonic)
 {
 	int window = smsflow_breaker_window(&gateway->breaker, monotonic);
 	int places = Min(window, gateway->max_in_flight);
 
-	return (window < gateway->max_in_flight ? places : Max(2 * places, gateway->pace)) - gateway->waiting;
+	return (window < gateway->max_in_flight ? places : Max(2 * places * Max(gateway->batch.most, 1), gateway->pace)) -
+		   gateway->waiting;
 }
 
 static int
@@ -113,7 +114,8 @@ sender_share(const Sender *sender, int64 monotonic)
 static int
 room_of(const Queue *queue, int64 monotonic, int staged, int64 *opens)
 {
-	int64 room = MAX_JOBS - LANE_RESERVE * queue->lane - worker.backlog - worker.in_flight - worker.result_count - staged;
+	int64 room =
+		MAX_JOBS - LANE_RESERVE * queue->lane - worker.backlog - worker.in_flight - worker.batched - worker.result_count - staged;
 	LimitSet limits;
 
 	*opens = monotonic + LOOK_AGAIN;

@@ -44,8 +44,9 @@ typedef struct Worker
 	dlist_head results;               /* jobs whose end is known */
 	int result_count;
 	dlist_head open_claims;
-	int backlog; /* jobs waiting in queues */
-	int in_flight;
+	int backlog;   /* jobs waiting in queues */
+	int in_flight; /* requests */
+	int batched;   /* messages in them, beyond one each */
 	int64 sent;
 	SmsflowHistogram loop_time[2];
 	bool failed;      /* a transaction did, since this was cleared */
@@ -155,6 +156,9 @@ extern SmsflowRequest *request_build(Job *job, const char **problem);
 
 /* The same without the secret, to be shown. */
 extern SmsflowRequest *request_build_masked(Job *job, const char **problem);
+
+/* Why the gateway cannot take the message at all, as a reason code; NULL: it can. */
+extern const char *request_problem(const Job *job, const Gateway *gateway);
 
 /* A look-up about a message: url is a template that follows the base URL. */
 extern SmsflowRequest *request_build_lookup(Job *job, const char *url, const char **problem);

@@ -327,6 +327,24 @@ sub send_answer
 	schedule_report($request) if %reports && $reports{from} eq 'answer' && $status =~ /^2/;
 }
 
+# What a rule says of each part of a request that its expression finds, in order: "{i}" counts them, "{1}" is what the
+# first group found. Of several texts the first whose own expression fits the part counts; an empty one leaves it out.
+sub items_of
+{
+	my ($request, $rule) = @_;
+	my $subject = is_form($request) ? unescape($request->{body}) : $request->{body};
+	my @items;
+
+	while ($subject =~ /$rule->{each}/g)
+	{
+		my ($part, $group, $i) = ($&, $1, scalar @items);
+		my ($choice) = grep { $part =~ $_->[0] } @{ $rule->{items} };
+
+		push @items, $choice->[1] =~ s/\{i\}/$i/gr =~ s/\{1\}/$group/gr if $choice && length $choice->[1];
+	}
+	return join(', ', @items);
+}
+
 # Status, headers and body that a rule asks for; "{n}" in a body is the number
 # of the request.
 sub answer_of
@@ -341,6 +359,7 @@ sub answer_of
 	return ($status, \%headers, '') if $rule->{body_size};
 	if (ref $body) { $body = $json->encode($body) }
 	else           { utf8::encode($body) }
+	$body =~ s/\{items\}/items_of($request, $rule)/e if defined $rule->{each};
 	$body =~ s/\{n\}/$request->{n}/g;
 	$headers{'Content-Type'} = 'application/json' if $body =~ /^[\[{]/ && !grep { lc eq 'content-type' } keys %headers;
 	return ($status, \%headers, $body);

@@ -232,6 +232,26 @@ sub test_lookups
 	}
 }
 
+# Two messages that are asked for in one transaction leave in one request.
+sub test_batch
+{
+	my ($route, $case) = @_;
+	my @to = map { next_person() } 1, 2;
+	my $first = 1 + sql('SELECT last_value FROM smsflow.message_id_seq');
+	my %of = map { ("to$_" => substr($to[ $_ - 1 ], 1)) } 1, 2;
+	my $fill = sub { filled($_[0] =~ s/\$((?:key|id|callback)|to)([12])/defined $of{"$1$2"} ? $of{"$1$2"} : filled("\$$1", $route, $first + $2 - 1)/ger, $route, $first) };
+	my $before = $gateway->requests;
+	my ($request, @ids);
+
+	$gateway->script({ status => $case->{status} // 200, body => $fill->(text_of($case->{answer})) });
+	sql(join('; ', 'BEGIN', (map { "SELECT smsflow.send('$to[$_]', '$case->{texts}[$_]', 'transactional', pool => '$route->{name}', expires_in => '30 days')" } 0, 1), 'COMMIT'));
+	$request = wait_request($before);
+	is(sent_body($request), $fill->($case->{body}), 'two messages are one request');
+	ok(wait_sql('each has its result', "SELECT string_agg(status, ' ' ORDER BY message_id) FROM smsflow.message WHERE message_id IN ($first, $first + 1)", $case->{becomes}),
+		"... $case->{becomes}");
+	is(sql("SELECT provider_id FROM smsflow.message WHERE message_id = $first"), $fill->($case->{provider_id}), '... with its id');
+}
+
 sub newest_reply { return sql("SELECT coalesce(max(inbound_id), 0) || ' ' || coalesce((array_agg(body ORDER BY inbound_id DESC))[1], '') FROM smsflow.inbound"); }
 
 sub test_replies
@@ -282,6 +302,7 @@ foreach my $file (glob('test/gateway/profiles/*.json'))
 		$gateway->script(answer_rule($route{accepted}));
 		subtest reports => sub { test_reports(\%route, $fixture) };
 		subtest replies => sub { test_replies(\%route, $fixture) };
+		subtest batch => sub { test_batch(\%route, $fixture->{batch}) } if $fixture->{batch};
 		subtest lookups => sub { test_lookups(\%route, $fixture) } if $fixture->{lookups};
 	};
 	sql("SELECT smsflow.set_gateway('$route{name}', enabled => false)");

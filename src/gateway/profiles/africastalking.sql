@@ -6,14 +6,16 @@
 -- network took offence at the content. Reports name a message by the gateway's id alone, and come to
 -- the account's URL: enter inbound_url() for delivery reports, replies and opt-outs.
 INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, success_status, success_pattern, id_path, error_path,
-	report, report_status, inbound, builtin)
+	report, report_status, inbound, batch, builtin)
 VALUES ('africastalking', 'POST', '/version1/messaging', '{"apiKey": "{{secret}}", "Accept": "application/json"}', 'application/x-www-form-urlencoded',
 	'username={{option.username}}&to={{to}}&message={{body}}&from={{from}}&bulkSMSMode=1&enqueue=1', '[201,202)',
 	'"statusCode"\s*:\s*10[012]\M', 'SMSMessageData.Recipients.0.messageId', 'SMSMessageData.Recipients.0.statusCode',
 	'{"status": "status", "code": "failureReason", "provider_id": "id", "carrier": "networkCode", "key": "provider_id"}',
 	'{"Sent": "accepted", "Submitted": "accepted", "Buffered": "accepted", "Success": "delivered", "Rejected": "rejected", "Failed": "undelivered",
 	  "AbsentSubscriber": "undelivered", "Expired": "rejected"}',
-	'{"from": "from phoneNumber", "to": "to senderId", "body": "text =STOP", "id": "id"}', true);
+	'{"from": "from phoneNumber", "to": "to senderId", "body": "text =STOP", "id": "id"}',
+	'{"most": 100, "body": "username={{option.username}}&to={{items}}&message={{body}}&from={{from}}&bulkSMSMode=1&enqueue=1", "item": "{{to}}",
+	  "separator": "%2C", "same": "body", "results": "SMSMessageData.Recipients", "number": "number", "id": "messageId", "error": "statusCode"}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('africastalking', '401', 'filtered', 'risk hold', true),

@@ -6,7 +6,7 @@
 -- with status 23, which proves that they have the message; their logs show it for 48 hours. Only status 5 means
 -- that a handset has it: status 2 has the word "delivered" too, but is the operator's.
 INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, success_pattern, id_path, error_path,
-	report, report_status, inbound, in_doubt, validity, callback, signature, lookup, builtin)
+	report, report_status, inbound, in_doubt, validity, callback, signature, lookup, batch, builtin)
 VALUES ('infobip', 'POST', '/sms/3/messages', '{"Authorization": "App {{secret}}", "Accept": "application/json"}', 'application/json',
 	'{"messages": [{"sender": "{{from_digits}}", "destinations": [{"to": "{{to_digits}}", "messageId": "{{idempotency_key}}"}], '
 	'"content": {"text": "{{body}}"}, "options": {"validityPeriod": {"amount": {{validity_minutes}}, "timeUnit": "MINUTES"}}{{report_request|}}}]}',
@@ -20,7 +20,9 @@ VALUES ('infobip', 'POST', '/sms/3/messages', '{"Authorization": "App {{secret}}
 	'{"from": "from", "to": "to", "body": "text cleanText", "id": "messageId"}', 'resend', '[60,172801)',
 	'{"records": "results", "ask": ", \"webhooks\": {\"delivery\": {\"url\": \"{{callback_url}}\", \"intermediateReport\": true}, \"contentType\": \"application/json\", \"callbackData\": \"{{reference}}\"}"}',
 	'{"kind": "hmac", "hash": "sha256", "header": "x-hub-signature-256", "encoding": "hex", "payload": "{body}"}',
-	'{"by_reference": {"url": "/sms/3/logs?messageId={{idempotency_key}}", "records": "results", "match": {"to": "to_digits"}}}', true);
+	'{"by_reference": {"url": "/sms/3/logs?messageId={{idempotency_key}}", "records": "results", "match": {"to": "to_digits"}}}',
+	'{"most": 40, "body": "{\"messages\": [{{items}}]}", "separator": ", ", "results": "messages", "id": "messageId", "error": "status.id",
+	  "item": "{\"sender\": \"{{from_digits}}\", \"destinations\": [{\"to\": \"{{to_digits}}\", \"messageId\": \"{{idempotency_key}}\"}], \"content\": {\"text\": \"{{body}}\"}, \"options\": {\"validityPeriod\": {\"amount\": {{validity_minutes}}, \"timeUnit\": \"MINUTES\"}}{{report_request|}}}"}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('infobip', 'TOO_MANY_REQUESTS', 'throttled', 'too many requests', true),
