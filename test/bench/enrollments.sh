@@ -5,27 +5,12 @@
 # median of its slices, their commits included; no gateway.
 #
 #   test/bench/enrollments.sh [ROUNDS]      20,000 enrolments each, default 50
-set -euo pipefail
+. "$(dirname "$0")/lib.sh"
 rounds=${1:-50}
-PG_CONFIG=${PG_CONFIG:-pg_config}
-export PATH="$($PG_CONFIG --bindir):$PATH"
-as_user() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
-work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-enrol.XXXXXX")
-[ "$(id -u)" -eq 0 ] && chown postgres "$work"
-finish() {
-	as_user pg_ctl -D "$work/data" -m immediate stop >/dev/null 2>&1
-	rm -rf "$work"
-}
-trap finish EXIT
-sql() { as_user psql -h "$work" -U bench -d postgres -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
-as_user initdb -D "$work/data" -U bench -E UTF8 --no-locale -A trust >/dev/null
-printf "listen_addresses = ''\nunix_socket_directories = '%s'\nshared_preload_libraries = 'smsflow'\nshared_buffers = 1GB\nmax_wal_size = 8GB\nautovacuum = off\n" \
-	"$work" >>"$work/data/postgresql.conf"
-as_user pg_ctl -D "$work/data" -l "$work/log" -w start >/dev/null
+start_server "smsflow.enabled = off" "autovacuum = off"
 sql -v rounds="$rounds" -f - <<'SQL'
 \o /dev/null
-CREATE EXTENSION smsflow;
 SELECT smsflow.suspend_rule(kind) FROM unnest('{window,cap,subject_cap}'::text[]) kind;
 -- 20,000 people, with many enrolments each.
 SELECT count(smsflow.subscribe('+1415' || 2000000 + n, '{transactional}')) FROM generate_series(1, 20000) n;

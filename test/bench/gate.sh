@@ -5,24 +5,10 @@
 # microseconds per message, and how many times the bare claim each is.
 #
 #   test/bench/gate.sh
-set -euo pipefail
-PG_CONFIG=${PG_CONFIG:-pg_config}
-export PATH="$($PG_CONFIG --bindir):$PATH"
-as_user() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
-work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-gate.XXXXXX")
-[ "$(id -u)" -eq 0 ] && chown postgres "$work"
-finish() {
-	as_user pg_ctl -D "$work/data" -m immediate stop >/dev/null 2>&1
-	rm -rf "$work"
-}
-trap finish EXIT
-sql() { as_user psql -h "$work" -U bench -d postgres -XAtq -v ON_ERROR_STOP=1 "$@"; }
+. "$(dirname "$0")/lib.sh"
 
-as_user initdb -D "$work/data" -U bench -E UTF8 --no-locale -A trust >/dev/null
-printf "listen_addresses = ''\nunix_socket_directories = '%s'\nshared_preload_libraries = 'smsflow'\nfsync = off\n" "$work" >>"$work/data/postgresql.conf"
-as_user pg_ctl -D "$work/data" -l "$work/log" -w start >/dev/null
+start_server "smsflow.enabled = off" "fsync = off"
 sql -f - >/dev/null <<'SQL'
-CREATE EXTENSION smsflow;
 -- Five states, one of two zones; at any hour of the day most are open or most are closed, and both are timed.
 SELECT count(smsflow.subscribe('+1' || (ARRAY[415, 212, 305, 713, 850])[1 + g % 5] || (5550000 + g), '{promotional,cart}', level => 'written'))
 	FROM generate_series(1, 5000) g;

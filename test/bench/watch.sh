@@ -6,27 +6,11 @@
 # and carts whose items change, come last.
 #
 #   test/bench/watch.sh [ROUNDS]       default 7
-set -euo pipefail
+. "$(dirname "$0")/lib.sh"
 rounds=${1:-7}
-PG_CONFIG=${PG_CONFIG:-pg_config}
-export PATH="$($PG_CONFIG --bindir):$PATH"
-as_user() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
-work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-watch.XXXXXX")
-chmod 755 "$work"
-[ "$(id -u)" -eq 0 ] && chown postgres "$work"
-finish() {
-	as_user pg_ctl -D "$work/data" -m immediate stop >/dev/null 2>&1
-	rm -rf "$work"
-}
-trap finish EXIT
-sql() { as_user psql -h "$work" -U bench -d postgres -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
-as_user initdb -D "$work/data" -U bench -E UTF8 --no-locale -A trust >/dev/null
-printf "listen_addresses = ''\nunix_socket_directories = '%s'\nshared_preload_libraries = 'smsflow'\nshared_buffers = 512MB\nmax_wal_size = 8GB\nautovacuum = off\n" \
-	"$work" >>"$work/data/postgresql.conf"
-as_user pg_ctl -D "$work/data" -l "$work/log" -w start >/dev/null
+start_server "smsflow.enabled = off" "autovacuum = off"
 sql -f - >/dev/null <<'SQL'
-CREATE EXTENSION smsflow;
 CREATE TABLE plain (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, phone text, customer_id bigint, items jsonb NOT NULL,
 	total numeric(10,2), currency text, checkout_url text, note text, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz);
 CREATE INDEX ON plain (customer_id);
@@ -45,7 +29,7 @@ done
 
 # One round: milliseconds of a transaction, on average over two seconds.
 measure() {
-	as_user pgbench -h "$work" -U bench -d postgres -n -M prepared -c 1 -T 2 -f "$work/$2_$1.sql" 2>/dev/null |
+	as_user pgbench -h "$work" -p "$port" -U bench -n -M prepared -c 1 -T 2 -f "$work/$2_$1.sql" shop 2>/dev/null |
 		sed -n 's/^latency average = \([0-9.]*\) ms/\1/p'
 }
 best() { sort -g | head -1; }
