@@ -107,6 +107,23 @@ SELECT pg_temp.ask('+13055550171', '2026-11-20 18:00Z', 'sale'), pg_temp.ask('+1
 -- One reminder per cart.
 SELECT pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref => 'cart 1'), pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref => 'cart 2');
 
+-- However long the history, no more of it is read than the caps allow messages (ten in seven days), nor of one subject or cart.
+SELECT pg_temp.person('+13055550191'), pg_temp.person('+13055550192');
+SELECT count(*), max(pg_temp.touch('+13055550191', now() - n * interval '30 hours', 'sale ' || n)::text) AS few FROM generate_series(1, 3) n;
+SELECT count(*), max(pg_temp.touch('+13055550192', now() - n * interval '30 seconds', 'sale ' || n % 7, 'promotional', 'cart ' || n)::text) AS many FROM generate_series(1, 5000) n;
+CREATE FUNCTION pg_temp.touches_read() RETURNS bigint LANGUAGE sql AS $$
+	SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid))::bigint FROM pg_index WHERE indrelid = 'smsflow.touch'::regclass $$;
+CREATE FUNCTION pg_temp.read_by(of text, purpose text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	before CONSTANT bigint := pg_temp.touches_read();
+BEGIN
+	PERFORM pg_temp.ask(of, now(), 'sale 3', purpose, 'cart x');
+	RETURN pg_temp.touches_read() - before;
+END $$;
+SELECT p, pg_temp.read_by('+13055550191', p) BETWEEN 0 AND 4 AS few, pg_temp.read_by('+13055550192', p) BETWEEN 0 AND 10 + 3 AS many FROM unnest('{promotional,cart}'::text[]) p;
+SELECT pg_temp.read_by('+13055550191', 'promotional') > 0 AS few_counted, pg_temp.read_by('+13055550192', 'promotional') > 0 AS many_counted;
+DELETE FROM smsflow.touch t USING smsflow.contact c WHERE c.contact_id = t.contact_id AND c.phone::text LIKE '+1305555019_';
+
 -- A cap for members of a segment holds beside the others.
 SELECT smsflow.create_segment('texans', $$region = 'US-TX'$$) > 0 AS made;
 SELECT pg_temp.person('+17135550181', '{"region": "US-TX"}'), pg_temp.person('+17135550182');

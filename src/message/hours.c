@@ -1,8 +1,12 @@
 /*
  * hours.c - quiet hours: when it is a decent hour everywhere the phone may be.
+ *
+ * A claim asks for hundreds of people in a few dozen places, so what was found out is remembered with the rules: an answer
+ * is good until the window that it found closes, or opens.
  */
 #include "smsflow.h"
 
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 
@@ -12,6 +16,28 @@
 
 /* More rounds than zones differ in; more would mean that they have no hour in common. */
 #define MAX_ROUNDS 64
+
+#define MEMO_PLACES 128
+
+/* All that hours depend on, besides the rules and the instant. Padding is zero, so that keys compare as bytes. */
+typedef struct HoursKey
+{
+	const void *where[GATE_MAX_PLACES + SMSFLOW_ZONES_MAX]; /* places, then zones */
+	int place_count;
+	int zone_count;
+	int purpose;
+	int agreed; /* firmly enough for the consented profile */
+} HoursKey;
+
+/* The first open instant from any of these on is the same, or the instant itself. */
+typedef struct HoursMemo
+{
+	HoursKey key;
+	TimestampTz from;
+	TimestampTz until; /* exclusive */
+	TimestampTz opens; /* DT_NOBEGIN: it is open */
+	TimestampTz open_until;
+} HoursMemo;
 
 static void
 add_zone(GateQuestion *q, pg_tz *zone)
@@ -198,22 +224,66 @@ open_everywhere(const GateQuestion *q, const Hours *hours, TimestampTz t, Timest
 	return DT_NOEND;
 }
 
+static HoursMemo *
+place_in_memo(const GateQuestion *q, HoursKey *key)
+{
+	memset(key, 0, sizeof(*key));
+	memcpy(key->where, q->places, sizeof(q->places[0]) * q->place_count);
+	memcpy(key->where + q->place_count, q->zones, sizeof(q->zones[0]) * q->zone_count);
+	key->place_count = q->place_count;
+	key->zone_count = q->zone_count;
+	key->purpose = q->purpose;
+	key->agreed = q->level >= SMSFLOW_LEVEL_EXPRESS;
+	if (q->policy->hours == NULL)
+		q->policy->hours = MemoryContextAllocZero(q->policy->context, sizeof(HoursMemo) * MEMO_PLACES);
+	return &q->policy->hours[hash_bytes((const unsigned char *) key, sizeof(*key)) % MEMO_PLACES];
+}
+
+static void
+remember(HoursMemo *memo, const HoursKey *key, TimestampTz from, TimestampTz opens, TimestampTz open_until)
+{
+	memo->key = *key;
+	memo->from = from;
+	memo->until = opens == DT_NOEND ? from + 1 : opens > from ? opens : open_until;
+	memo->opens = opens > from ? opens : DT_NOBEGIN;
+	memo->open_until = open_until;
+}
+
+/* From an instant on, the first at which all hours of these places are open; DT_NOEND: none. */
+static TimestampTz
+first_open(GateQuestion *q, TimestampTz from, TimestampTz *open_until)
+{
+	HoursKey key;
+	HoursMemo *memo = place_in_memo(q, &key);
+
+	if (from < memo->from || from >= memo->until || memcmp(&memo->key, &key, sizeof(key)) != 0)
+	{
+		Hours hours;
+		TimestampTz until = DT_NOEND;
+		TimestampTz opens = find_hours(q, &hours) ? open_everywhere(q, &hours, from, &until) : from;
+
+		remember(memo, &key, from, opens, until);
+	}
+	*open_until = memo->open_until;
+	return memo->opens == DT_NOBEGIN ? from : memo->opens;
+}
+
 void
 smsflow_gate_decide_hours(GateQuestion *q, GateDecision *decision)
 {
-	Hours hours;
 	TimestampTz from = Max(decision->retry_at, q->at);
 	TimestampTz open;
 
-	if (!q->policy->has_windows || !keeps_hours(q) || !find_hours(q, &hours))
+	if (!q->policy->has_windows || !keeps_hours(q))
 		return;
 	find_zones(q);
 	if (q->zone_count == 0)
 	{
-		*decision = (GateDecision){"zone_unknown", DT_NOBEGIN, DT_NOEND};
+		if (find_hours(q, &(Hours){0}))
+			*decision = (GateDecision){"zone_unknown", DT_NOBEGIN, DT_NOEND};
 		return;
 	}
-	open = open_everywhere(q, &hours, from, &decision->open_until);
+	open = first_open(q, from, &decision->open_until);
 	if (open == DT_NOEND)
 		*decision = (GateDecision){"no_common_hours", DT_NOBEGIN, DT_NOEND};
 	else if (open > from)

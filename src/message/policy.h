@@ -94,6 +94,7 @@ typedef struct SmsflowPolicy
 	int max_parts;
 	char **shorteners;
 	int shortener_count;
+	struct HoursMemo *hours; /* remembered by the gate, of these rules */
 } SmsflowPolicy;
 
 /* The rules in force at an instant. Opens SPI by itself. */
