@@ -26,8 +26,10 @@ PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.
 METRICS = $(addprefix src/metrics/,fold.sql credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql alerts.sql bi_comments.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
-	src/segment/profile.sql src/segment/segment.sql src/campaign/campaign.sql src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
-	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/worker/worker.sql src/ops/ops.sql src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
+	src/segment/profile.sql src/segment/segment.sql \
+	$(addprefix src/campaign/,options.sql campaign.sql coupons.sql expand.sql estimate.sql variants.sql launch.sql watch.sql) \
+	src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
+	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/campaign/progress.sql src/worker/worker.sql src/ops/ops.sql src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
 ROOMS = types contact message link segment campaign sequence otp gateway callback metrics ops worker
@@ -41,11 +43,12 @@ EXTRA_CLEAN = smsflow--*.sql smsflowd build src/core/generated tmp_regress tmp_i
 
 PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
-SHLIB_LINK = -lcurl -lcrypto
+SHLIB_LINK = -lcurl -lcrypto -lm
 
 REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback metrics ops gate hours decision review refused otp stores retention steps recipes
 REGRESS += access bi_route bi_people bi_sequence attribution alerts report
 REGRESS += links conversation
+REGRESS += launches variants coupons
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

@@ -16,6 +16,8 @@ SELECT smsflow.subscribe('+14155553009', '{transactional}', external_id => '9', 
 SELECT smsflow.create_segment('all', 'true', 'Campaigns') > 0 AS created, smsflow.create_segment('none', 'false', 'Campaigns') > 0 AS created,
 	smsflow.create_segment('some', $$external_id IN ('2', '3', '7')$$, 'Campaigns') > 0 AS created;
 
+-- A campaign without a sender cannot be launched.
+SELECT smsflow.add_gateway('campaigns', 'generic_json', 'https://sms.example') > 0 AS gateway, smsflow.add_sender('+14155550170', 'campaigns') > 0 AS sender;
 CREATE VIEW written AS
 	SELECT k.name AS campaign, c.external_id, o.body, o.parts, o.refusal, q.source, q.lane, o.expires_at - k.launch_at AS validity
 	FROM smsflow.outbox o JOIN smsflow.contact c USING (contact_id) JOIN smsflow.campaign k USING (campaign_id) JOIN smsflow.queue q USING (queue_id)
@@ -112,7 +114,11 @@ INSERT INTO smsflow.metric_delta SELECT date_trunc('hour', now()), brand_id, cam
 SELECT sent, percent FROM smsflow.progress_campaign WHERE campaign = 'spring';
 
 -- Purpose and pool; a segment without members.
-SELECT smsflow.create_campaign('parcel', 'all', 'Your parcel is late.', 'transactional', '{"pool": "no such pool"}', 'Campaigns') > 0 AS created;
+SELECT smsflow.create_campaign('parcel', 'all', 'Your parcel is late.', 'transactional', '{"pool": "couriers"}', 'Campaigns') > 0 AS created;
+\set VERBOSITY default
+SELECT smsflow.launch_campaign('parcel', brand => 'Campaigns');
+\set VERBOSITY sqlstate
+SELECT smsflow.add_sender('+14155550171', 'campaigns', pool => 'couriers') > 0 AS sender;
 SELECT smsflow.create_campaign('empty', 'none', 'Hello nobody', brand => 'Campaigns') > 0 AS created;
 SELECT smsflow.launch_campaign('parcel', brand => 'Campaigns'), smsflow.launch_campaign('empty', brand => 'Campaigns');
 SELECT expand(100) > 1 AS several_calls;
@@ -170,6 +176,8 @@ SELECT expand(100) > 0 AS expanded;
 SELECT count(*), count(DISTINCT external_id) FROM written WHERE campaign = 'cron';
 SELECT smsflow.launch_scheduled('nothing', 'Campaigns');
 
+-- Other tests have senders of their own.
+UPDATE smsflow.sender SET enabled = false, pool = 'of campaign' WHERE address IN ('+14155550170', '+14155550171');
 DROP VIEW written;
 DROP FUNCTION expand(integer, integer);
 

@@ -57,7 +57,8 @@ SELECT smsflow.with_query(u, 'a=1&b=2') FROM unnest('{https://x.example,https://
 
 -- A campaign: one code for each recipient.
 SELECT smsflow.create_segment('linked', 'external_id LIKE ''link %''', brand => 'Linked') > 0 AS made;
-SELECT smsflow.create_campaign('linked sale', 'linked', 'Linked sale: {{offer|https://shop.example/sale|link}} Reply STOP to end', brand => 'Linked') > 0 AS made;
+SELECT smsflow.add_gateway('linked', 'generic_json', 'https://sms.example') > 0 AS gateway, smsflow.add_sender('+14155550176', 'linked', pool => 'linked') > 0 AS sender;
+SELECT smsflow.create_campaign('linked sale', 'linked', 'Linked sale: {{offer|https://shop.example/sale|link}} Reply STOP to end', options => '{"pool": "linked"}', brand => 'Linked') > 0 AS made;
 SELECT DISTINCT body, parts FROM smsflow.preview_campaign('linked sale', brand => 'Linked');
 SELECT smsflow.launch_campaign('linked sale', brand => 'Linked');
 SELECT count(smsflow.advance_campaigns(1000)) >= 0 AS expanded FROM generate_series(1, 20);

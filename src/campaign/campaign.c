@@ -30,16 +30,29 @@ typedef struct Campaign
 	int32 segment_id;
 	int64 cursor;
 	bool is_new;
+	bool waited; /* what it waited for has come */
+	bool has_coupons;
+	bool is_frozen;  /* its members are those of campaign_member */
+	bool has_rounds; /* who has a message is in campaign_recipient */
+	bool is_reminder;
+	char *wave_segment; /* only its members have their turn; NULL: everybody */
 } Campaign;
 
 /* Campaigns that are not as far come first, so that one started later does not wait for the end of a big one. */
 static SmsflowStatement pick_campaign = {
-	.sql = "SELECT campaign_id, segment_id, cursor_contact_id, status = 'scheduled' FROM smsflow.campaign"
-		   " WHERE status = 'running' OR status = 'scheduled' AND launch_at <= clock_timestamp()"
-		   " ORDER BY cursor_contact_id, campaign_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"};
+	.sql = "SELECT k.campaign_id, k.segment_id, k.cursor_contact_id, k.status = 'scheduled', k.waits_for IS NOT NULL,"
+		   " k.options ? 'coupons', COALESCE(k.options ->> 'audience', '') = 'freeze', smsflow.has_rounds(k), k.reminder_of IS "
+		   "NOT NULL,"
+		   " (SELECT s.name FROM smsflow.campaign_wave w JOIN smsflow.segment s USING (segment_id)"
+		   "  WHERE w.campaign_id = k.campaign_id AND w.wave = k.wave)"
+		   " FROM smsflow.campaign AS k"
+		   " WHERE k.status = 'running' AND (k.waits_for IS NULL OR k.waits_until <= clock_timestamp())"
+		   "  OR k.status = 'scheduled' AND k.launch_at <= clock_timestamp()"
+		   " ORDER BY k.cursor_contact_id, k.campaign_id LIMIT 1 FOR NO KEY UPDATE OF k SKIP LOCKED"};
 
 static SmsflowStatement start_campaign =
-	{.sql = "UPDATE smsflow.campaign SET status = 'running', started_at = clock_timestamp() WHERE campaign_id = $1",
+	{.sql = "UPDATE smsflow.campaign SET status = 'running', started_at = clock_timestamp(),"
+			" after_message_id = (SELECT last_value - 1 FROM smsflow.message_id_seq) WHERE campaign_id = $1",
 	 .nargs = 1,
 	 .types = (const Oid[]){INT4OID}};
 
@@ -49,56 +62,82 @@ static SmsflowStatement find_queues = {.sql = "SELECT smsflow.queues_for(smsflow
 									   .nargs = 1,
 									   .types = (const Oid[]){INT4OID}};
 
+/*
+ * $1 campaign, $2 contacts, $3 queues, $4 whether it has coupons, $5 whether it has rounds. What is past the budget is not
+ * appended, nor anything behind it: the campaign goes on there when the budget is raised.
+ */
 static SmsflowStatement append_messages =
-	{.sql = "WITH k AS MATERIALIZED ("
-			"  SELECT c.*, b.name AS brand,"
-			"   c.launch_at + coalesce((c.options ->> 'valid_for')::interval, smsflow.default_validity(c.purpose))"
-			"   AS expires_at"
-			"  FROM smsflow.campaign AS c JOIN smsflow.brand AS b USING (brand_id) WHERE c.campaign_id = $1"
-			" ), drafted AS ("
-			"  SELECT d.contact_id, d.phone, d.body, d.parts, d.unicode, coalesce(d.refusal, CASE WHEN k.queued_parts"
-			"    + sum(d.parts) FILTER (WHERE d.refusal IS NULL) OVER (ORDER BY d.contact_id) > (k.options ->> 'budget')::bigint"
-			"    THEN 'budget_exhausted' END) AS refusal, d.consent_event_id, d.links"
-			"  FROM k CROSS JOIN LATERAL smsflow.draft_messages(k.body, k.purpose, k.brand, $2) AS d"
-			" ), appended AS ("
-			"  INSERT INTO smsflow.outbox (expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, purpose, parts,"
-			"   unicode, refusal, body, consent_event_id, links)"
-			"  SELECT k.expires_at, m.contact_id, m.phone,"
-			"   CASE WHEN m.refusal IS NULL THEN ($3)[1 + m.contact_id % cardinality($3)] ELSE 0 END,"
-			"   k.brand_id, k.campaign_id, k.purpose, m.parts, m.unicode, m.refusal, m.body, m.consent_event_id, m.links"
-			"  FROM k CROSS JOIN drafted AS m"
-			"  RETURNING queue_id, parts, refusal IS NOT NULL AS refused"
-			" ), total AS ("
-			"  SELECT queue_id, refused, count(*) AS messages, sum(parts) AS parts FROM appended GROUP BY queue_id, refused"
-			" ), counted AS ("
-			"  INSERT INTO smsflow.metric_delta"
-			"  SELECT date_trunc('hour', clock_timestamp(), 'UTC'), k.brand_id, k.campaign_id, 0, coalesce(q.sender_id, 0), 0,"
-			"   k.purpose, v.measure, sum(v.value)"
-			"  FROM k CROSS JOIN total AS t JOIN smsflow.queue AS q USING (queue_id) CROSS JOIN LATERAL (VALUES"
-			"   ('recipients', t.messages),"
-			"   (CASE WHEN t.refused THEN 'suppressed' ELSE 'queued' END, t.messages),"
-			"   ('parts', CASE WHEN NOT t.refused THEN t.parts END)) AS v (measure, value)"
-			"  WHERE v.value IS NOT NULL GROUP BY k.brand_id, k.campaign_id, q.sender_id, k.purpose, v.measure"
-			" )"
-			" SELECT coalesce(sum(messages) FILTER (WHERE NOT refused), 0)::bigint,"
-			"  coalesce(sum(messages) FILTER (WHERE refused), 0)::bigint,"
-			"  coalesce(sum(parts) FILTER (WHERE NOT refused), 0)::bigint,"
-			"  smsflow.note_enqueued(coalesce(array_agg(queue_id) FILTER (WHERE NOT refused), '{}'))"
-			" FROM total",
-	 .nargs = 3,
-	 .types = (const Oid[]){INT4OID, INT8ARRAYOID, INT4ARRAYOID}};
+	{.sql =
+		 "WITH k AS MATERIALIZED ("
+		 "  SELECT c.campaign_id, c.brand_id, c.purpose, c.queued_parts, (c.options ->> 'budget')::bigint AS budget"
+		 "  FROM smsflow.campaign AS c WHERE c.campaign_id = $1"
+		 " ), drafted AS MATERIALIZED ("
+		 "  SELECT d.*, k.queued_parts + sum(d.parts) FILTER (WHERE d.refusal IS NULL) OVER (ORDER BY d.contact_id) > k.budget"
+		 "    IS TRUE AS too_much"
+		 "  FROM k CROSS JOIN smsflow.draft_campaign($1, $2) AS d"
+		 " ), appended AS ("
+		 "  INSERT INTO smsflow.outbox (due_at, expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, purpose,"
+		 "   variant, parts, unicode, refusal, body, consent_event_id, links)"
+		 "  SELECT m.due_at, m.expires_at, m.contact_id, m.phone,"
+		 "   CASE WHEN m.refusal IS NULL THEN ($3)[1 + m.contact_id % cardinality($3)] ELSE 0 END,"
+		 "   k.brand_id, k.campaign_id, k.purpose, m.variant, m.parts, m.unicode, m.refusal, m.body, m.consent_event_id, m.links"
+		 "  FROM k CROSS JOIN drafted AS m WHERE NOT m.too_much"
+		 "  RETURNING message_id, contact_id, queue_id, variant, parts, refusal IS NOT NULL AS refused"
+		 " ), recorded AS ("
+		 "  INSERT INTO smsflow.campaign_recipient SELECT $1, a.contact_id FROM appended AS a WHERE $5"
+		 " ), total AS ("
+		 "  SELECT queue_id, variant, refused, count(*) AS messages, sum(parts) AS parts FROM appended"
+		 "  GROUP BY queue_id, variant, refused"
+		 " ), counted AS ("
+		 "  INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, "
+		 "value,"
+		 "   variant)"
+		 "  SELECT date_trunc('hour', clock_timestamp(), 'UTC'), k.brand_id, k.campaign_id, 0, coalesce(q.sender_id, 0), 0,"
+		 "   k.purpose, v.measure, sum(v.value), coalesce(t.variant, 0)"
+		 "  FROM k CROSS JOIN total AS t JOIN smsflow.queue AS q USING (queue_id) CROSS JOIN LATERAL (VALUES"
+		 "   ('recipients', t.messages),"
+		 "   (CASE WHEN t.refused THEN 'suppressed' ELSE 'queued' END, t.messages),"
+		 "   ('parts', CASE WHEN NOT t.refused THEN t.parts END)) AS v (measure, value)"
+		 "  WHERE v.value IS NOT NULL GROUP BY k.brand_id, k.campaign_id, q.sender_id, k.purpose, v.measure, t.variant"
+		 " )"
+		 " SELECT coalesce(sum(messages) FILTER (WHERE NOT refused), 0)::bigint,"
+		 "  coalesce(sum(messages) FILTER (WHERE refused), 0)::bigint,"
+		 "  coalesce(sum(parts) FILTER (WHERE NOT refused), 0)::bigint,"
+		 "  (SELECT min(d.contact_id) FROM drafted AS d WHERE d.too_much),"
+		 "  (SELECT array_agg(a.contact_id ORDER BY a.message_id) FROM appended AS a WHERE $4 AND NOT a.refused),"
+		 "  (SELECT array_agg(a.message_id ORDER BY a.message_id) FROM appended AS a WHERE $4 AND NOT a.refused),"
+		 "  smsflow.note_enqueued(coalesce(array_agg(queue_id) FILTER (WHERE NOT refused), '{}'))"
+		 " FROM total",
+	 .nargs = 5,
+	 .types = (const Oid[]){INT4OID, INT8ARRAYOID, INT4ARRAYOID, BOOLOID, BOOLOID}};
 
 static SmsflowStatement move_cursor =
 	{.sql = "UPDATE smsflow.campaign SET cursor_contact_id = $2, queued = queued + $3, refused = refused + $4,"
-			" queued_parts = queued_parts + $5 WHERE campaign_id = $1",
-	 .nargs = 5,
-	 .types = (const Oid[]){INT4OID, INT8OID, INT8OID, INT8OID, INT8OID}};
+			" queued_parts = queued_parts + $5, waits_for = $6 WHERE campaign_id = $1",
+	 .nargs = 6,
+	 .types = (const Oid[]){INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID}};
 
-static SmsflowStatement finish_campaign =
-	{.sql = "UPDATE smsflow.campaign SET status = 'done', expanded = true, planned = queued + refused,"
-			" finished_at = clock_timestamp() WHERE campaign_id = $1",
-	 .nargs = 1,
-	 .types = (const Oid[]){INT4OID}};
+static SmsflowStatement end_round = {.sql = "SELECT smsflow.end_round($1)", .nargs = 1, .types = (const Oid[]){INT4OID}};
+
+static SmsflowStatement end_wait = {.sql = "SELECT smsflow.end_wait($1)", .nargs = 1, .types = (const Oid[]){INT4OID}};
+
+static SmsflowStatement find_members =
+	{.sql = "SELECT array_agg(m.contact_id), max(m.contact_id) FROM (SELECT contact_id FROM smsflow.campaign_member"
+			" WHERE campaign_id = $1 AND contact_id > $2 ORDER BY contact_id LIMIT $3) AS m",
+	 .nargs = 3,
+	 .types = (const Oid[]){INT4OID, INT8OID, INT4OID}};
+
+static SmsflowStatement find_turn = {.sql = "SELECT smsflow.whose_turn($1, $2)",
+									 .nargs = 2,
+									 .types = (const Oid[]){INT4OID, INT8ARRAYOID}};
+
+static SmsflowStatement take_coupons = {.sql = "SELECT smsflow.take_coupons($1, $2)",
+										.nargs = 2,
+										.types = (const Oid[]){INT4OID, INT8ARRAYOID}};
+
+static SmsflowStatement bind_coupons = {.sql = "SELECT smsflow.bind_coupons($1, $2, $3)",
+										.nargs = 3,
+										.types = (const Oid[]){INT4OID, INT8ARRAYOID, INT8ARRAYOID}};
 
 static SmsflowStatement fail_campaign =
 	{.sql = "UPDATE smsflow.campaign SET status = 'failed', error = $2, finished_at = clock_timestamp()"
@@ -106,42 +145,138 @@ static SmsflowStatement fail_campaign =
 	 .nargs = 2,
 	 .types = (const Oid[]){INT4OID, TEXTOID}};
 
-static SmsflowStatement find_next = {
-	.sql = "SELECT min(CASE WHEN status = 'running' THEN clock_timestamp() ELSE launch_at END) FROM smsflow.campaign"
-		   " WHERE status IN ('scheduled', 'running')"};
+static SmsflowStatement find_next = {.sql = "SELECT min(CASE WHEN status = 'scheduled' THEN launch_at WHEN waits_for IS NULL "
+											"THEN clock_timestamp() ELSE waits_until END) FROM smsflow.campaign"
+											" WHERE status IN ('scheduled', 'running')"};
 
-/* append_slice appends the messages of these members and moves the cursor behind them. */
-static void
-append_slice(const Campaign *campaign, ArrayType *members, int64 cursor)
+static int
+length(ArrayType *ids)
 {
-	NullableDatum append[3] = {smsflow_value(Int32GetDatum(campaign->campaign_id)), smsflow_value(PointerGetDatum(members))};
-	NullableDatum move[5] = {append[0], smsflow_value(Int64GetDatum(cursor)), smsflow_value(Int64GetDatum(0)),
-							 smsflow_value(Int64GetDatum(0)), smsflow_value(Int64GetDatum(0))};
-
-	if (ArrayGetNItems(ARR_NDIM(members), ARR_DIMS(members)) > 0)
-	{
-		smsflow_execute(&find_queues, append);
-		append[2] = smsflow_result(1);
-		smsflow_execute(&append_messages, append);
-		move[2] = smsflow_result(1);
-		move[3] = smsflow_result(2);
-		move[4] = smsflow_result(3);
-	}
-	smsflow_execute(&move_cursor, move);
+	return ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
 }
 
+/* read_slice returns the members among the next contacts and moves the cursor; NULL: no contact is left. */
+static ArrayType *
+read_slice(const Campaign *campaign, int contacts, int64 *cursor)
+{
+	const NullableDatum args[] = {smsflow_value(Int32GetDatum(campaign->campaign_id)), smsflow_value(Int64GetDatum(*cursor)),
+								  smsflow_value(Int32GetDatum(contacts))};
+
+	if (!campaign->is_frozen)
+		return smsflow_segment_slice(smsflow_segment_by_id(campaign->segment_id), contacts, cursor);
+	smsflow_execute(&find_members, args);
+	if (smsflow_result(1).isnull)
+		return NULL;
+	*cursor = DatumGetInt64(smsflow_result(2).value);
+	return DatumGetArrayTypePCopy(smsflow_result(1).value);
+}
+
+/* choose returns those of the members that a statement ($1 campaign, $2 members) returns. */
+static ArrayType *
+choose(const Campaign *campaign, SmsflowStatement *statement, ArrayType *members)
+{
+	const NullableDatum args[] = {smsflow_value(Int32GetDatum(campaign->campaign_id)), smsflow_value(PointerGetDatum(members))};
+
+	smsflow_execute(statement, args);
+	return DatumGetArrayTypePCopy(smsflow_result(1).value);
+}
+
+/* members_of_turn leaves out who does not get a message in this round. */
+static ArrayType *
+members_of_turn(const Campaign *campaign, ArrayType *members)
+{
+	if (campaign->wave_segment && length(members) > 0)
+		members = smsflow_segment_among(campaign->wave_segment, members);
+	if ((campaign->has_rounds || campaign->is_reminder) && length(members) > 0)
+		members = choose(campaign, &find_turn, members);
+	return members;
+}
+
+/* What a slice came to. */
+typedef struct Slice
+{
+	int64 cursor;
+	NullableDatum queued;
+	NullableDatum refused;
+	NullableDatum parts;
+	const char *waits_for; /* why the campaign cannot go on behind the cursor; NULL: it can */
+} Slice;
+
+static void
+append_slice(const Campaign *campaign, ArrayType *members, Slice *slice)
+{
+	const NullableDatum id = smsflow_value(Int32GetDatum(campaign->campaign_id));
+	NullableDatum append[] = {id,
+							  smsflow_value(PointerGetDatum(members)),
+							  {0},
+							  smsflow_value(BoolGetDatum(campaign->has_coupons)),
+							  smsflow_value(BoolGetDatum(campaign->has_rounds))};
+	NullableDatum past_budget;
+
+	smsflow_execute(&find_queues, append);
+	append[2] = smsflow_result(1);
+	smsflow_execute(&append_messages, append);
+	slice->queued = smsflow_result(1);
+	slice->refused = smsflow_result(2);
+	slice->parts = smsflow_result(3);
+	past_budget = smsflow_result(4);
+	if (campaign->has_coupons)
+	{
+		const NullableDatum bind[] = {id, smsflow_result(5), smsflow_result(6)};
+
+		smsflow_execute(&bind_coupons, bind);
+	}
+	if (!past_budget.isnull)
+	{
+		slice->cursor = DatumGetInt64(past_budget.value) - 1;
+		slice->waits_for = "budget";
+	}
+}
+
+/* deal_coupons returns the members that can get a message; where codes run out, the slice ends with the last of these. */
+static ArrayType *
+deal_coupons(const Campaign *campaign, ArrayType *members, Slice *slice)
+{
+	ArrayType *served = choose(campaign, &take_coupons, members);
+	int count = length(served);
+
+	if (count < length(members))
+	{
+		slice->waits_for = "coupons";
+		slice->cursor = count > 0 ? ((int64 *) ARR_DATA_PTR(served))[count - 1] : campaign->cursor;
+	}
+	return served;
+}
+
+/* expand_slice appends the messages of the next members and moves the cursor behind them. */
 static void
 expand_slice(const Campaign *campaign, int contacts)
 {
-	SmsflowSegment *segment = smsflow_segment_by_id(campaign->segment_id);
-	int64 cursor = campaign->cursor;
-	ArrayType *members = smsflow_segment_slice(segment, contacts, &cursor);
-	const NullableDatum id[] = {smsflow_value(Int32GetDatum(campaign->campaign_id))};
+	const NullableDatum id = smsflow_value(Int32GetDatum(campaign->campaign_id));
+	const NullableDatum none = smsflow_value(Int64GetDatum(0));
+	Slice slice = {.cursor = campaign->cursor, .queued = none, .refused = none, .parts = none};
+	ArrayType *members = read_slice(campaign, contacts, &slice.cursor);
 
 	if (members == NULL)
-		smsflow_execute(&finish_campaign, id);
-	else
-		append_slice(campaign, members, cursor);
+	{
+		smsflow_execute(&end_round, &id);
+		return;
+	}
+	members = members_of_turn(campaign, members);
+	if (campaign->has_coupons && length(members) > 0)
+		members = deal_coupons(campaign, members, &slice);
+	if (length(members) > 0)
+		append_slice(campaign, members, &slice);
+	{
+		const NullableDatum move[] = {id,
+									  smsflow_value(Int64GetDatum(slice.cursor)),
+									  slice.queued,
+									  slice.refused,
+									  slice.parts,
+									  {slice.waits_for ? CStringGetTextDatum(slice.waits_for) : 0, slice.waits_for == NULL}};
+
+		smsflow_execute(&move_cursor, move);
+	}
 }
 
 /* is_transient tells errors that the machine or other sessions caused from those that will come back. */
@@ -181,11 +316,14 @@ expand_guarded(const Campaign *campaign, int contacts)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData *volatile error = NULL;
+	const NullableDatum id = smsflow_value(Int32GetDatum(campaign->campaign_id));
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		if (campaign->waited)
+			smsflow_execute(&end_wait, &id);
 		expand_slice(campaign, contacts);
 		ReleaseCurrentSubTransaction();
 	}
@@ -216,6 +354,31 @@ next_instant(bool picked)
 	return next;
 }
 
+static bool
+result_flag(int column)
+{
+	return DatumGetBool(smsflow_result(column).value);
+}
+
+static Campaign
+picked_campaign(void)
+{
+	NullableDatum wave_segment = smsflow_result(10);
+
+	return (Campaign){
+		.campaign_id = DatumGetInt32(smsflow_result(1).value),
+		.segment_id = DatumGetInt32(smsflow_result(2).value),
+		.cursor = DatumGetInt64(smsflow_result(3).value),
+		.is_new = result_flag(4),
+		.waited = result_flag(5),
+		.has_coupons = result_flag(6),
+		.is_frozen = result_flag(7),
+		.has_rounds = result_flag(8),
+		.is_reminder = result_flag(9),
+		.wave_segment = wave_segment.isnull ? NULL : TextDatumGetCString(wave_segment.value),
+	};
+}
+
 /* advance_campaigns(slice integer) returns timestamptz */
 PG_FUNCTION_INFO_V1(smsflow_pg_advance_campaigns);
 Datum
@@ -228,12 +391,7 @@ smsflow_pg_advance_campaigns(PG_FUNCTION_ARGS)
 	picked = smsflow_execute(&pick_campaign, NULL) > 0;
 	if (picked)
 	{
-		Campaign campaign = {
-			.campaign_id = DatumGetInt32(smsflow_result(1).value),
-			.segment_id = DatumGetInt32(smsflow_result(2).value),
-			.cursor = DatumGetInt64(smsflow_result(3).value),
-			.is_new = DatumGetBool(smsflow_result(4).value),
-		};
+		Campaign campaign = picked_campaign();
 		const NullableDatum id[] = {smsflow_value(Int32GetDatum(campaign.campaign_id))};
 
 		if (campaign.is_new)

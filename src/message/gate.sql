@@ -108,6 +108,24 @@ END $$;
 COMMENT ON FUNCTION smsflow.check_cap_flags(jsonb) IS 'Raises SF007 when cap_checked or cap_counts among the options of a campaign or sequence is no boolean';
 REVOKE ALL ON FUNCTION smsflow.check_cap_flags(jsonb) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.exclusion(exclude jsonb, contact_id bigint, is_asked_for boolean) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	RETURN CASE
+		WHEN exclude ? 'bought' AND EXISTS (SELECT FROM smsflow.event AS e WHERE e.contact_id = exclusion.contact_id
+			AND e.kind = 'order' AND e.occurred_at > now() - (exclude ->> 'bought')::interval) THEN 'already_bought'
+		WHEN exclude ? 'clicked' AND EXISTS (SELECT FROM smsflow.click AS h WHERE h.contact_id = exclusion.contact_id AND h.class = 'human'
+			AND h.clicked_at > now() - (exclude ->> 'clicked')::interval) THEN 'already_clicked'
+		WHEN exclude ? 'events' AND EXISTS (SELECT FROM smsflow.event AS e WHERE e.contact_id = exclusion.contact_id
+			AND exclude -> 'events' -> 'kinds' ? e.kind AND e.occurred_at > now() - (exclude -> 'events' ->> 'within')::interval) THEN 'event_seen'
+		WHEN exclude ? 'in_sequence' AND EXISTS (SELECT FROM smsflow.enrollment AS e JOIN smsflow.sequence AS s USING (sequence_id)
+			WHERE e.contact_id = exclusion.contact_id AND e.ended_at IS NULL
+			AND CASE WHEN exclude -> 'in_sequence' = 'true' THEN s.purpose = 'cart' ELSE s.name = exclude ->> 'in_sequence' END) THEN 'in_sequence'
+		WHEN NOT is_asked_for AND exclude ? 'texted' AND EXISTS (SELECT FROM smsflow.touch AS t WHERE t.contact_id = exclusion.contact_id
+			AND t.sent_at > now() - (exclude ->> 'texted')::interval) THEN 'texted_recently'
+		END;
+COMMENT ON FUNCTION smsflow.exclusion(jsonb, bigint, boolean) IS 'Why a contact is left out by the option exclude of a campaign: already_bought, already_clicked, event_seen, in_sequence (true stands for every cart sequence), texted_recently, or NULL. With is_asked_for the message exists, and may be the one that would be found as a text';
+REVOKE ALL ON FUNCTION smsflow.exclusion(jsonb, bigint, boolean) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamptz) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN CASE reason
@@ -126,7 +144,13 @@ CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamp
 		WHEN 'zone_unknown' THEN 'nobody knows the recipient''s time zone'
 		WHEN 'no_common_hours' THEN 'the places where the recipient may be have no hour in common'
 		WHEN 'rules_changed' THEN 'other rules hold now: the gate is asked again'
-		WHEN 'budget_exhausted' THEN 'the budget of the campaign is used up'
+		WHEN 'holdout' THEN 'the recipient is in the group that gets nothing, to compare with'
+		WHEN 'already_bought' THEN 'the recipient has bought'
+		WHEN 'already_clicked' THEN 'the recipient has followed a link'
+		WHEN 'event_seen' THEN 'something the recipient did elsewhere makes the message needless'
+		WHEN 'in_sequence' THEN 'the recipient is in a sequence'
+		WHEN 'texted_recently' THEN 'the recipient had a message a short time ago'
+		WHEN 'too_late' THEN 'it is too late for it where the recipient is'
 		WHEN 'no_consent' THEN 'the recipient never agreed'
 		WHEN 'opted_out' THEN 'the recipient opted out'
 		WHEN 'consent_too_low' THEN 'the recipient agreed less firmly than this purpose needs'

@@ -103,9 +103,9 @@ REVOKE ALL ON FUNCTION smsflow.cart_ref(text, bigint, integer) FROM PUBLIC;
 CREATE OR REPLACE VIEW smsflow.gated AS
 SELECT o.message_id, o.xid, o.created_at, o.due_at, o.expires_at, o.contact_id, o.recipient, o.enrollment_id,
 	o.queue_id, o.brand_id, o.campaign_id, o.sequence_id, o.purpose, o.step, o.parts, o.unicode, o.body,
-	COALESCE(m.reason, (d.gate).reason) AS reason,
+	COALESCE(m.reason, x.reason, (d.gate).reason) AS reason,
 	CASE m.reason WHEN 'not_due' THEN o.due_at WHEN 'campaign_paused' THEN now() ELSE
-		CASE WHEN m.reason IS NULL THEN (d.gate).retry_at END END AS retry_at,
+		CASE WHEN m.reason IS NULL AND x.reason IS NULL THEN (d.gate).retry_at END END AS retry_at,
 	(d.gate).open_until, f.subject, f.ref, n.sender_id, o.media_urls, f.options AS source_options, o.variant
 FROM smsflow.outbox o
 LEFT JOIN smsflow.contact c ON c.contact_id = o.contact_id
@@ -133,9 +133,11 @@ CROSS JOIN LATERAL (SELECT CASE
 	WHEN (SELECT true FROM smsflow.event x WHERE x.contact_id = o.contact_id AND x.event_id > o.trigger_event_id
 			AND x.kind = ANY (s.exit_on) AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR COALESCE(x.ref, '') = e.ref) LIMIT 1) THEN 'sequence_exited'
 	WHEN o.due_at > now() AND smsflow.final_refusal(d.gate) IS NULL THEN 'not_due'
-	END AS reason OFFSET 0) m;
+	END AS reason OFFSET 0) m
+CROSS JOIN LATERAL (SELECT CASE WHEN m.reason IS NULL AND k.options ? 'exclude'
+	THEN smsflow.exclusion(k.options -> 'exclude', o.contact_id, true) END AS reason OFFSET 0) x;
 COMMENT ON VIEW smsflow.gated IS 'Messages with the gate''s decision in the reader''s snapshot';
-COMMENT ON COLUMN smsflow.gated.reason IS 'NULL: may be sent now. Else why not: expired, cancelled, campaign_cancelled, campaign_paused, sequence_ended, sequence_exited, not_due, or a reason of smsflow.gate()';
+COMMENT ON COLUMN smsflow.gated.reason IS 'NULL: may be sent now. Else why not: expired, cancelled, campaign_cancelled, campaign_paused, sequence_ended, sequence_exited, not_due, a reason of smsflow.exclusion(), or one of smsflow.gate()';
 COMMENT ON COLUMN smsflow.gated.retry_at IS 'When it is worth asking again; NULL with a reason: never';
 COMMENT ON COLUMN smsflow.gated.subject IS 'What caps on the same subject count by';
 COMMENT ON COLUMN smsflow.gated.ref IS 'Cart it is about';

@@ -67,6 +67,16 @@ SELECT pg_extension_config_dump('smsflow.template', '');
 SELECT pg_extension_config_dump('smsflow.template_template_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.campaign', '');
 SELECT pg_extension_config_dump('smsflow.campaign_campaign_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.campaign_variant', '');
+SELECT pg_extension_config_dump('smsflow.campaign_wave', '');
+SELECT pg_extension_config_dump('smsflow.campaign_member', '');
+SELECT pg_extension_config_dump('smsflow.campaign_recipient', '');
+SELECT pg_extension_config_dump('smsflow.campaign_policy', '');
+SELECT pg_extension_config_dump('smsflow.price', '');
+SELECT pg_extension_config_dump('smsflow.seed', '');
+SELECT pg_extension_config_dump('smsflow.coupon_pool', '');
+SELECT pg_extension_config_dump('smsflow.coupon_pool_coupon_pool_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.coupon', '');
 
 SELECT pg_extension_config_dump('smsflow.watch', '');
 SELECT pg_extension_config_dump('smsflow.watch_watch_id_seq', '');

@@ -464,7 +464,9 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('marketer', 'create_segment drop_segment segment_members segment_count in_segment'),
 		('marketer', 'set_template message_parts smart_encode render'),
 		('marketer', 'create_campaign estimate_campaign preview_campaign launch_campaign pause_campaign resume_campaign'),
-		('marketer', 'cancel_campaign schedule_campaign pace_campaign explain'),
+		('marketer', 'cancel_campaign schedule_campaign pace_campaign budget_campaign explain'),
+		('marketer', 'add_variant add_wave add_reminder choose_winner campaign_results test_campaign approve_campaign'),
+		('marketer', 'create_coupon_pool add_coupons campaign_option'),
 		('marketer', 'create_sequence add_step set_step remove_step enable_sequence disable_sequence pause_sequence resume_sequence'),
 		('marketer', 'install_recipe engaged_since last_answer awaits_confirmation'),
 		('marketer', 'profile message progress_campaign smsflow_bi'),
@@ -482,6 +484,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention prepared'),
 		('operator', 'review settle_review conversation set_business_hours reply'),
 		('operator', 'set_link_domain link'),
+		('operator', 'set_campaign_policy set_price set_seeds'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;

@@ -23,6 +23,7 @@
 #define TAIL_SLICE 500
 #define ENROLLMENT_SLICE 500
 #define CAMPAIGN_SLICE 2000
+#define COUPON_SLICE 500
 #define FEEDBACK_SLICE 100
 #define SETTLE_SLICE 1000
 #define FOLD_INTERVAL USECS_PER_SEC
@@ -419,6 +420,15 @@ profiles_step(void *arg)
 	worker_commit();
 }
 
+/* Figures that were just folded may say that a campaign does harm. */
+static void
+tend_campaigns_step(void *arg)
+{
+	worker_begin("tending campaigns", false);
+	SPI_execute("SELECT smsflow.tend_campaigns(" CppAsString2(COUPON_SLICE) ")", false, 1);
+	worker_commit();
+}
+
 /* A reader of the tables may delay a new segment; there is time for it. */
 static void
 segments_step(void *arg)
@@ -548,6 +558,7 @@ chores_run(uint32 news, bool sweep)
 	{
 		fold_due = DT_NOEND;
 		attempt(fold_step, NULL, now);
+		attempt(tend_campaigns_step, NULL, now);
 		profiles_due = Min(profiles_due, now + FOLD_INTERVAL);
 	}
 	if (profiles_due <= now || sweep || retry)

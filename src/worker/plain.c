@@ -86,6 +86,7 @@ typedef struct QueueFacts
 	NullableDatum options;
 	int32 campaign_id; /* 0: of none */
 	bool campaign_runs;
+	bool excludes; /* its campaign leaves out who has bought meanwhile, and others */
 	NullableDatum subject;
 	NullableDatum source_options;
 } QueueFacts;
@@ -131,7 +132,7 @@ read_facts(QueueFacts *facts, int32 queue_id)
 
 	smsflow_spi_plan(&plan,
 					 "SELECT n.sender_id, n.kind::text, n.registration::text, n.options, k.campaign_id, k.status::text,"
-					 " COALESCE(k.options ->> 'subject', k.name), k.options"
+					 " COALESCE(k.options ->> 'subject', k.name), k.options, k.options ? 'exclude' IS TRUE"
 					 " FROM smsflow.queue q JOIN smsflow.sender n ON n.sender_id = q.sender_id LEFT JOIN smsflow.campaign k"
 					 "  ON k.campaign_id = CASE WHEN q.source LIKE 'campaign:%' THEN substr(q.source, 10)::integer END"
 					 " WHERE q.queue_id = $1",
@@ -148,6 +149,7 @@ read_facts(QueueFacts *facts, int32 queue_id)
 	facts->campaign_runs = status && strcmp(status, "paused") != 0 && strcmp(status, "cancelled") != 0;
 	facts->subject = spi_copy(7, false);
 	facts->source_options = spi_copy(8, false);
+	facts->excludes = column_bool(0, 9);
 	return true;
 }
 
@@ -245,7 +247,8 @@ is_plain(const Reader *reader, TupleTableSlot *row, SmsflowPurpose purpose)
 	if (purpose == SMSFLOW_PURPOSE_OTP || reader->segment_caps || get_id(reader, row, COLUMN_EXPIRES) <= reader->now ||
 		(!due.isnull && DatumGetTimestampTz(due.value) > reader->now))
 		return false;
-	return campaign.isnull || (DatumGetInt32(campaign.value) == reader->facts.campaign_id && reader->facts.campaign_runs);
+	return campaign.isnull ||
+		   (DatumGetInt32(campaign.value) == reader->facts.campaign_id && reader->facts.campaign_runs && !reader->facts.excludes);
 }
 
 static GateDecision
