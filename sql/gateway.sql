@@ -122,3 +122,9 @@ SELECT value FROM smsflow.secret;
 RESET ROLE;
 REVOKE USAGE ON SCHEMA smsflow FROM smsflow_gt_nobody;
 DROP ROLE smsflow_gt_nobody;
+
+-- A rate counts parts, or messages.
+SELECT smsflow.add_gateway('gw_unit', 'generic_json', 'https://example.com', '{"rate_unit": "byte"}');
+SELECT smsflow.add_gateway('gw_unit', 'generic_json', 'https://example.com', '{"rate_unit": "message", "batch": 1}') > 0 AS added;
+SELECT smsflow.set_gateway('gw_unit', options => '{"batch": 1000}');
+SELECT smsflow.add_sender('+14155550190', 'gw_unit', options => '{"rate_unit": "second"}');

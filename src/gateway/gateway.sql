@@ -133,8 +133,12 @@ BEGIN
 			DETAIL = 'Options are readable in views and dumps.',
 			HINT = 'Put it into a file with the name of the gateway in smsflow.secrets_dir, or use smsflow.set_secret().';
 	END IF;
+	IF options ->> 'rate_unit' NOT IN ('part', 'message') THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'invalid value of "rate_unit"',
+			DETAIL = 'A rate counts what is part or message.', HINT = 'Leave it out: carriers count parts.';
+	END IF;
 END $$;
-COMMENT ON FUNCTION smsflow.check_gateway_options(jsonb) IS 'Raises SF007 for options that are no object or hold a secret';
+COMMENT ON FUNCTION smsflow.check_gateway_options(jsonb) IS 'Raises SF007 for options that are no object, hold a secret, or have another rate_unit than part and message';
 REVOKE ALL ON FUNCTION smsflow.check_gateway_options(jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_needed_options(profile text, options jsonb) RETURNS void
@@ -250,7 +254,7 @@ BEGIN
 	END IF;
 	RETURN added;
 END $$;
-COMMENT ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) IS 'Adds an account at an HTTP gateway and returns its id. Options rate (parts per second), burst (parts), max_in_flight (requests) and timeout (seconds) limit it; in_doubt (hold, resend or poll) takes the place of the profile''s; batch is how many messages a request holds at most, 1 to 100, where the profile has batches; others are the profile''s, such as username. Errors: SF004 profile, SF005 name in use, SF007 other arguments';
+COMMENT ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) IS 'Adds an account at an HTTP gateway and returns its id. Options rate (parts per second), burst (parts), max_in_flight (requests) and timeout (seconds) limit it; in_doubt (hold, resend or poll) takes the place of the profile''s; batch is how many messages a request holds at most, 1 to 100, where the profile has batches; rate_unit message lets rate and burst count messages; others are the profile''s, such as username. Errors: SF004 profile, SF005 name in use, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.set_gateway(name text, enabled boolean DEFAULT NULL, options jsonb DEFAULT NULL,
@@ -443,7 +447,7 @@ BEGIN
 	PERFORM smsflow.make_direct_queues(added);
 	RETURN added;
 END $$;
-COMMENT ON FUNCTION smsflow.add_sender(text, text, text, double precision, integer, integer, text, text, jsonb, text) IS 'Adds a number, short code or sender id of a gateway and returns its id. rate is in message parts per second (default 100), burst in parts (10), daily_limit in parts per day of reset_zone (none); kind is told from the address. Errors: SF004 gateway, SF005 exists, SF007 other arguments';
+COMMENT ON FUNCTION smsflow.add_sender(text, text, text, double precision, integer, integer, text, text, jsonb, text) IS 'Adds a number, short code or sender id of a gateway and returns its id. rate is in message parts per second (default 100), burst in parts (10), daily_limit in parts per day of reset_zone (none); the option rate_unit message lets rate and burst count messages; kind is told from the address. Errors: SF004 gateway, SF005 exists, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.add_sender(text, text, text, double precision, integer, integer, text, text, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.set_sender(address text, gateway text, enabled boolean DEFAULT NULL, rate double precision DEFAULT NULL,

@@ -151,6 +151,7 @@ read_gateway(uint64 row)
 	gateway->found_by_id = get_bool(row, 31);
 	gateway->error_pattern = get_pattern(row, 32);
 	read_batch(&gateway->batch, get_json(row, 33), get_int(row, 34));
+	gateway->limit->counts_messages = get_bool(row, 35);
 }
 
 static void
@@ -165,7 +166,8 @@ read_gateways(void)
 					 " p.error_path, p.callback_query, COALESCE(g.options ->> 'in_doubt', p.in_doubt), p.sigv4,"
 					 " lower(p.validity), COALESCE(upper(p.validity) - 1, 2147483647), p.max_length, p.media, p.wait_pattern,"
 					 " p.callback ->> 'ask', p.report ->> 'key' = 'provider_id', p.error_pattern, p.batch,"
-					 " COALESCE(LEAST((p.batch ->> 'most')::integer, (g.options ->> 'batch')::integer), 0)"
+					 " COALESCE(LEAST((p.batch ->> 'most')::integer, (g.options ->> 'batch')::integer), 0), g.options ->> "
+					 "'rate_unit' = 'message'"
 					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile) WHERE g.enabled",
 					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
@@ -275,6 +277,7 @@ read_sender(uint64 row, bool changed)
 	limit_set_rate(sender->limit, get_double(row, 5), get_int(row, 6));
 	limit_set_daily(sender->limit, get_int(row, 7), get_text(row, 8));
 	sender->limit->warms_up = get_bool(row, 10);
+	sender->limit->counts_messages = get_bool(row, 11);
 	sender->registration = registration_id ? limit_for(LIMIT_REGISTRATION, registration_id) : NULL;
 
 	/* What a person has mended is tried at once. */
@@ -290,7 +293,7 @@ read_senders(bool changed)
 	smsflow_spi_plan(&plan,
 					 "SELECT s.sender_id, s.gateway_id, s.address, s.options, s.rate, s.burst,"
 					 " LEAST(s.daily_limit, smsflow.warm_up_limit(s.warm_up, s.warm_up_from, s.reset_zone, now())), s.reset_zone,"
-					 " r.registration_id, s.warm_up IS NOT NULL"
+					 " r.registration_id, s.warm_up IS NOT NULL, s.options ->> 'rate_unit' = 'message'"
 					 " FROM smsflow.sender s LEFT JOIN smsflow.registration r ON r.name = s.registration WHERE s.enabled",
 					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);

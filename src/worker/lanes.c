@@ -74,7 +74,7 @@ count_waiting(Queue *queue, int parts)
 
 	limits_of(queue, queue->sender, queue->brand_id, &limits);
 	for (int i = 0; i < limits.count; i++)
-		limits.limit[i]->waiting += parts;
+		limits.limit[i]->waiting += limit_amount(limits.limit[i], parts);
 	if (queue->sender && queue->sender->gateway)
 		queue->sender->gateway->waiting += parts > 0 ? 1 : -1;
 }

@@ -69,6 +69,12 @@ limit_set_rate(SendLimit *limit, double rate, int burst)
 	limit->has_rate = rate > 0;
 }
 
+int
+limit_amount(const SendLimit *limit, int parts)
+{
+	return limit->counts_messages ? (parts > 0) - (parts < 0) : parts;
+}
+
 /* ---- days ---- */
 
 void
@@ -214,7 +220,9 @@ limits_wait(LimitSet *limits, int parts, int lane, int64 monotonic, const char *
 		SendLimit *limit = limits->limit[i];
 		int64 daily = limit->daily_limit > 0 ? daily_wait(limit, parts) : 0;
 		int64 rate =
-			limit->has_rate ? smsflow_limiter_wait(&limit->limiter, parts + kept_for_first_lane(limit, lane), monotonic) : 0;
+			limit->has_rate
+				? smsflow_limiter_wait(&limit->limiter, limit_amount(limit, parts) + kept_for_first_lane(limit, lane), monotonic)
+				: 0;
 
 		must_reserve |= daily == PG_INT64_MAX;
 		if (daily != PG_INT64_MAX && daily > longest)
@@ -238,7 +246,7 @@ limits_take(LimitSet *limits, int parts, int64 monotonic)
 	{
 		limits->limit[i]->passed += parts;
 		if (limits->limit[i]->has_rate)
-			smsflow_limiter_take(&limits->limit[i]->limiter, parts, monotonic);
+			smsflow_limiter_take(&limits->limit[i]->limiter, limit_amount(limits->limit[i], parts), monotonic);
 		if (limits->limit[i]->zone)
 			use_day(limits->limit[i], parts);
 	}

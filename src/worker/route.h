@@ -56,6 +56,7 @@ typedef struct SendLimit
 	struct SendLimit *parent; /* of a registration, or the registration of a brand */
 
 	bool has_rate;
+	bool counts_messages; /* its rate and burst are messages, not parts */
 	SmsflowLimiter limiter;
 	int burst;
 
@@ -75,7 +76,7 @@ typedef struct SendLimit
 	int64 passed; /* parts, since the start */
 	int64 shown;  /* ... when they were shown last (publish.c) */
 	double pace;  /* parts per second of the last seconds */
-	int waiting;  /* parts claimed and not started */
+	int waiting;  /* parts, or messages, claimed and not started */
 	int hungry;   /* weights of the queues that want to be claimed from, in the turn hungry_turn */
 	uint32 hungry_turn;
 } SendLimit;
@@ -232,6 +233,9 @@ extern bool config_has_sender(void);
 /* The limit of that key; made, without any bounds, when there is none. */
 extern SendLimit *limit_for(LimitScope scope, int32 id);
 extern const char *limit_scope_name(LimitScope scope);
+
+/* What a message of so many parts (negative: one less) is for a rate: its parts, or one. */
+extern int limit_amount(const SendLimit *limit, int parts);
 
 /* Sets the rate in parts per second; tokens taken stay taken. rate 0: no limit. */
 extern void limit_set_rate(SendLimit *limit, double rate, int burst);

@@ -165,6 +165,21 @@ sub test_crash
 	is(join(' ', map { times_of($_) > 1 ? 1 : 0 } @ids), '0 0 0', '... and not sent again');
 }
 
+# A rate of messages does not ask how long they are.
+sub test_rate_unit
+{
+	my $long = 'x' x 400;
+	my @ids;
+	my ($begin, $end);
+
+	add_route('counted', $gateway, profile => 'many', rate => 10, burst => 1, sender => '{"rate_unit": "message"}', gateway => '{"batch": 1}');
+	@ids = send_all('counted', 'transactional', map { "tenth $_ $long" } 1 .. 20);
+	settled(join(' ', ('accepted') x 20), 'twenty messages of three parts leave at ten messages a second', @ids);
+	($begin, $end) = map { $_->{complete_at} } (requests_with('tenth '))[ 0, -1 ];
+	cmp_ok($end - $begin, '>=', 1.7, '... no faster');
+	cmp_ok($end - $begin, '<', 5, '... and not at a third of that');
+}
+
 # Parts per second hold for messages, however many share a request.
 sub test_limit
 {
@@ -193,6 +208,7 @@ test_doubt();
 test_stop();
 test_crash();
 test_limit();
+test_rate_unit();
 check_is_clean();
 $node->stop;
 done_testing();
