@@ -98,6 +98,9 @@ install: install-smsflowd
 install-smsflowd: smsflowd
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) smsflowd '$(DESTDIR)$(bindir)/smsflowd'
+	$(MKDIR_P) '$(DESTDIR)$(datadir)/smsflow'
+	$(INSTALL_DATA) $(srcdir)/src/smsflowd/example.conf '$(DESTDIR)$(datadir)/smsflow/smsflowd.conf'
+	sed 's#@bindir@#$(bindir)#' $(srcdir)/src/smsflowd/smsflowd.service.in > '$(DESTDIR)$(datadir)/smsflow/smsflowd@.service'
 
 # The extension with places to fail (src/fault.h), for test/t/012_faults.pl alone: what has none is linked as it is.
 FAULTY = $(shell grep -l smsflow_.*fault $(SOURCES))

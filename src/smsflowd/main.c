@@ -4,6 +4,7 @@
  * the life of the process: arguments, signals, start and end.  One thread and one event loop do everything else.
  */
 #include <event2/event.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,10 +123,29 @@ watch_signals(struct service *service)
 	service->deadline = evtimer_new(service->base, on_deadline, service);
 }
 
+/*
+ * Each request changes what is waited for several times, and needs small and large blocks of memory in turn. So changes
+ * are handed to the kernel once a turn, and small blocks are not put aside to be merged at the next large one.
+ */
+static struct event_base *
+make_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base;
+
+	if (config == NULL)
+		return NULL;
+	mallopt(M_MXFAST, 0);
+	event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
 static bool
 start(struct service *service)
 {
-	service->base = event_base_new();
+	service->base = make_base();
 	if (service->base == NULL)
 		return false;
 	watch_signals(service);

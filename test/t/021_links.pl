@@ -95,5 +95,11 @@ is(sql('SELECT count(*) FROM smsflow.click'), $hits, '... after it has told all 
 unlike($daemon->log_text, qr/shop\.example|192\.0\.2/, 'its log has no links and no addresses');
 check_is_clean();
 
+# What is installed to run it as a service. Its configuration is right but for a spool that is not here.
+chomp(my $share = `$ENV{PG_CONFIG} --sharedir`);
+chomp(my $bin = `$ENV{PG_CONFIG} --bindir`);
+like(slurp_file("$share/smsflow/smsflowd\@.service"), qr{^ExecStart=\Q$bin\E/smsflowd -c /etc/smsflowd/%i\.conf$}m, 'the unit starts the program that is installed');
+is(system("$bin/smsflowd", '-c', "$share/smsflow/smsflowd.conf") >> 8, 1, 'the example of a configuration can be read');
+
 $node->stop;
 done_testing();
