@@ -19,6 +19,9 @@ build_packages="build-essential pkg-config postgresql-$PG_MAJOR postgresql-serve
 demo_packages="postgresql-$PG_MAJOR-cron kannel perl procps"
 check_packages="libipc-run-perl clang libclang-rt-dev clang-tidy clang-format cppcheck debootstrap"
 
+# A Node.js that is not Debian's brings its own npm.
+command -v npm >/dev/null || check_packages="$check_packages nodejs npm"
+
 fail()
 {
 	printf 'deps.sh: %s\n' "$1" >&2

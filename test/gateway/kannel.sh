@@ -23,7 +23,7 @@ PATH=$PATH:/usr/sbin:/sbin
 : "${KANNEL_SMSBOX_PORT:=13001}" "${KANNEL_SENDSMS_PORT:=13013}"
 : "${RECEIPT_MS:=500}" "${UNDELIVERABLE:=}" "${REFUSED:=}" "${INBOUND_URL:=}"
 : "${SENDSMS_USER:=shop}" "${SENDSMS_PASSWORD_FILE:=}" "${SENDSMS_PASSWORD:=}"
-: "${START_SECONDS:=30}" "${STOP_SECONDS:=15}"
+: "${SMPP_MODULES:=}" "${START_SECONDS:=30}" "${STOP_SECONDS:=15}"
 
 fail()
 {
@@ -37,7 +37,7 @@ pid_of()
 {
 	pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
 	case "$1 $(ps -ww -o args= -p "${pid:-0}" 2>/dev/null)" in
-		"smsc perl $dir/smsc.pl "* | "bearerbox bearerbox "*" $dir/kannel.conf" | "smsbox smsbox "*" $dir/kannel.conf")
+		"smsc perl $dir/smsc.pl "* | "smsc node $dir/smsc.js "* | "bearerbox bearerbox "*" $dir/kannel.conf" | "smsbox smsbox "*" $dir/kannel.conf")
 			echo "$pid" ;;
 		*)
 			return 1 ;;
@@ -188,7 +188,7 @@ write_files()
 	umask 077
 	write_configuration >"$dir/kannel.conf"
 	mkdir -p "$dir/lib"
-	cp "$here/smsc.pl" "$dir/smsc.pl"
+	cp "$here/smsc.pl" "$here/smsc.js" "$dir/"
 	cp "$here/lib/"*.pm "$dir/lib/"
 	for name in bearerbox.log smsbox.log smsc.out bearerbox.out smsbox.out
 	do
@@ -216,9 +216,14 @@ start_one()
 	echo $! >"$dir/$name.pid"
 }
 
+# Our own network, or one on top of npm's SMPP, which is in the folder SMPP_MODULES.
 start_all()
 {
-	start_one smsc perl "$dir/smsc.pl" --port "$SMPP_PORT" --control-port "$SMSC_CONTROL_PORT" \
+	if [ -n "$SMPP_MODULES" ]
+	then set -- env NODE_PATH="$SMPP_MODULES" node "$dir/smsc.js"
+	else set -- perl "$dir/smsc.pl"
+	fi
+	start_one smsc "$@" --port "$SMPP_PORT" --control-port "$SMSC_CONTROL_PORT" \
 		--log "$dir/smsc.log" --receipt-ms "$RECEIPT_MS" \
 		${UNDELIVERABLE:+--undeliverable "$UNDELIVERABLE"} ${REFUSED:+--refuse "$REFUSED"}
 	start_one bearerbox bearerbox -v 4 "$dir/kannel.conf"
@@ -238,7 +243,7 @@ wait_until_flowing()
 	deadline=$(($(date +%s) + START_SECONDS))
 	until flows
 	do
-		has_ended smsc && give_up "smsc.pl ended" smsc.out
+		has_ended smsc && give_up "the network ended" smsc.out
 		has_ended bearerbox && give_up "bearerbox ended" bearerbox.log
 		if has_ended smsbox && bearerbox_answers
 		then start_one smsbox smsbox -v 4 "$dir/kannel.conf"
