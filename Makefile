@@ -23,9 +23,9 @@ SQL_TABLES = src/preamble.sql \
 # Gateways that smsflow knows, each a file of rows.
 PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.sql vonage.sql plivo.sql telnyx.sql sinch.sql messagebird.sql \
 	infobip.sql bulksms.sql clickatell.sql aws.sql africastalking.sql jasmin.sql)
-METRICS = $(addprefix src/metrics/,fold.sql credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql alerts.sql bi_comments.sql)
+METRICS = $(addprefix src/metrics/,credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql alerts.sql bi_comments.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
-	src/message/gate.sql src/message/message.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
+	src/message/gate.sql src/message/message.sql src/metrics/fold.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
 	src/segment/profile.sql src/segment/segment.sql \
 	$(addprefix src/campaign/,options.sql campaign.sql coupons.sql expand.sql estimate.sql variants.sql launch.sql watch.sql) \
 	src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \

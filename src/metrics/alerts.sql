@@ -2,7 +2,7 @@
 --
 -- A difference counts when it is large enough to matter and too improbable to be
 -- chance: the two-proportion z-test with pooled variance, on the counts of the
--- last hours and of the weeks before. The worker looks at every sweep.
+-- last hours and of the weeks before. The worker looks every five minutes.
 
 CREATE OR REPLACE FUNCTION smsflow.find_alerts(at timestamptz DEFAULT now())
 	RETURNS TABLE (rule text, campaign_id integer, sender_id integer, successes bigint, trials bigint, past_successes bigint, past_trials bigint,
@@ -12,7 +12,9 @@ AS $$
 	WITH r AS (
 		SELECT *, date_trunc('hour', $1, 'UTC') + interval '1 hour' - span AS since FROM smsflow.alert_rule WHERE enabled
 	), figure AS MATERIALIZED (
-		SELECT m.bucket, m.campaign_id, m.sender_id, m.brand_id, m.purpose, m.measure, sum(m.value) AS value
+		-- Of the past, days are enough: that keeps what the rules are joined with small.
+		SELECT CASE WHEN m.bucket >= (SELECT min(since - lag) FROM r) THEN m.bucket ELSE date_trunc('day', m.bucket, 'UTC') END AS bucket,
+			m.campaign_id, m.sender_id, m.brand_id, m.purpose, m.measure, sum(m.value) AS value
 		FROM smsflow.metric m
 		WHERE m.bucket >= (SELECT min(since - lag - past) FROM r)
 			AND m.measure IN (SELECT unnest(successes || trials) FROM r)
@@ -24,7 +26,8 @@ AS $$
 			sum(f.value) FILTER (WHERE f.measure = ANY (r.successes) AND f.bucket < r.since AND f.bucket >= r.since - r.past) AS past_successes,
 			sum(f.value) FILTER (WHERE f.measure = ANY (r.trials) AND f.bucket < r.since - r.lag AND f.bucket >= r.since - r.lag - r.past) AS past_trials
 		FROM r
-		JOIN figure f ON CASE r.subject WHEN 'campaign' THEN f.campaign_id ELSE f.sender_id END <> 0
+		JOIN (SELECT rule, unnest(successes || trials) AS measure FROM r GROUP BY 1, 2) n USING (rule)
+		JOIN figure f ON f.measure = n.measure AND CASE r.subject WHEN 'campaign' THEN f.campaign_id ELSE f.sender_id END <> 0
 		CROSS JOIN LATERAL (SELECT CASE r.subject WHEN 'campaign' THEN f.campaign_id ELSE 0 END AS campaign_id,
 			CASE r.subject WHEN 'sender' THEN f.sender_id ELSE 0 END AS sender_id,
 			CASE r.subject WHEN 'campaign' THEN f.brand_id END AS brand_id, CASE r.subject WHEN 'campaign' THEN f.purpose END AS purpose) s

@@ -102,9 +102,9 @@ CREATE OR REPLACE VIEW smsflow_bi.attributed_revenue AS
 		CROSS JOIN LATERAL smsflow.attribution(m.model) a
 		GROUP BY 1, 2, 3, 4
 	), spent AS (
-		SELECT campaign_id, sequence_id, currency, sum(cost) AS cost FROM smsflow.metric_pivot GROUP BY 1, 2, 3
+		SELECT campaign_id, sequence_id, currency, sum(value) AS cost FROM smsflow.metric_of_all_time WHERE measure = 'cost' GROUP BY 1, 2, 3
 	), sent AS (
-		SELECT campaign_id, sequence_id, sum(sent)::bigint AS sent FROM smsflow.metric_pivot GROUP BY 1, 2
+		SELECT campaign_id, sequence_id, sum(value)::bigint AS sent FROM smsflow.metric_of_all_time WHERE measure = 'sent' GROUP BY 1, 2
 	)
 	SELECT c.model, k.name AS campaign, q.name AS sequence, nullif(c.currency, '') AS currency, c.orders, c.revenue, c.recovered_carts, s.sent,
 		x.cost, c.orders / nullif(s.sent, 0) AS conversion_rate, c.revenue / nullif(s.sent, 0) AS revenue_per_message,
@@ -118,14 +118,18 @@ COMMENT ON VIEW smsflow_bi.attributed_revenue IS 'Orders and revenue of campaign
 
 CREATE OR REPLACE VIEW smsflow_bi.variant_results AS
 	WITH counted AS (
-		SELECT k.campaign_id, k.name AS campaign, b.name AS brand, p.variant, sum(p.recipients)::bigint AS recipients, coalesce(sum(p.sent), 0)::bigint AS sent,
-			coalesce(sum(p.delivered), 0)::bigint AS delivered, coalesce(sum(p.clickers), 0)::bigint AS clickers,
-			coalesce(sum(p.orders), 0)::bigint AS orders, coalesce(sum(p.opt_outs), 0)::bigint AS opt_outs
+		SELECT k.campaign_id, k.name AS campaign, b.name AS brand, m.variant,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'recipients'), 0)::bigint AS recipients,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'sent'), 0)::bigint AS sent,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'delivered'), 0)::bigint AS delivered,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'clickers'), 0)::bigint AS clickers,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'orders'), 0)::bigint AS orders,
+			coalesce(sum(m.value) FILTER (WHERE m.measure = 'opt_outs'), 0)::bigint AS opt_outs
 		FROM smsflow.campaign k
 		JOIN smsflow.brand b USING (brand_id)
-		JOIN smsflow.metric_pivot p USING (campaign_id)
-		WHERE p.variant > 0
-		GROUP BY k.campaign_id, k.name, b.name, p.variant
+		JOIN smsflow.metric_of_all_time m USING (campaign_id)
+		WHERE m.variant > 0
+		GROUP BY k.campaign_id, k.name, b.name, m.variant
 	), compared AS (
 		SELECT campaign_id, array_agg(variant ORDER BY variant) AS variants,
 			smsflow.probability_best(array_agg(least(clickers, sent) ORDER BY variant), array_agg(sent ORDER BY variant)) AS by_clicks,

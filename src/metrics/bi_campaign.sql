@@ -18,7 +18,7 @@ CREATE OR REPLACE VIEW smsflow_bi.campaign_totals AS
 		b.name AS brand, c.campaign_id
 	FROM smsflow.campaign c
 	JOIN smsflow.brand b USING (brand_id)
-	LEFT JOIN smsflow.metric_total t USING (campaign_id);
+	LEFT JOIN smsflow.metric_total t ON t.campaign_id = c.campaign_id AND t.campaign = c.name;
 COMMENT ON VIEW smsflow_bi.campaign_totals IS 'One row per campaign: what became of its messages, and what came of them. Exact at any instant';
 
 -- A campaign finds its hours by index, so that one campaign is cheap however many there are.
@@ -54,13 +54,14 @@ CREATE OR REPLACE VIEW smsflow_bi.campaign_daily AS
 COMMENT ON VIEW smsflow_bi.campaign_daily IS 'What happened to a campaign on each day of the session''s time zone (SET timezone, or ALTER ROLE ... SET timezone); counts as in campaign_hourly. An hour belongs to the day in which it begins, which is exact where the zone differs from UTC by whole hours';
 
 CREATE OR REPLACE VIEW smsflow_bi.campaign_money AS
-	SELECT c.name AS campaign, nullif(p.currency, '') AS currency,
-		coalesce(sum(p.revenue), 0) AS revenue, coalesce(sum(p.cost), 0) AS cost, b.name AS brand, c.campaign_id
+	SELECT c.name AS campaign, nullif(m.currency, '') AS currency,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'revenue'), 0) AS revenue,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'cost'), 0) AS cost, b.name AS brand, c.campaign_id
 	FROM smsflow.campaign c
 	JOIN smsflow.brand b USING (brand_id)
-	JOIN smsflow.metric_pivot p USING (campaign_id)
-	WHERE p.revenue <> 0 OR p.cost <> 0
-	GROUP BY c.campaign_id, c.name, b.name, p.currency;
+	JOIN smsflow.metric_of_all_time m USING (campaign_id)
+	WHERE m.measure IN ('revenue', 'cost') AND m.value <> 0
+	GROUP BY c.campaign_id, c.name, b.name, m.currency;
 COMMENT ON VIEW smsflow_bi.campaign_money IS 'Revenue and cost of a campaign by currency, for a campaign with several';
 
 

@@ -77,12 +77,9 @@ CREATE OR REPLACE VIEW smsflow_bi.cost_by_country AS
 		sum(m.value) FILTER (WHERE m.measure = 'priced')::bigint AS messages, sum(m.value) FILTER (WHERE m.measure = 'cost') AS cost,
 		sum(m.value) FILTER (WHERE m.measure = 'cost') / nullif(sum(m.value) FILTER (WHERE m.measure = 'priced'), 0) AS cost_per_message,
 		b.name AS brand
-	FROM (
-		SELECT brand_id, country, currency, measure, value FROM smsflow.metric_ever WHERE measure IN ('cost', 'priced')
-		UNION ALL
-		SELECT brand_id, country, currency, measure, value FROM smsflow.metric_delta WHERE measure IN ('cost', 'priced')
-	) m
+	FROM smsflow.metric_of_all_time m
 	JOIN smsflow.brand b USING (brand_id)
+	WHERE m.measure IN ('cost', 'priced')
 	GROUP BY m.country, m.currency, b.brand_id;
 COMMENT ON VIEW smsflow_bi.cost_by_country IS 'What messages cost, by country of the number and by currency; messages whose cost no gateway reported are not here';
 

@@ -122,70 +122,63 @@ CREATE OR REPLACE VIEW smsflow.metric_recount AS
 	GROUP BY 1, 2, 3, 4, 5, 6;
 COMMENT ON VIEW smsflow.metric_recount IS 'The counters that can be recomputed, counted anew from messages, attributions and clicks, and what retention kept of those it has dropped; reads every message';
 
--- One row per variant and currency, a column per counter. Whatever sums these
--- sums one currency at a time, or finds out that there are several.
+CREATE OR REPLACE VIEW smsflow.metric_of_all_time AS
+	SELECT brand_id, campaign_id, sequence_id, step, variant, purpose, measure, currency, country, value, first_at, last_at
+	FROM smsflow.metric_ever
+	UNION ALL
+	SELECT brand_id, campaign_id, sequence_id, step, variant, purpose, measure, currency, country, value, first_at, last_at
+	FROM smsflow.metric_delta;
+COMMENT ON VIEW smsflow.metric_of_all_time IS 'Counters over all hours, folded and pending; several rows may share a key, so sum them';
 
-CREATE OR REPLACE VIEW smsflow.metric_pivot AS
-	SELECT campaign_id, sequence_id, step, variant, currency,
-		sum(value) FILTER (WHERE measure = 'recipients') AS recipients,
-		sum(value) FILTER (WHERE measure = 'suppressed') AS suppressed,
-		sum(value) FILTER (WHERE measure = 'queued') AS queued,
-		sum(value) FILTER (WHERE measure = 'sent') AS sent,
-		sum(value) FILTER (WHERE measure = 'accepted') AS accepted,
-		sum(value) FILTER (WHERE measure = 'delivered') AS delivered,
-		sum(value) FILTER (WHERE measure = 'undelivered') AS undelivered,
-		sum(value) FILTER (WHERE measure = 'rejected') AS rejected,
-		sum(value) FILTER (WHERE measure = 'expired') AS expired,
-		sum(value) FILTER (WHERE measure = 'in_doubt') AS in_doubt,
-		sum(value) FILTER (WHERE measure = 'unknown') AS unknown,
-		sum(value) FILTER (WHERE measure = 'cancelled') AS cancelled,
-		sum(value) FILTER (WHERE measure = 'parts') AS parts,
-		sum(value) FILTER (WHERE measure = 'clicks') AS clicks,
-		sum(value) FILTER (WHERE measure = 'clickers') AS clickers,
-		sum(value) FILTER (WHERE measure = 'replies') AS replies,
-		sum(value) FILTER (WHERE measure = 'opt_outs') AS opt_outs,
-		sum(value) FILTER (WHERE measure = 'orders') AS orders,
-		sum(value) FILTER (WHERE measure = 'revenue') AS revenue,
-		sum(value) FILTER (WHERE measure = 'cost') AS cost,
-		min(first_at) FILTER (WHERE measure = 'sent') AS first_sent_at,
-		max(last_at) FILTER (WHERE measure = 'sent') AS last_sent_at
-	FROM (
-		SELECT campaign_id, sequence_id, step, variant, currency, measure, value, first_at, last_at FROM smsflow.metric_ever
-		UNION ALL
-		SELECT campaign_id, sequence_id, step, variant, currency, measure, value, first_at, last_at FROM smsflow.metric_delta
-	) m
-	GROUP BY campaign_id, sequence_id, step, variant, currency;
-COMMENT ON VIEW smsflow.metric_pivot IS 'Counters of all time side by side, by variant and currency';
-
+-- One level of sums, and names among its keys: who asks for one campaign by its name reads the rows of that campaign alone.
 CREATE OR REPLACE VIEW smsflow.metric_total AS
 	WITH summed AS (
-		SELECT campaign_id, sequence_id, step,
-			sum(recipients) AS recipients, sum(suppressed) AS suppressed, sum(queued) AS queued, sum(sent) AS sent,
-			sum(accepted) AS accepted, sum(delivered) AS delivered, sum(undelivered) AS undelivered,
-			sum(rejected) AS rejected, sum(expired) AS expired, sum(in_doubt) AS in_doubt, sum(unknown) AS unknown,
-			sum(cancelled) AS cancelled, sum(parts) AS parts, sum(clicks) AS clicks, sum(clickers) AS clickers,
-			sum(replies) AS replies, sum(opt_outs) AS opt_outs, sum(orders) AS orders, sum(revenue) AS revenue,
-			sum(cost) AS cost, min(first_sent_at) AS first_sent_at, max(last_sent_at) AS last_sent_at,
-			array_agg(DISTINCT currency) FILTER (WHERE currency <> '' AND revenue <> 0) AS revenue_in,
-			array_agg(DISTINCT currency) FILTER (WHERE currency <> '' AND cost <> 0) AS cost_in
-		FROM smsflow.metric_pivot
-		GROUP BY campaign_id, sequence_id, step
+		SELECT m.campaign_id, k.name AS campaign, m.sequence_id, m.step,
+			sum(value) FILTER (WHERE measure = 'recipients') AS recipients,
+			sum(value) FILTER (WHERE measure = 'suppressed') AS suppressed,
+			sum(value) FILTER (WHERE measure = 'queued') AS queued,
+			sum(value) FILTER (WHERE measure = 'sent') AS sent,
+			sum(value) FILTER (WHERE measure = 'accepted') AS accepted,
+			sum(value) FILTER (WHERE measure = 'delivered') AS delivered,
+			sum(value) FILTER (WHERE measure = 'undelivered') AS undelivered,
+			sum(value) FILTER (WHERE measure = 'rejected') AS rejected,
+			sum(value) FILTER (WHERE measure = 'expired') AS expired,
+			sum(value) FILTER (WHERE measure = 'in_doubt') AS in_doubt,
+			sum(value) FILTER (WHERE measure = 'unknown') AS unknown,
+			sum(value) FILTER (WHERE measure = 'cancelled') AS cancelled,
+			sum(value) FILTER (WHERE measure = 'parts') AS parts,
+			sum(value) FILTER (WHERE measure = 'clicks') AS clicks,
+			sum(value) FILTER (WHERE measure = 'clickers') AS clickers,
+			sum(value) FILTER (WHERE measure = 'replies') AS replies,
+			sum(value) FILTER (WHERE measure = 'opt_outs') AS opt_outs,
+			sum(value) FILTER (WHERE measure = 'orders') AS orders,
+			sum(value) FILTER (WHERE measure = 'revenue') AS revenue,
+			sum(value) FILTER (WHERE measure = 'cost') AS cost,
+			min(first_at) FILTER (WHERE measure = 'sent') AS first_sent_at, max(last_at) FILTER (WHERE measure = 'sent') AS last_sent_at,
+			min(currency) FILTER (WHERE measure = 'revenue' AND currency <> '' AND value <> 0) AS revenue_in,
+			max(currency) FILTER (WHERE measure = 'revenue' AND currency <> '' AND value <> 0) AS other_revenue_in,
+			min(currency) FILTER (WHERE measure = 'cost' AND currency <> '' AND value <> 0) AS cost_in,
+			max(currency) FILTER (WHERE measure = 'cost' AND currency <> '' AND value <> 0) AS other_cost_in
+		FROM smsflow.metric_of_all_time m
+		LEFT JOIN smsflow.campaign k ON k.campaign_id = m.campaign_id
+		GROUP BY m.campaign_id, k.name, m.sequence_id, m.step
 	)
-	SELECT campaign_id, sequence_id, step,
+	SELECT campaign_id, campaign, sequence_id, step,
 		recipients::bigint, suppressed::bigint, queued::bigint, sent::bigint, accepted::bigint, delivered::bigint,
 		undelivered::bigint, rejected::bigint, expired::bigint, in_doubt::bigint, unknown::bigint, cancelled::bigint,
 		parts::bigint, clicks::bigint, clickers::bigint, replies::bigint, opt_outs::bigint, orders::bigint,
-		cardinality(revenue_in) > 1 AS mixed_revenue,
-		cardinality(cost_in) > 1 AS mixed_cost,
-		CASE WHEN cardinality(revenue_in) > 1 THEN NULL ELSE revenue END AS revenue,
-		CASE WHEN cardinality(cost_in) > 1 THEN NULL ELSE cost END AS cost,
-		CASE cardinality(coalesce(revenue_in, cost_in)) WHEN 1 THEN (coalesce(revenue_in, cost_in))[1] END AS currency,
-		CASE cardinality(cost_in) WHEN 1 THEN cost_in[1] END AS cost_currency,
+		revenue_in <> other_revenue_in AS mixed_revenue,
+		cost_in <> other_cost_in AS mixed_cost,
+		CASE WHEN revenue_in <> other_revenue_in THEN NULL ELSE revenue END AS revenue,
+		CASE WHEN cost_in <> other_cost_in THEN NULL ELSE cost END AS cost,
+		CASE WHEN revenue_in <> other_revenue_in OR (revenue_in IS NULL AND cost_in <> other_cost_in) THEN NULL
+			ELSE coalesce(revenue_in, cost_in) END AS currency,
+		CASE WHEN cost_in <> other_cost_in THEN NULL ELSE cost_in END AS cost_currency,
 		coalesce(delivered, 0) / nullif(sent, 0) AS delivery_rate,
 		coalesce(clickers, 0) / nullif(sent, 0) AS click_rate,
 		coalesce(orders, 0) / nullif(sent, 0) AS conversion_rate,
 		coalesce(opt_outs, 0) / nullif(sent, 0) AS opt_out_rate,
-		CASE WHEN cardinality(revenue_in) > 1 THEN NULL ELSE coalesce(revenue, 0) / nullif(sent, 0) END AS revenue_per_message,
+		CASE WHEN revenue_in <> other_revenue_in THEN NULL ELSE coalesce(revenue, 0) / nullif(sent, 0) END AS revenue_per_message,
 		first_sent_at, last_sent_at
 	FROM summed;
 COMMENT ON VIEW smsflow.metric_total IS 'Counters of all time and the rates between them; NULL counters are zero';

@@ -82,12 +82,12 @@ REVOKE ALL ON FUNCTION smsflow.report_of_variants(integer) FROM PUBLIC;
 CREATE OR REPLACE VIEW smsflow.metric_sample AS
 	SELECT 'smsflow_messages' AS family, 'gauge' AS type, 'Messages that are in this status now, all that wait together as queued' AS help, '' AS suffix,
 		jsonb_build_object('purpose', m.purpose, 'status', m.measure) AS labels, sum(m.value) AS value
-	FROM (SELECT purpose, measure, value FROM smsflow.metric_ever UNION ALL SELECT purpose, measure, value FROM smsflow.metric_delta) m
+	FROM smsflow.metric_of_all_time m
 	WHERE m.measure IN ('queued', 'suppressed', 'accepted', 'delivered', 'undelivered', 'rejected', 'expired', 'in_doubt', 'unknown', 'cancelled')
 	GROUP BY m.purpose, m.measure
 	UNION ALL
 	SELECT 'smsflow_' || f.family, 'counter', f.help, '_total', jsonb_build_object('purpose', m.purpose), sum(m.value)
-	FROM (SELECT purpose, measure, value FROM smsflow.metric_ever UNION ALL SELECT purpose, measure, value FROM smsflow.metric_delta) m
+	FROM smsflow.metric_of_all_time m
 	JOIN (VALUES ('sent', 'sent', 'Messages that gateways took'), ('clicks', 'clicks', 'Clicks by people'), ('replies', 'replies', 'Replies credited to a message'),
 		('opt_outs', 'opt_outs', 'Opt-outs credited to a message'), ('orders', 'orders', 'Orders credited to a message')) AS f (measure, family, help) USING (measure)
 	GROUP BY f.family, f.help, m.purpose

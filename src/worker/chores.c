@@ -28,6 +28,9 @@
 #define SETTLE_SLICE 1000
 #define FOLD_INTERVAL USECS_PER_SEC
 
+/* Rates of hours change slowly, and comparing them reads weeks of counters. */
+#define WATCH_INTERVAL (5 * USECS_PER_MINUTE)
+
 /* Deltas folded at one time, and the pause in between: a full campaign brings more than may be folded beside it. */
 #define PROFILE_SLICE 500
 #define PROFILE_PAUSE (50 * USECS_PER_SEC / 1000)
@@ -76,6 +79,7 @@ static TimestampTz feedback_due = DT_NOBEGIN;
 static TimestampTz settlements_due = DT_NOBEGIN;
 static TimestampTz fold_due = DT_NOEND;
 static TimestampTz profiles_due = DT_NOBEGIN;
+static TimestampTz watch_due = DT_NOBEGIN;
 static TimestampTz retry_at = DT_NOEND;
 static bool rechecking = true;
 
@@ -570,6 +574,10 @@ chores_run(uint32 news, bool sweep)
 	{
 		attempt(tend_step, NULL, now);
 		attempt(segments_step, NULL, now);
+	}
+	if (sweep && watch_due <= now)
+	{
+		watch_due = now + WATCH_INTERVAL;
 		attempt(watch_step, NULL, now);
 	}
 	if (sweep && worker.armed)
