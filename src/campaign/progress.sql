@@ -7,7 +7,7 @@ SELECT k.name AS campaign, k.status, k.planned, k.queued, k.refused, m.sent, rou
 		THEN now() + (k.queued - m.sent) / r.rate * interval '1 minute' END AS ends_about
 FROM smsflow.campaign AS k
 CROSS JOIN LATERAL (
-	SELECT coalesce(sum(d.value), 0)::bigint AS sent, min(d.first_at) AS first_at, max(d.last_at) AS last_at FROM smsflow.metric AS d
+	SELECT coalesce(sum(d.value), 0)::bigint AS sent, min(d.first_at) AS first_at, max(d.last_at) AS last_at FROM smsflow.metric_of_all_time AS d
 	WHERE d.campaign_id = k.campaign_id AND d.measure = 'sent') AS m
 CROSS JOIN LATERAL (
 	SELECT round((m.sent * 60 / nullif(extract(epoch FROM m.last_at - m.first_at), 0)), 1) AS rate) AS r;
