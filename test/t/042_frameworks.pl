@@ -1,0 +1,99 @@
+# The examples of README.md for Express and Flask, as they stand there, where node with npm, and python with Flask and
+# psycopg2, are: a report and a reply arrive through them, a forged one is refused, and bytes are passed on as they came.
+
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use HTTP::Tiny;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use SmsflowTest;
+use Test::More;
+
+my $readme = slurp_file(dirname(__FILE__) . '/../../README.md');
+my $folder = PostgreSQL::Test::Utils::tempdir();
+my $node = start_server('frameworks', {}, 'smsflow.public_url' => 'http://shop.example');
+my @pids;
+
+create_shop(2);
+add_route('frame', SmsflowGateway->start, profile => 'kannel', gateway => '{"username": "shop"}');
+sql(q{INSERT INTO smsflow.gateway_profile (profile, method, content_type, body, report, report_status, inbound)
+	VALUES ('posted', 'POST', 'application/json', '{}', '{"status": "state"}', '{"DELIVRD": "delivered"}', '{"from": "from", "to": "to", "body": "text", "id": "id"}');
+	SELECT smsflow.add_gateway('posted', 'posted', 'http://127.0.0.1:1')});
+
+# The block of this language below the heading on callbacks.
+sub example
+{
+	my ($language) = @_;
+
+	$readme =~ /^## How do delivery reports and replies come in\?\n.*?^```$language\n(.*?)^```$/ms or die "README.md has no example in $language";
+	return $1;
+}
+
+sub start
+{
+	my ($name, $text, @command) = @_;
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $pid;
+
+	open(my $file, '>', "$folder/$name") or die $!;
+	print $file $text;
+	close($file);
+	local %ENV = (%ENV, PORT => $port, PGHOST => $node->host, PGPORT => $node->port, PGDATABASE => 'shop',
+		NODE_PATH => "$folder/node_modules");
+	$pid = fork() // die "fork: $!";
+	if ($pid == 0)
+	{
+		open(STDOUT, '>', "$folder/$name.log");
+		open(STDERR, '>&', \*STDOUT);
+		exec(@command, "$folder/$name") or POSIX::_exit(127);
+	}
+	push @pids, $pid;
+	wait_until("$name listens", sub { HTTP::Tiny->new->get("http://127.0.0.1:$port/")->{status} == 404 }) or die slurp_file("$folder/$name.log");
+	return "http://127.0.0.1:$port";
+}
+
+sub path_of { my ($url) = @_; return sql("SELECT regexp_replace($url, '^http://shop.example', '')"); }
+
+sub test_framework
+{
+	my ($name, $url, $person) = @_;
+	my $http = HTTP::Tiny->new;
+	my $message = send_sms('frame', 'hello', 'transactional', to => phone($person));
+	my $report = path_of("smsflow.callback_url('frame', $message, 1)");
+	my $inbound = path_of("smsflow.inbound_url('posted')");
+	my $long = '{"from": "1415555' . sprintf('%04d', $person) . "\", \"to\": \"1\", \"id\": \"$name\", \"text\": \"caf\xc3\xa9 \\\"quoted\\\"\"}";
+
+	$report =~ s/%d/1/g;
+	is($http->get("$url$report")->{status}, 200, "$name: a report is kept") or diag($report);
+	wait_status($message, 'delivered', "$name: ... and applied");
+	is($http->post("$url$inbound", { headers => { 'Content-Type' => 'application/json' }, content => $long })->{status}, 200, "$name: a reply is kept");
+	is(sql("SELECT body FROM smsflow.inbound WHERE provider_id = '$name'"), "caf\xc3\xa9 \"quoted\"", "$name: ... byte by byte");
+	is($http->get($url . $report =~ s/([0-9a-f]{31})([0-9a-f])/$1 . ($2 eq '0' ? '1' : '0')/er)->{status}, 403, "$name: a forged one is refused");
+}
+
+SKIP: {
+	local $ENV{HOME} = $folder;
+
+	skip('node, npm or its registry is not here', 5)
+		if system("timeout 120 npm install --silent --no-audit --no-fund --prefix $folder express\@4 pg\@8 >$folder/npm.log 2>&1") != 0;
+	test_framework('Express', start('express.js', example('js'), 'node'), 1);
+}
+SKIP: {
+	skip('python3 with flask and psycopg2 is not here', 5) if system("/usr/bin/python3 -c 'import flask, psycopg2' 2>/dev/null") != 0;
+	test_framework('Flask', start('flask_app.py', "import flask, json, os, psycopg2\n" . example('python') . "app.run(port=int(os.environ['PORT']))\n",
+		'/usr/bin/python3'), 2);
+}
+
+$node->stop;
+done_testing();
+
+END
+{
+	my $status = $?;
+
+	kill('KILL', @pids) if @pids;
+	waitpid($_, 0) for @pids;
+	$? = $status;
+}
