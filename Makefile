@@ -27,7 +27,8 @@ METRICS = $(addprefix src/metrics/,credit.sql bi_campaign.sql bi_sequence.sql bi
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/metrics/fold.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
 	src/segment/profile.sql src/segment/segment.sql \
-	$(addprefix src/campaign/,options.sql campaign.sql coupons.sql expand.sql estimate.sql variants.sql launch.sql watch.sql) \
+	src/campaign/options.sql src/campaign/campaign.sql src/campaign/coupons.sql src/campaign/expand.sql src/campaign/estimate.sql \
+	src/campaign/variants.sql src/campaign/launch.sql src/campaign/watch.sql \
 	src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
 	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/campaign/progress.sql src/worker/worker.sql src/ops/ops.sql src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
 
@@ -50,7 +51,7 @@ REGRESS += access bi_route bi_people bi_sequence attribution alerts report
 REGRESS += links conversation
 REGRESS += launches variants coupons
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
-ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question
+ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question campaigns
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 
 PG_CONFIG ?= pg_config
