@@ -233,18 +233,20 @@ append_slice(const Campaign *campaign, ArrayType *members, Slice *slice)
 	}
 }
 
-/* deal_coupons returns the members that can get a message; where codes run out, the slice ends with the last of these. */
+/*
+ * deal_coupons returns the members that can get a message. Where codes run out the slice ends with the last of these; the
+ * next one finds those that were not needed, or waits.
+ */
 static ArrayType *
 deal_coupons(const Campaign *campaign, ArrayType *members, Slice *slice)
 {
 	ArrayType *served = choose(campaign, &take_coupons, members);
 	int count = length(served);
 
-	if (count < length(members))
-	{
-		slice->waits_for = "coupons";
-		slice->cursor = count > 0 ? ((int64 *) ARR_DATA_PTR(served))[count - 1] : campaign->cursor;
-	}
+	if (count == length(members))
+		return served;
+	slice->cursor = count > 0 ? ((int64 *) ARR_DATA_PTR(served))[count - 1] : campaign->cursor;
+	slice->waits_for = count > 0 ? NULL : "coupons";
 	return served;
 }
 

@@ -87,6 +87,7 @@ CREATE OR REPLACE FUNCTION smsflow.take_coupons(campaign_id integer, members big
 DECLARE
 	pool CONSTANT smsflow.coupon_pool := (SELECT p FROM smsflow.campaign AS k JOIN smsflow.coupon_pool AS p
 		ON p.brand_id = k.brand_id AND p.name = k.options ->> 'coupons' WHERE k.campaign_id = take_coupons.campaign_id);
+	in_order CONSTANT bigint[] := ARRAY(SELECT m FROM unnest(members) AS m ORDER BY m);
 	taken bigint[];
 BEGIN
 	-- A code that was generated before is not made again: the dice are thrown until there are enough.
@@ -100,15 +101,15 @@ BEGIN
 		SELECT c.code FROM smsflow.coupon AS c WHERE c.coupon_pool_id = pool.coupon_pool_id AND c.campaign_id IS NULL
 		ORDER BY c.coupon_pool_id, c.code LIMIT cardinality(members) FOR UPDATE SKIP LOCKED
 	), dealt AS (
-		SELECT f.code, members[row_number() OVER (ORDER BY f.code)] AS contact_id FROM free AS f
+		SELECT f.code, in_order[row_number() OVER (ORDER BY f.code)] AS contact_id FROM free AS f
 	), given AS (
 		UPDATE smsflow.coupon AS c SET campaign_id = take_coupons.campaign_id, contact_id = d.contact_id
 		FROM dealt AS d WHERE c.coupon_pool_id = pool.coupon_pool_id AND c.code = d.code RETURNING c.contact_id
 	)
 	SELECT coalesce(array_agg(g.contact_id ORDER BY g.contact_id), '{}') INTO taken FROM given AS g;
-	RETURN CASE WHEN pool.at_end = 'go_on' THEN members ELSE taken END;
+	RETURN CASE WHEN pool.at_end = 'go_on' THEN in_order ELSE taken END;
 END $$;
-COMMENT ON FUNCTION smsflow.take_coupons(integer, bigint[]) IS 'Worker: deals free codes of a campaign''s pool to these contacts, in order, and returns who of them can get a message now';
+COMMENT ON FUNCTION smsflow.take_coupons(integer, bigint[]) IS 'Worker: deals free codes of a campaign''s pool to these contacts, in order of their ids, and returns, in that order, who of them can get a message now';
 REVOKE ALL ON FUNCTION smsflow.take_coupons(integer, bigint[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.bind_coupons(campaign_id integer, contact_ids bigint[], message_ids bigint[]) RETURNS void
