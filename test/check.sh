@@ -143,7 +143,10 @@ run_tap() {
 		name=$(basename "$file" .pl)
 		log=$work/$name.log
 		code=$(cat "$work/$name.result")
-		[ "$code" -eq 0 ] || grep -E "^ *#|not ok|Failed|Result|exited| died | at .* line " "$log" | head -40
+		if [ "$code" -ne 0 ]; then
+			grep -E '^ *#|not ok|Failed|Result|exited' "$log" | head -40
+			grep -hE '(ERROR|FATAL):  |error running SQL| died | at .* line [0-9]+\.$' "$work/tap/$name"/log/regress_log_* "$work/tap/$name"/tmp_check/log/regress_log_* 2>/dev/null | tail -5 | cut -c1-500
+		fi
 		result "$code" "tap $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
 	done
 }

@@ -19,6 +19,18 @@ CREATE OR REPLACE FUNCTION smsflow.holdout_bucket(brand_id integer, phone smsflo
 COMMENT ON FUNCTION smsflow.holdout_bucket(integer, smsflow.phone) IS 'Stable bucket 0..99 of a number of a brand';
 REVOKE ALL ON FUNCTION smsflow.holdout_bucket(integer, smsflow.phone) FROM PUBLIC;
 
+-- The default brand is there as soon as the extension is, under whatever name the store has given it in the dump.
+CREATE OR REPLACE FUNCTION smsflow.restore_default_brand() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	UPDATE smsflow.brand b SET name = new.name, created_at = new.created_at WHERE b.brand_id = new.brand_id;
+	RETURN CASE WHEN FOUND THEN NULL ELSE new END;
+END $$;
+COMMENT ON FUNCTION smsflow.restore_default_brand() IS 'Trigger: a restored dump names the default brand';
+REVOKE ALL ON FUNCTION smsflow.restore_default_brand() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER restore_default_brand BEFORE INSERT ON smsflow.brand
+	FOR EACH ROW WHEN (new.brand_id = 1) EXECUTE FUNCTION smsflow.restore_default_brand();
+
 CREATE OR REPLACE FUNCTION smsflow.create_brand(name text) RETURNS integer
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -349,7 +349,7 @@ BEGIN
 	WHILE next <= needed LOOP
 		FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
 			-- Unlike PARTITION OF, attaching does not lock the parent against writers.
-			EXECUTE format('CREATE TABLE smsflow.%I (LIKE smsflow.%I INCLUDING ALL)', parent || '_' || next, parent);
+			EXECUTE format('CREATE TABLE smsflow.%I (LIKE smsflow.%I INCLUDING ALL)', parent || '_' || next, parent || '_default');
 			EXECUTE format('ALTER TABLE smsflow.%I ATTACH PARTITION smsflow.%I FOR VALUES FROM (%s) TO (%s)',
 				parent, parent || '_' || next, next * size, (next + 1) * size);
 		END LOOP;

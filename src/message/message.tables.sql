@@ -37,7 +37,7 @@ COMMENT ON FUNCTION smsflow.next_message_id() IS 'Next message id. Forces a tran
 REVOKE ALL ON FUNCTION smsflow.next_message_id() FROM PUBLIC;
 
 CREATE TABLE smsflow.outbox (
-	message_id		bigint NOT NULL DEFAULT smsflow.next_message_id() PRIMARY KEY,
+	message_id		bigint NOT NULL DEFAULT smsflow.next_message_id(),
 	xid				xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	created_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
 	due_at			timestamptz,
@@ -64,7 +64,6 @@ CREATE TABLE smsflow.outbox (
 	consent_event_id bigint,
 	links			text[]
 ) PARTITION BY RANGE (message_id);
-CREATE INDEX outbox_queue ON smsflow.outbox (queue_id, message_id);
 COMMENT ON TABLE smsflow.outbox IS 'Message as it was asked for, appended once and never changed';
 COMMENT ON COLUMN smsflow.outbox.xid IS 'Transaction that appended the row; a claim covers it when its snapshot sees it';
 COMMENT ON COLUMN smsflow.outbox.due_at IS 'Not before; NULL is at once';
@@ -129,7 +128,6 @@ CREATE TABLE smsflow.attempt (
 	reason		text,
 	provider_id	text
 ) PARTITION BY RANGE (message_id);
-CREATE INDEX attempt_message ON smsflow.attempt (message_id);
 COMMENT ON TABLE smsflow.attempt IS 'What became of one try';
 COMMENT ON COLUMN smsflow.attempt.wire IS 'Whether the message may have left: decides what may be tried again';
 COMMENT ON COLUMN smsflow.attempt.class IS 'Normalized failure class';
@@ -167,8 +165,6 @@ CREATE TABLE smsflow.timer (
 	attempt		smallint NOT NULL,
 	reason		text NOT NULL
 ) PARTITION BY RANGE (message_id);
-CREATE INDEX timer_due ON smsflow.timer (queue_id, due_at, timer_id);
-CREATE INDEX timer_message ON smsflow.timer (message_id);
 COMMENT ON TABLE smsflow.timer IS 'Message that is due later: scheduled, held or to be retried. Only the worker appends here, so its cursor never meets a late commit';
 COMMENT ON COLUMN smsflow.timer.attempt IS 'Number the next try will have';
 
@@ -190,7 +186,6 @@ CREATE TABLE smsflow.report (
 	line_type	text,
 	part_delivered boolean NOT NULL DEFAULT false
 ) PARTITION BY RANGE (message_id);
-CREATE INDEX report_message ON smsflow.report (message_id);
 COMMENT ON TABLE smsflow.report IS 'Delivery report, normalized';
 COMMENT ON COLUMN smsflow.report.parts IS 'Parts that the gateway counted';
 COMMENT ON COLUMN smsflow.report.carrier IS 'Network of the recipient, as the gateway writes it';
@@ -218,3 +213,12 @@ CREATE TABLE smsflow.outbox_default PARTITION OF smsflow.outbox DEFAULT;
 CREATE TABLE smsflow.attempt_default PARTITION OF smsflow.attempt DEFAULT;
 CREATE TABLE smsflow.timer_default PARTITION OF smsflow.timer DEFAULT;
 CREATE TABLE smsflow.report_default PARTITION OF smsflow.report DEFAULT;
+
+-- A segment has indexes of its own, as the default one has, and the parent none: pg_dump takes run-time segments along
+-- with their indexes, and restoring would find those that a parent gives when a segment is attached.
+ALTER TABLE smsflow.outbox_default ADD PRIMARY KEY (message_id);
+CREATE INDEX outbox_queue ON smsflow.outbox_default (queue_id, message_id);
+CREATE INDEX attempt_message ON smsflow.attempt_default (message_id);
+CREATE INDEX timer_due ON smsflow.timer_default (queue_id, due_at, timer_id);
+CREATE INDEX timer_message ON smsflow.timer_default (message_id);
+CREATE INDEX report_message ON smsflow.report_default (message_id);

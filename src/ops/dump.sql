@@ -7,7 +7,7 @@
 --
 -- Segments made later are ordinary tables, which pg_dump takes along anyway.
 
-SELECT pg_extension_config_dump('smsflow.brand', 'WHERE brand_id <> 1');
+SELECT pg_extension_config_dump('smsflow.brand', '');
 SELECT pg_extension_config_dump('smsflow.brand_brand_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.contact', '');
 SELECT pg_extension_config_dump('smsflow.contact_contact_id_seq', '');

@@ -44,12 +44,13 @@ REVOKE ALL ON FUNCTION smsflow.adopt_events(bigint[]) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.event_of_consent() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	-- Of a list that is brought in, or taken back, nothing follows; nor of what was long ago, which expires.
+	-- Of a list that is brought in, or taken back, nothing follows; nor of what was long ago, which expires; nor of entries
+	-- that a restored dump brings, whose transactions were others.
 	INSERT INTO smsflow.event (occurred_at, contact_id, brand_id, kind, ref, data)
 	SELECT r.occurred_at, c.contact_id, c.brand_id, CASE r.kind WHEN 'grant' THEN 'subscribed' WHEN 'confirm' THEN 'confirmed' ELSE 'opted_out' END, '',
 		jsonb_build_object('source', r.source)
 	FROM smsflow_rows r JOIN smsflow.contact c ON c.contact_id = r.contact_id
-	WHERE r.source !~ '^(import|undo):' AND (r.kind <> 'revoke' OR r.purposes && '{cart,promotional}');
+	WHERE r.source !~ '^(import|undo):' AND r.xid = pg_current_xact_id() AND (r.kind <> 'revoke' OR r.purposes && '{cart,promotional}');
 	IF FOUND THEN
 		PERFORM smsflow.note_event();
 	END IF;

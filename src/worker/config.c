@@ -408,8 +408,8 @@ read_queues(void)
 		read_queue(row);
 }
 
-static bool
-is_armed(void)
+bool
+config_is_armed(void)
 {
 	bool isnull;
 
@@ -480,7 +480,7 @@ config_load(bool changed)
 	limits_read();
 	lanes_recount();
 	read_callback_key();
-	worker.armed = is_armed();
+	worker.armed = config_is_armed();
 	read_promotion();
 	if (!answers_awaited())
 		MemoryContextDeleteChildren(worker.config);

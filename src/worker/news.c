@@ -35,7 +35,9 @@ news_start(void)
 void
 wait_for_latch(long timeout_ms)
 {
+	pg_atomic_write_u32(&worker.slot->sleeping, 1);
 	WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, PG_WAIT_EXTENSION);
+	pg_atomic_write_u32(&worker.slot->sleeping, 0);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

@@ -227,6 +227,8 @@ extern void config_load(bool changed);
 extern Queue *config_queue(int32 queue_id);
 extern Sender *config_sender(int32 sender_id);
 extern bool config_has_sender(void);
+/* Whether this copy of the database may send; needs a transaction. */
+extern bool config_is_armed(void);
 
 /* ---- limits (limits.c) ---- */
 

@@ -41,6 +41,7 @@ typedef struct Installed
 {
 	bool exists;
 	bool version_fits;
+	bool armed;
 } Installed;
 
 static void
@@ -54,6 +55,7 @@ look_for_extension(void *arg)
 		SPI_execute("SELECT extversion = '" SMSFLOW_VERSION "' FROM pg_catalog.pg_extension WHERE extname = 'smsflow'", true,
 					1) == SPI_OK_SELECT)
 		installed->version_fits = column_bool(0, 1);
+	installed->armed = installed->version_fits && config_is_armed();
 	worker_commit();
 }
 
@@ -83,10 +85,14 @@ take_over(void)
 						 worker.generation)));
 }
 
+/*
+ * A copy that nobody has armed is left alone: it may just be being restored, and
+ * cursors read half-way would send again what the original has sent.
+ */
 static bool
 ready(void)
 {
-	Installed installed = {false, false};
+	Installed installed = {0};
 
 	if (!worker_try(look_for_extension, &installed))
 		return false;
@@ -100,8 +106,14 @@ ready(void)
 		publish_state("ALTER EXTENSION smsflow UPDATE is needed");
 		return false;
 	}
-	if (!OidIsValid(worker.schema))
-		take_over();
+	if (OidIsValid(worker.schema))
+		return true;
+	if (!installed.armed)
+	{
+		publish_state("disarmed");
+		return false;
+	}
+	take_over();
 	return true;
 }
 
