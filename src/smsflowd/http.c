@@ -4,6 +4,7 @@
  */
 #include "http.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -29,6 +30,9 @@
 #define EVERY_METHOD 0x1FF
 #define LENGTH_REQUIRED 411
 
+/* What a request may take from its first byte on, besides twice the time that its connection may be silent: ours to answer. */
+#define ANSWER_SECONDS 10
+
 struct http
 {
 	struct http_context context;
@@ -36,6 +40,11 @@ struct http
 	struct evhttp_bound_socket *socket;
 	struct event *resume; /* accept again after running out of descriptors */
 	int first_descriptor; /* lower ones belong to the daemon itself */
+
+	/* Per descriptor, when its connection began or had its last request, monotonic seconds; 0: not watched. */
+	int64_t *since;
+	int since_count;
+	struct event *sweep; /* every second */
 };
 
 /* A connection just accepted, see check_connection. */
@@ -44,6 +53,78 @@ struct newcomer
 	struct http *http;
 	struct bufferevent *stream;
 };
+
+/* ---- slow clients ---- */
+
+static int64_t
+monotonic_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec;
+}
+
+/* A descriptor that is too high is beyond the cap, and closed anyway. */
+static void
+note_request(struct http *http, evutil_socket_t descriptor)
+{
+	if (descriptor >= 0 && descriptor < http->since_count)
+		http->since[descriptor] = monotonic_seconds();
+}
+
+/* The number may be another's by now, such as the database's. */
+static bool
+is_connection(const struct http *http, evutil_socket_t descriptor)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+
+	if (getsockname(descriptor, (struct sockaddr *) &address, &size) != 0)
+		return false;
+	if (address.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *) &address)->sin_port) == http->context.config->listen_port;
+	return address.ss_family == AF_INET6 &&
+		   ntohs(((struct sockaddr_in6 *) &address)->sin6_port) == http->context.config->listen_port;
+}
+
+/*
+ * evhttp closes a connection that is silent, but not one that sends a byte now and then for ever. A connection that had no
+ * whole request for this long is such a one, as silence would have ended it before.
+ */
+static void
+on_sweep(evutil_socket_t unused, short what, void *argument)
+{
+	struct http *http = argument;
+	int64_t oldest = monotonic_seconds() - 2 * http->context.config->timeout_s - ANSWER_SECONDS;
+
+	(void) unused;
+	(void) what;
+	for (int descriptor = 0; descriptor < http->since_count; descriptor++)
+	{
+		if (http->since[descriptor] == 0 || http->since[descriptor] > oldest)
+			continue;
+		http->since[descriptor] = 0;
+		if (is_connection(http, descriptor))
+			shutdown(descriptor, SHUT_RDWR);
+	}
+}
+
+/* Makes room for as many connections as there may be. */
+static void
+watch_descriptors(struct http *http)
+{
+	int count = http->first_descriptor + (int) http->context.config->max_connections;
+	int64_t *since = count > http->since_count ? realloc(http->since, (size_t) count * sizeof(*since)) : NULL;
+
+	if (since == NULL)
+		return;
+	memset(since + http->since_count, 0, (size_t) (count - http->since_count) * sizeof(*since));
+	http->since = since;
+	http->since_count = count;
+}
+
+/* ---- routes ---- */
 
 static void
 reply(struct exchange *exchange, int status, const char *text)
@@ -243,6 +324,7 @@ on_request(struct evhttp_request *request, void *argument)
 	struct exchange *exchange = exchange_begin(http->context.exchanges, request, route);
 	int refusal;
 
+	note_request(http, bufferevent_getfd(evhttp_connection_get_bufferevent(evhttp_request_get_connection(request))));
 	if (exchange == NULL)
 		return;
 	refusal = body_refusal(request);
@@ -266,12 +348,14 @@ static void
 check_connection(evutil_socket_t descriptor, short what, void *argument)
 {
 	struct newcomer *newcomer = argument;
-	const struct http *http = newcomer->http;
+	struct http *http = newcomer->http;
 
 	(void) descriptor;
 	(void) what;
 	if (bufferevent_getfd(newcomer->stream) >= http->first_descriptor + http->context.config->max_connections)
 		bufferevent_trigger_event(newcomer->stream, BEV_EVENT_EOF | BEV_EVENT_READING, 0);
+	else
+		note_request(http, bufferevent_getfd(newcomer->stream));
 	bufferevent_decref(newcomer->stream);
 	free(newcomer);
 }
@@ -364,11 +448,13 @@ http_apply_limits(struct http *http)
 	evhttp_set_max_body_size(http->server, config->max_body);
 	evhttp_set_timeout(http->server, (int) config->timeout_s);
 	raise_descriptor_limit(http);
+	watch_descriptors(http);
 }
 
 struct http *
 http_open(struct http_context context)
 {
+	static const struct timeval second = {1, 0};
 	struct http *http = calloc(1, sizeof(*http));
 
 	if (http == NULL)
@@ -376,6 +462,8 @@ http_open(struct http_context context)
 	http->context = context;
 	http->server = evhttp_new(context.base);
 	http->resume = evtimer_new(context.base, on_resume, http);
+	http->sweep = event_new(context.base, -1, EV_PERSIST, on_sweep, http);
+	event_add(http->sweep, &second);
 	http->first_descriptor = find_first_descriptor();
 	evhttp_set_allowed_methods(http->server, EVERY_METHOD);
 	evhttp_set_default_content_type(http->server, NULL);
@@ -402,5 +490,7 @@ http_close(struct http *http)
 {
 	evhttp_free(http->server);
 	event_free(http->resume);
+	event_free(http->sweep);
+	free(http->since);
 	free(http);
 }
