@@ -46,7 +46,7 @@ PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
 SHLIB_LINK = -lcurl -lcrypto -lm
 
-REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback metrics ops gate hours decision review refused otp stores retention steps recipes
+REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback metrics ops gate hours decision review refused otp stores retention steps recipes roles
 REGRESS += access bi_route bi_people bi_sequence attribution alerts report
 REGRESS += links conversation
 REGRESS += launches variants coupons
