@@ -64,6 +64,15 @@ INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount, data) VAL
 SELECT e.ref, a.recovered_cart FROM smsflow.attribution('linear') a JOIN smsflow.event e ON e.event_id = a.order_id WHERE a.contact_id = :cid ORDER BY 1;
 ROLLBACK;
 
+-- Four people were to get it, of whom three bought within 5 days and one after 6; of two held out one did; who was refused otherwise does not count.
+BEGIN;
+UPDATE smsflow.campaign SET options = '{"holdout": 30}', after_message_id = (SELECT max(message_id) FROM smsflow.outbox) WHERE campaign_id = :campaign_id;
+CREATE TEMP TABLE person AS SELECT n, smsflow.subscribe('+141555526' || n) AS contact_id, CASE WHEN n > 86 THEN 'opted_out' WHEN n > 84 THEN 'holdout' END AS refusal FROM generate_series(81, 87) n;
+SELECT count(pg_temp.append(contact_id, :campaign_id, NULL, NULL, CASE WHEN refusal IS NULL THEN :queue_id ELSE 0 END, refusal)) FROM person;
+INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount) SELECT contact_id, 'order', 'held ' || n, now() + CASE n WHEN 83 THEN interval '6 days' ELSE '1 day' END, 1 FROM person WHERE n IN (81, 82, 83, 84, 85, 87);
+SELECT campaign, treated, treated_buyers, held_out, held_out_buyers, treated_rate::real, held_out_rate::real, lift::real, extra_buyers::real, round(p_value::numeric, 4) AS p_value FROM smsflow_bi.holdout_lift;
+ROLLBACK;
+
 -- Variants: 1,000 messages each; 30 clicks of the first, 60 of the second.
 INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, variant, measure, value)
 	SELECT '2026-03-01', 1, :campaign_id, 0, 0, 0, 'promotional', v, m, n FROM (VALUES (1, 'recipients', 1000), (1, 'sent', 1000), (1, 'clickers', 30), (1, 'orders', 4),

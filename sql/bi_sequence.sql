@@ -42,7 +42,7 @@ INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, se
 	SELECT date_trunc('hour', now(), 'UTC'), 1, 0, :sequence_id, 0, step, 'cart', 'sent', 1 FROM made;
 
 SELECT sequence, step, entered, waiting, sent, completed, exited, exited_by_reason FROM smsflow_bi.sequence_funnel ORDER BY step;
-SELECT sequence, step, delay_up_to, carts, recovered, round(recovery_rate, 3) AS rate, value, currency FROM smsflow_bi.cart_recovery ORDER BY step, delay_up_to;
+SELECT sequence, step, minutes_up_to, carts, recovered, round(recovery_rate, 3) AS rate, value, currency FROM smsflow_bi.cart_recovery ORDER BY step, minutes_up_to;
 SELECT sequence, step, sent FROM smsflow_bi.sequence_totals ORDER BY step;
 \c :home
 DROP DATABASE regress_smsflow_bi_sequence;

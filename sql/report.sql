@@ -28,5 +28,11 @@ SELECT smsflow.open_metrics();
 -- Each family once, and nothing but samples, types and helps.
 SELECT line FROM regexp_split_to_table(smsflow.open_metrics(), '\n') line
 	WHERE line !~ '^(# (TYPE [a-z_]+ (gauge|counter)|HELP [a-z_]+ .+|EOF)|smsflow_[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.]+|)$';
+-- As dbt sources: every view and column of the catalog, with its type and meaning.
+SELECT count(*) FILTER (WHERE line ~ '^      - name: ') = (SELECT count(*) FROM pg_views WHERE schemaname = 'smsflow_bi') AS views,
+	count(*) FILTER (WHERE line ~ '^          - name: [a-z_0-9]+$') = (SELECT count(*) FROM information_schema.columns WHERE table_schema = 'smsflow_bi') AS columns,
+	count(*) FILTER (WHERE line ~ '^ +description: ".+"$') = count(*) FILTER (WHERE line ~ '^ +- name: ') - 1 AS described, count(*) FILTER (WHERE line ~ 'null$') AS missing
+FROM regexp_split_to_table(smsflow.dbt_sources(), '\n') line;
+SELECT left(smsflow.dbt_sources(), 84);
 \c :home
 DROP DATABASE regress_smsflow_report;

@@ -48,6 +48,8 @@ good "build"
 work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-check.XXXXXX")
 trap '[ -n "${CHECK_KEEP:-}" ] && cp -r "$work/out/results" "$CHECK_KEEP"; rm -rf "$work"' EXIT
 cp -r sql expected test smsflowd README.md "$work/"
+mkdir -p "$work/src/metrics"
+cp -r src/metrics/dashboards "$work/src/metrics/"
 mkdir -p "$work/out"
 [ "$(id -u)" -eq 0 ] && chown -R postgres "$work"
 chmod 755 "$work"

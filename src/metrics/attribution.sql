@@ -144,8 +144,36 @@ CREATE OR REPLACE VIEW smsflow_bi.variant_results AS
 		(c.clickers::numeric / nullif(c.sent, 0)) / nullif(f.clickers::numeric / nullif(f.sent, 0), 0) - 1 AS click_uplift,
 		(c.orders::numeric / nullif(c.sent, 0)) / nullif(f.orders::numeric / nullif(f.sent, 0), 0) - 1 AS conversion_uplift,
 		x.by_clicks[array_position(x.variants, c.variant)] AS best_by_clicks,
-		x.by_orders[array_position(x.variants, c.variant)] AS best_by_orders, c.brand, c.campaign_id
+		x.by_orders[array_position(x.variants, c.variant)] AS best_by_orders, c.brand, c.campaign_id, v.name AS variant_name
 	FROM counted c
 	JOIN compared x USING (campaign_id)
-	JOIN counted f ON f.campaign_id = c.campaign_id AND f.variant = x.variants[1];
+	JOIN counted f ON f.campaign_id = c.campaign_id AND f.variant = x.variants[1]
+	LEFT JOIN smsflow.campaign_variant v ON v.campaign_id = c.campaign_id AND v.variant = c.variant;
 COMMENT ON VIEW smsflow_bi.variant_results IS 'Variants of a campaign side by side, with their uplift over the first and the probability that each is the best';
+
+-- By intention: who was to get the campaign against who was left out by chance,
+-- whatever became of the messages, so that both groups are alike but for it.
+CREATE OR REPLACE VIEW smsflow_bi.holdout_lift AS
+	SELECT x.campaign, x.treated, x.treated_buyers, x.held_out, x.held_out_buyers, x.treated_buyers::numeric / nullif(x.treated, 0) AS treated_rate,
+		x.held_out_buyers::numeric / nullif(x.held_out, 0) AS held_out_rate,
+		(x.treated_buyers::numeric / nullif(x.treated, 0)) / nullif(x.held_out_buyers::numeric / nullif(x.held_out, 0), 0) - 1 AS lift,
+		x.treated_buyers - x.treated * x.held_out_buyers::numeric / nullif(x.held_out, 0) AS extra_buyers,
+		smsflow.two_proportions(x.treated_buyers, x.treated, x.held_out_buyers, x.held_out) AS p_value, x.brand, x.campaign_id
+	FROM (
+		SELECT k.campaign_id, k.name AS campaign, b.name AS brand, count(*) FILTER (WHERE g.refusal IS NULL) AS treated,
+			count(*) FILTER (WHERE g.refusal IS NULL AND g.bought) AS treated_buyers, count(*) FILTER (WHERE g.refusal = 'holdout') AS held_out,
+			count(*) FILTER (WHERE g.refusal = 'holdout' AND g.bought) AS held_out_buyers
+		FROM smsflow.campaign k
+		JOIN smsflow.brand b USING (brand_id)
+		LEFT JOIN smsflow.campaign_policy p USING (brand_id)
+		CROSS JOIN LATERAL (
+			SELECT o.refusal, EXISTS (SELECT FROM smsflow.event e WHERE e.contact_id = o.contact_id AND e.kind = 'order'
+				AND e.occurred_at > o.created_at AND e.occurred_at <= o.created_at + interval '5 days') AS bought
+			FROM smsflow.outbox o
+			WHERE o.campaign_id = k.campaign_id AND o.message_id > k.after_message_id AND (o.refusal IS NULL OR o.refusal = 'holdout')
+		) g
+		WHERE k.options ? 'holdout' OR p.holdout > 0
+		GROUP BY k.campaign_id, k.name, b.name
+	) x
+	WHERE x.held_out > 0;
+COMMENT ON VIEW smsflow_bi.holdout_lift IS 'What a campaign brought against those whom its holdout left out: people with an order within 5 days after the campaign came to them. Reads the messages of campaigns with a holdout';

@@ -67,7 +67,7 @@ CREATE OR REPLACE VIEW smsflow_bi.cart_recovery AS
 			LIMIT 1
 		) p ON true
 	)
-	SELECT q.name AS sequence, x.step, make_interval(mins => 15 * (2 ^ x.doubling)::integer) AS delay_up_to, count(*) AS carts,
+	SELECT q.name AS sequence, x.step, 15 * (2 ^ x.doubling)::integer AS minutes_up_to, count(*) AS carts,
 		count(*) FILTER (WHERE x.recovered) AS recovered, count(*) FILTER (WHERE x.recovered)::numeric / count(*) AS recovery_rate,
 		CASE WHEN count(DISTINCT x.currency) > 1 THEN NULL ELSE coalesce(sum(x.amount), 0) END AS value,
 		CASE WHEN count(DISTINCT x.currency) = 1 THEN min(x.currency) END AS currency, b.name AS brand, q.sequence_id

@@ -78,6 +78,22 @@ $$;
 COMMENT ON FUNCTION smsflow.report_of_variants(integer) IS 'Lines of campaign_report(): the variants side by side';
 REVOKE ALL ON FUNCTION smsflow.report_of_variants(integer) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.dbt_sources() RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT E'version: 2\nsources:\n  - name: smsflow_bi\n    schema: smsflow_bi\n    tables:\n' || string_agg(
+		format(E'      - name: %s\n        description: %s\n        columns:\n', c.relname, to_json(obj_description(c.oid, 'pg_class'))) || a.columns, '' ORDER BY c.relname)
+	FROM pg_class c
+	CROSS JOIN LATERAL (
+		SELECT string_agg(format(E'          - name: %s\n            data_type: %s\n            description: %s\n', x.attname, format_type(x.atttypid, NULL),
+			to_json(col_description(c.oid, x.attnum))), '' ORDER BY x.attnum) AS columns
+		FROM pg_attribute x WHERE x.attrelid = c.oid AND x.attnum > 0
+	) a
+	WHERE c.relnamespace = 'smsflow_bi'::regnamespace AND c.relkind = 'v'
+$$;
+COMMENT ON FUNCTION smsflow.dbt_sources() IS 'The views of smsflow_bi as dbt sources (YAML), made from the catalog, so that names, types and meanings are those of this very version';
+REVOKE ALL ON FUNCTION smsflow.dbt_sources() FROM PUBLIC;
+
 -- One row per sample; families in order, each with its type and help.
 CREATE OR REPLACE VIEW smsflow.metric_sample AS
 	SELECT 'smsflow_messages' AS family, 'gauge' AS type, 'Messages that are in this status now, all that wait together as queued' AS help, '' AS suffix,
