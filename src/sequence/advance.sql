@@ -254,23 +254,17 @@ CREATE OR REPLACE FUNCTION smsflow.sequence_queues(s smsflow.sequence) RETURNS i
 COMMENT ON FUNCTION smsflow.sequence_queues(smsflow.sequence) IS 'Queues of a sequence, one per sender of its pool, made where missing';
 REVOKE ALL ON FUNCTION smsflow.sequence_queues(smsflow.sequence) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION smsflow.advance_due(max_rows integer) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
-	SELECT smsflow.decide_steps(advance_enrollments.max_rows);
-
-	-- Queues first: a statement does not see rows that its own functions insert.
-	SELECT smsflow.sequence_queues(s) FROM smsflow.sequence s
-	WHERE s.enabled AND s.paused_at IS NULL AND smsflow.first_due(s.sequence_id) <= clock_timestamp();
-
 	WITH due AS MATERIALIZED (
 		SELECT n.enrollment_id, n.contact_id, n.ref, n.event_id, n.data, n.step, n.passed, n.round, n.next_at, s.sequence_id, s.brand_id, s.purpose, s.exit_on,
 			coalesce((s.options ->> 'valid_for')::interval, smsflow.default_validity(s.purpose)) AS valid_for
 		FROM smsflow.sequence s
 		CROSS JOIN LATERAL (SELECT o.* FROM smsflow.enrollment o
 			WHERE o.sequence_id = s.sequence_id AND o.ended_at IS NULL AND o.next_at <= (SELECT clock_timestamp())
-			ORDER BY o.next_at LIMIT advance_enrollments.max_rows FOR UPDATE SKIP LOCKED) n
+			ORDER BY o.next_at LIMIT advance_due.max_rows FOR UPDATE SKIP LOCKED) n
 		WHERE s.enabled AND s.paused_at IS NULL AND smsflow.first_due(s.sequence_id) <= clock_timestamp()
-		ORDER BY n.next_at LIMIT advance_enrollments.max_rows),
+		ORDER BY n.next_at LIMIT advance_due.max_rows),
 	decided AS MATERIALIZED (
 		SELECT d.*, this.step AS this_step, this.body, this.options, later.step AS later_step, later.after,
 			CASE WHEN c.contact_id IS NULL THEN 'contact_gone' WHEN x.kind IS NOT NULL THEN x.kind
@@ -330,14 +324,31 @@ CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS
 			ended_at = CASE WHEN d.stop IS NOT NULL OR d.later_step IS NULL THEN clock_timestamp() END,
 			end_reason = coalesce(d.stop, CASE WHEN d.later_step IS NULL THEN 'completed' END)
 		FROM decided d WHERE n.enrollment_id = d.enrollment_id)
-	SELECT smsflow.note_enqueued(array_agg(DISTINCT a.queue_id)) FROM appended a WHERE a.refusal IS NULL HAVING count(*) > 0;
+	SELECT smsflow.note_enqueued(array_agg(DISTINCT a.queue_id)) FROM appended a WHERE a.refusal IS NULL HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION smsflow.advance_due(integer) IS 'Asks for the messages of at most max_rows due enrolments whose step is decided, and moves them on';
+REVOKE ALL ON FUNCTION smsflow.advance_due(integer) FROM PUBLIC;
 
+-- In PL/pgSQL, which keeps plans, because the worker looks more often than somebody is due; what moves them on is planned for how many they are.
+CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS timestamptz
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+DECLARE
+	next_due timestamptz;
+BEGIN
+	PERFORM smsflow.decide_steps(advance_enrollments.max_rows);
+	-- Queues first: a statement does not see rows that its own functions insert.
+	PERFORM smsflow.sequence_queues(s) FROM smsflow.sequence s
+	WHERE s.enabled AND s.paused_at IS NULL AND smsflow.first_due(s.sequence_id) <= clock_timestamp();
+	IF FOUND THEN
+		PERFORM smsflow.advance_due(advance_enrollments.max_rows);
+	END IF;
 	-- What somebody else has locked is left out: waiting for it would be a busy loop.
-	SELECT min(n.next_at) FROM smsflow.sequence s
+	SELECT min(n.next_at) INTO next_due FROM smsflow.sequence s
 	CROSS JOIN LATERAL (SELECT o.next_at FROM smsflow.enrollment o
 		WHERE o.sequence_id = s.sequence_id AND o.ended_at IS NULL AND o.next_at IS NOT NULL
 		ORDER BY o.next_at LIMIT 1 FOR UPDATE SKIP LOCKED) n
 	WHERE s.enabled AND s.paused_at IS NULL;
-$$;
+	RETURN next_due;
+END $$;
 COMMENT ON FUNCTION smsflow.advance_enrollments(integer) IS 'Worker: asks for the messages of at most max_rows due enrolments and moves them on. Returns the instant of the next due one (not later than now: call again), NULL when there is none';
 REVOKE ALL ON FUNCTION smsflow.advance_enrollments(integer) FROM PUBLIC;
