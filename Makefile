@@ -26,7 +26,7 @@ PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.
 METRICS = $(addprefix src/metrics/,credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql alerts.sql bi_comments.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/metrics/fold.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
-	src/segment/profile.sql src/segment/segment.sql \
+	src/segment/profile.sql src/segment/segment.sql src/segment/ready.sql \
 	src/campaign/options.sql src/campaign/campaign.sql src/campaign/coupons.sql src/campaign/expand.sql src/campaign/estimate.sql \
 	src/campaign/variants.sql src/campaign/launch.sql src/campaign/watch.sql \
 	src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
@@ -50,6 +50,7 @@ REGRESS = phone consent text contact optin import rights gateway profiles messag
 REGRESS += access bi_route bi_people bi_sequence attribution alerts report
 REGRESS += links conversation
 REGRESS += launches variants coupons
+REGRESS += combine
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question campaigns
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

@@ -98,19 +98,24 @@ BEGIN
 	RAISE WARNING 'runs as %, path %', current_user, current_setting('search_path');
 	RETURN true;
 END $$;
-CREATE FUNCTION regress_trap.up() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION regress_trap.up() RETURNS boolean LANGUAGE sql STABLE AS 'SELECT true';
+CREATE FUNCTION regress_trap.write() RETURNS boolean LANGUAGE sql STABLE AS 'SELECT true';
+SELECT smsflow.create_segment('who', $$external_id = 'a' AND regress_trap.who(external_id)$$, 'Segments') > 0 AS created;
+SELECT smsflow.create_segment('up', 'regress_trap.up()', 'Segments') > 0 AS created;
+SELECT smsflow.create_segment('write', 'regress_trap.write()', 'Segments') > 0 AS created;
+-- What was good when it was stored may change.
+CREATE OR REPLACE FUNCTION regress_trap.up() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
 	PERFORM set_config('role', session_user, false);
 	RETURN true;
 END $$;
-CREATE FUNCTION regress_trap.write() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+CREATE OR REPLACE FUNCTION regress_trap.write() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
 	CREATE TABLE regress_trap.t ();
 	RETURN true;
 END $$;
-SELECT smsflow.create_segment('who', $$external_id = 'a' AND regress_trap.who(external_id)$$, 'Segments') > 0 AS created;
-SELECT smsflow.create_segment('up', 'regress_trap.up()', 'Segments') > 0 AS created;
-SELECT smsflow.create_segment('write', 'regress_trap.write()', 'Segments') > 0 AS created;
+SELECT smsflow.create_segment('up at once', 'regress_trap.up()', 'Segments');
+SELECT smsflow.create_segment('write at once', 'regress_trap.write()', 'Segments');
 RESET ROLE;
 \set VERBOSITY terse
 SELECT members('who');

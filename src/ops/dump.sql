@@ -59,6 +59,8 @@ SELECT pg_extension_config_dump('smsflow.message_segment', '');
 
 SELECT pg_extension_config_dump('smsflow.segment', '');
 SELECT pg_extension_config_dump('smsflow.segment_segment_id_seq', '');
+SELECT pg_extension_config_dump('smsflow.segment_snapshot', '');
+SELECT pg_extension_config_dump('smsflow.segment_recipe', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('smsflow.profile_fact', '');
 SELECT pg_extension_config_dump('smsflow.profile_delta', '');
 SELECT pg_extension_config_dump('smsflow.contact_product_fact', '');

@@ -23,9 +23,10 @@ BEGIN
 	PERFORM pg_advisory_xact_lock(hashtextextended('smsflow.fold_profiles', 0));
 	DELETE FROM smsflow.profile_fact AS f USING smsflow_rows AS r WHERE f.contact_id = r.contact_id;
 	DELETE FROM smsflow.contact_product_fact AS f USING smsflow_rows AS r WHERE f.contact_id = r.contact_id;
+	DELETE FROM smsflow.segment_snapshot AS m USING smsflow_rows AS r WHERE m.contact_id = r.contact_id;
 	RETURN NULL;
 END $$;
-COMMENT ON FUNCTION smsflow.forget_profile() IS 'Trigger of contact: facts go with their contact';
+COMMENT ON FUNCTION smsflow.forget_profile() IS 'Trigger of contact: facts, and places in snapshots of segments, go with their contact';
 REVOKE ALL ON FUNCTION smsflow.forget_profile() FROM PUBLIC;
 CREATE TRIGGER forget_profile AFTER DELETE ON smsflow.contact REFERENCING OLD TABLE AS smsflow_rows
 	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.forget_profile();
@@ -168,7 +169,12 @@ SELECT s.contact_id, s.brand_id, s.external_id, s.first_name, s.last_name, s.lan
 		+ CASE WHEN greatest(s.last_click_at, s.last_reply_at) > now() - interval '30 days' THEN 30
 			WHEN greatest(s.last_click_at, s.last_reply_at) > now() - interval '90 days' THEN 15 ELSE 0 END
 		+ CASE WHEN greatest(s.last_cart_at, s.last_viewed_at) > now() - interval '30 days' THEN 20 ELSE 0 END
-		+ least(20, 5 * smsflow.tally_last(s.click_days, 30)))::integer AS engagement_score
+		+ least(20, 5 * smsflow.tally_last(s.click_days, 30)))::integer AS engagement_score,
+	CASE WHEN s.orders_count > 0 THEN (CASE WHEN s.last_order_at > now() - interval '30 days' THEN '5' WHEN s.last_order_at > now() - interval '60 days' THEN '4'
+			WHEN s.last_order_at > now() - interval '120 days' THEN '3' WHEN s.last_order_at > now() - interval '1 year' THEN '2' ELSE '1' END)
+		|| (CASE WHEN s.orders_count >= 10 THEN '5' WHEN s.orders_count >= 5 THEN '4' WHEN s.orders_count >= 3 THEN '3' ELSE s.orders_count::text END)
+		|| (CASE WHEN s.orders_value >= 1000 THEN '5' WHEN s.orders_value >= 500 THEN '4' WHEN s.orders_value >= 200 THEN '3'
+			WHEN s.orders_value >= 50 THEN '2' ELSE '1' END) END AS rfm
 FROM (
 	SELECT f.*, false AS waits FROM smsflow.profile_fact AS f UNION ALL SELECT p.*, true FROM smsflow.profile_pending AS p
 ) AS s
@@ -196,6 +202,8 @@ COMMENT ON COLUMN smsflow.profile.opted_in_source IS 'Source of that agreement, 
 COMMENT ON COLUMN smsflow.profile.country IS 'ISO 3166 country of region, or else of the number';
 COMMENT ON COLUMN smsflow.profile.birthday IS 'Attribute birthday, where it is a date written YYYY-MM-DD';
 COMMENT ON COLUMN smsflow.profile.engagement_score IS '0 to 100: 30 for an order in 90 days, 30 for a click or reply in 30 days (15 in 90), 20 for a cart or view in 30 days, 5 for each click in 30 days up to 20';
+
+COMMENT ON COLUMN smsflow.profile.rfm IS 'Three digits from 1 to 5; NULL without orders. Recency: last order within 30, 60, 120 days, a year, longer ago. Frequency: 10, 5, 3, 2, 1 orders. Monetary: orders worth 1000, 500, 200, 50, less';
 
 -- ---- folding ----
 

@@ -1,8 +1,7 @@
 /*
- * segment.c - SQL conditions that users store, and running them.
+ * segment.c - running the SQL conditions that users store (predicate.c).
  *
- * A predicate is text, and text is put into a query, so it is first parsed alone: what parses as exactly one expression
- * cannot end the parentheses it is put into. It always runs with its owner's privileges, in a security-restricted
+ * A predicate always runs with its owner's privileges, in a security-restricted
  * operation and read only, whoever asks: a marketer's predicate reads what the marketer may read, also when the worker
  * runs it, which is a superuser.
  */
@@ -14,44 +13,30 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
-#include "nodes/parsenodes.h"
-#include "optimizer/optimizer.h"
-#include "parser/parser.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/plancache.h"
+#include "utils/portal.h"
 #include "utils/syscache.h"
 
 #include "contact/contact.h"
 #include "errcodes.h"
+#include "segment/combine.h"
 
-#define PROFILE_HINT                                                                                                             \
-	"Columns are those of smsflow.profile: language, region, attributes, subscribed, orders_count, orders_value, "               \
-	"last_order_at, active_cart and others; other tables need their schema, as in public.orders."
+#define FIND_SEGMENT                                                                                                             \
+	"SELECT s.segment_id, s.brand_id, s.name, s.predicate, s.owner, b.name FROM smsflow.segment s JOIN smsflow.brand b"          \
+	" USING (brand_id) WHERE "
 
-#define SEGMENT_COLUMNS "segment_id, brand_id, name, predicate, owner"
+static SmsflowStatement find_by_id = {.sql = FIND_SEGMENT "s.segment_id = $1", .nargs = 1, .types = (const Oid[]){INT4OID}};
 
-static SmsflowStatement find_by_id = {.sql = "SELECT " SEGMENT_COLUMNS " FROM smsflow.segment WHERE segment_id = $1",
-									  .nargs = 1,
-									  .types = (const Oid[]){INT4OID}};
-
-static SmsflowStatement find_by_name = {.sql =
-											"SELECT " SEGMENT_COLUMNS " FROM smsflow.segment WHERE name = $1 AND brand_id = $2",
+static SmsflowStatement find_by_name = {.sql = FIND_SEGMENT "s.name = $1 AND s.brand_id = $2",
 										.nargs = 2,
 										.types = (const Oid[]){TEXTOID, INT4OID}};
 
 static SmsflowStatement find_all_by_name = {.sql = "SELECT segment_id FROM smsflow.segment WHERE name = $1 ORDER BY segment_id",
 											.nargs = 1,
 											.types = (const Oid[]){TEXTOID}};
-
-static SmsflowStatement insert_segment =
-	{.sql = "INSERT INTO smsflow.segment (brand_id, name, predicate, owner) VALUES ($1, $2, $3, $4::regrole)"
-			" ON CONFLICT DO NOTHING RETURNING segment_id",
-	 .nargs = 4,
-	 .types = (const Oid[]){INT4OID, TEXTOID, TEXTOID, OIDOID}};
 
 static SmsflowStatement find_window =
 	{.sql = "SELECT max(contact_id) FROM (SELECT contact_id FROM smsflow.contact WHERE contact_id > $1"
@@ -89,9 +74,8 @@ smsflow_as_before(const SmsflowIdentity *before)
 	SetUserIdAndSecContext(before->user, before->security);
 }
 
-/* as_extension makes the following statements run as the owner of smsflow's tables. */
-static void
-as_extension(FunctionCallInfo fcinfo, SmsflowIdentity *before)
+void
+smsflow_as_extension(FunctionCallInfo fcinfo, SmsflowIdentity *before)
 {
 	HeapTuple function = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
 	Oid owner;
@@ -117,6 +101,7 @@ segment_from_result(MemoryContext context)
 	segment->name = TextDatumGetCString(smsflow_result(3).value);
 	segment->predicate = TextDatumGetCString(smsflow_result(4).value);
 	segment->owner = DatumGetObjectId(smsflow_result(5).value);
+	segment->brand = TextDatumGetCString(smsflow_result(6).value);
 	MemoryContextSwitchTo(old);
 	return segment;
 }
@@ -137,36 +122,47 @@ text_or(FunctionCallInfo fcinfo, int n, const char *otherwise)
 	return PG_ARGISNULL(n) ? otherwise : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+SmsflowSegment *
+smsflow_segment_of_brand(const char *name, int32 brand_id)
+{
+	const NullableDatum args[] = {smsflow_value(CStringGetTextDatum(name)), smsflow_value(Int32GetDatum(brand_id))};
+
+	if (smsflow_execute(&find_by_name, args) == 0)
+		ereport(ERROR,
+				(errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("segment \"%s\" does not exist", name),
+				 errdetail("Its brand has no segment of this name."), errhint("Create it with smsflow.create_segment().")));
+	return segment_from_result(CurrentMemoryContext);
+}
+
 static SmsflowSegment *
 segment_named(const char *name, const char *brand)
 {
-	const NullableDatum args[] = {
-		smsflow_value(CStringGetTextDatum(name)),
-		smsflow_value(Int32GetDatum(smsflow_brand_id(brand))),
-	};
-
-	if (smsflow_execute(&find_by_name, args) == 0)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("segment \"%s\" does not exist", name),
-						errdetail("Brand \"%s\" has no segment of this name.", brand),
-						errhint("Create it with smsflow.create_segment().")));
-	return segment_from_result(CurrentMemoryContext);
+	return smsflow_segment_of_brand(name, smsflow_brand_id(brand));
 }
 
 /* ---- running a predicate ---- */
 
-/* predicate_query puts a predicate into a query over the profile; what else it asks for comes before. */
-static char *
-predicate_query(const char *select, const char *condition, const char *predicate)
+char *
+smsflow_predicate_query(const char *select, const char *condition, const char *predicate)
 {
 	return psprintf("SELECT %s FROM smsflow.profile WHERE %s (\n%s\n)", select, condition, predicate);
 }
 
-/* run_predicate runs such a query as the segment's owner; a syntax of its own goes after the predicate. */
+/* query_of returns a query over the members of a segment; a syntax of its own goes after the predicate. */
+static char *
+query_of(const SmsflowSegment *segment, const char *select, const char *condition, const char *after)
+{
+	char *predicate = smsflow_combine_segments(segment->predicate, segment->brand_id, segment->owner, NULL);
+
+	return psprintf("%s%s", smsflow_predicate_query(select, condition, predicate), after);
+}
+
+/* run_predicate runs such a query as the segment's owner. */
 static void
 run_predicate(const SmsflowSegment *segment, const char *select, const char *condition, const char *after, int nargs, Oid *types,
 			  Datum *args)
 {
-	char *query = psprintf("%s%s", predicate_query(select, condition, segment->predicate), after);
+	char *query = query_of(segment, select, condition, after);
 	SmsflowIdentity before;
 
 	smsflow_as_role(segment->owner, &before);
@@ -187,22 +183,31 @@ ids_of_result(void)
 	return construct_array(ids, (int) SPI_processed, INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE);
 }
 
+bool
+smsflow_contact_window(int64 after, int contacts, int64 *last)
+{
+	const NullableDatum window[] = {smsflow_value(Int64GetDatum(after)), smsflow_value(Int32GetDatum(contacts))};
+	NullableDatum found;
+
+	smsflow_execute(&find_window, window);
+	found = smsflow_result(1);
+	*last = found.isnull ? 0 : DatumGetInt64(found.value);
+	return !found.isnull;
+}
+
 ArrayType *
 smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor)
 {
-	const NullableDatum window[] = {smsflow_value(Int64GetDatum(*cursor)), smsflow_value(Int32GetDatum(contacts))};
 	Oid types[] = {INT4OID, INT8OID, INT8OID};
-	Datum args[3] = {Int32GetDatum(segment->brand_id), window[0].value};
-	NullableDatum last;
+	int64 last;
+	Datum args[3] = {Int32GetDatum(segment->brand_id), Int64GetDatum(*cursor)};
 
-	smsflow_execute(&find_window, window);
-	last = smsflow_result(1);
-	if (last.isnull)
+	if (!smsflow_contact_window(*cursor, contacts, &last))
 		return NULL;
-	args[2] = last.value;
+	args[2] = Int64GetDatum(last);
 	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id > $2 AND profile.contact_id <= $3 AND", "",
 				  3, types, args);
-	*cursor = DatumGetInt64(last.value);
+	*cursor = last;
 	return ids_of_result();
 }
 
@@ -241,175 +246,98 @@ smsflow_segment_among(const char *name, ArrayType *contacts)
 	return DatumGetArrayTypeP(makeArrayResult(found, CurrentMemoryContext));
 }
 
-/* ---- checking a predicate ---- */
-
-/* refuse_predicate turns the error that is being handled into SF007. */
-static void
-refuse_predicate(MemoryContext context)
-{
-	ErrorData *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == SMSFLOW_ERRCODE_INVALID_ARGUMENT)
-		ReThrowError(error);
-	FlushErrorState();
-	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("the predicate cannot be used"),
-					errdetail("%s", error->message), errhint(PROFILE_HINT)));
-}
-
-static void
-refuse_shape(const char *detail)
-{
-	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("the predicate cannot be used"), errdetail("%s", detail),
-					errhint(PROFILE_HINT)));
-}
-
-/* is_bare_expression tells whether a parsed SELECT is nothing but one expression. */
-static bool
-is_bare_expression(const SelectStmt *select)
-{
-	const ResTarget *target;
-
-	if (select->op != SETOP_NONE || select->distinctClause || select->intoClause || select->fromClause || select->whereClause ||
-		select->groupClause || select->havingClause || select->windowClause || select->valuesLists || select->sortClause ||
-		select->limitOffset || select->limitCount || select->lockingClause || select->withClause ||
-		list_length(select->targetList) != 1)
-		return false;
-	target = linitial_node(ResTarget, select->targetList);
-	if (target->name != NULL || target->indirection != NIL)
-		return false;
-	return !(IsA(target->val, ColumnRef) && IsA(llast(castNode(ColumnRef, target->val)->fields), A_Star));
-}
-
-void
-smsflow_require_expression(const char *predicate)
-{
-	List *parsed = raw_parser(psprintf("SELECT\n%s\n", predicate), RAW_PARSE_DEFAULT);
-	Node *statement = list_length(parsed) == 1 ? linitial_node(RawStmt, parsed)->stmt : NULL;
-
-	if (statement == NULL || !IsA(statement, SelectStmt) || !is_bare_expression((SelectStmt *) statement))
-		refuse_shape("A predicate is one condition, as after WHERE, and nothing else.");
-}
-
-static bool
-locks_rows(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-	{
-		if (((Query *) node)->rowMarks != NIL)
-			return true;
-		return query_tree_walker((Query *) node, locks_rows, context, 0);
-	}
-	return expression_tree_walker(node, locks_rows, context);
-}
-
-/* check_meaning analyses the whole query and starts it, without reading a row, with the privileges it will have. */
-static void
-check_meaning(const char *predicate)
-{
-	char *query = psprintf("%s LIMIT 0", predicate_query("contact_id", "", predicate));
-	SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
-	ListCell *cell;
-
-	if (plan == NULL)
-		elog(ERROR, "could not prepare predicate: %s", SPI_result_code_string(SPI_result));
-	foreach (cell, SPI_plan_get_plan_sources(plan))
-	{
-		List *queries = ((CachedPlanSource *) lfirst(cell))->query_list;
-
-		if (contain_volatile_functions((Node *) queries))
-			refuse_shape("It calls a volatile function, whose answer may change from row to row.");
-		if (locks_rows((Node *) queries, NULL))
-			refuse_shape("It locks rows.");
-	}
-	if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run predicate");
-}
-
-static void
-check_predicate(const char *predicate)
-{
-	MemoryContext context = CurrentMemoryContext;
-	SmsflowIdentity before;
-
-	PG_TRY();
-	{
-		smsflow_as_role(GetUserId(), &before);
-		smsflow_require_expression(predicate);
-		check_meaning(predicate);
-		smsflow_as_before(&before);
-	}
-	PG_CATCH();
-	{
-		refuse_predicate(context);
-	}
-	PG_END_TRY();
-}
-
 /* ---- SQL functions ---- */
 
-/*
- * create_segment(name text, predicate text, brand text) returns integer. It is not SECURITY DEFINER: the segment belongs
- * to the role whose code makes the call, which inside somebody's SECURITY DEFINER function is that function's owner.
- */
-PG_FUNCTION_INFO_V1(smsflow_pg_create_segment);
-Datum
-smsflow_pg_create_segment(PG_FUNCTION_ARGS)
-{
-	const char *name = text_or(fcinfo, 0, "");
-	const char *predicate = text_or(fcinfo, 1, "");
-	Oid owner = GetUserId();
-	NullableDatum args[4];
-	SmsflowIdentity before;
-	int32 segment_id;
+/* Members fetched from the cursor at one time. */
+#define MEMBERS_AT_ONCE 1000
 
-	if (*name == '\0')
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("segment name must not be empty"),
-						errdetail("Campaigns refer to a segment by its name."), errhint("Pass a name.")));
-	SPI_connect();
-	check_predicate(predicate);
-	as_extension(fcinfo, &before);
-	args[0] = smsflow_value(Int32GetDatum(smsflow_brand_id(text_or(fcinfo, 2, "default"))));
-	args[1] = smsflow_value(CStringGetTextDatum(name));
-	args[2] = smsflow_value(CStringGetTextDatum(predicate));
-	args[3] = smsflow_value(ObjectIdGetDatum(owner));
-	if (smsflow_execute(&insert_segment, args) == 0)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_WRONG_STATE), errmsg("segment \"%s\" already exists", name),
-						errdetail("A campaign may rely on what it means."),
-						errhint("Choose another name, or call smsflow.drop_segment() first.")));
-	segment_id = DatumGetInt32(smsflow_result(1).value);
-	SetUserIdAndSecContext(before.user, before.security);
-	SPI_finish();
-	PG_RETURN_INT32(segment_id);
+/* A listing that is under way: the cursor lives in a portal of its own, outside of any SPI connection. */
+typedef struct Listing
+{
+	Oid owner;
+	char *portal;
+	int64 ids[MEMBERS_AT_ONCE];
+	int count;
+	int next;
+} Listing;
+
+static void
+close_listing(Datum argument)
+{
+	Portal portal = GetPortalByName(((Listing *) DatumGetPointer(argument))->portal);
+
+	if (PortalIsValid(portal))
+		SPI_cursor_close(portal);
 }
 
-/* segment_members(name text, brand text) returns setof bigint, in order of contact_id */
+static Listing *
+open_listing(FunctionCallInfo fcinfo, MemoryContext context)
+{
+	Listing *listing = MemoryContextAllocZero(context, sizeof(Listing));
+	Oid types[] = {INT4OID};
+	Datum args[1];
+	SmsflowIdentity before;
+	SmsflowSegment *segment;
+	char *query;
+	Portal portal;
+
+	SPI_connect();
+	segment = segment_named(text_or(fcinfo, 0, ""), text_or(fcinfo, 1, "default"));
+	listing->owner = segment->owner;
+	args[0] = Int32GetDatum(segment->brand_id);
+	query = query_of(segment, "contact_id", "profile.brand_id = $1 AND", " ORDER BY contact_id");
+	smsflow_as_role(listing->owner, &before);
+	portal = SPI_cursor_open_with_args(NULL, query, 1, types, args, NULL, true, 0);
+	smsflow_as_before(&before);
+	listing->portal = MemoryContextStrdup(context, portal->name);
+	SPI_finish();
+	return listing;
+}
+
+static void
+fetch_members(Listing *listing)
+{
+	SmsflowIdentity before;
+	bool isnull;
+
+	SPI_connect();
+	smsflow_as_role(listing->owner, &before);
+	SPI_cursor_fetch(GetPortalByName(listing->portal), true, MEMBERS_AT_ONCE);
+	smsflow_as_before(&before);
+	listing->count = (int) SPI_processed;
+	listing->next = 0;
+	for (int i = 0; i < listing->count; i++)
+		listing->ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+}
+
+/*
+ * segment_members(name text, brand text) returns setof bigint, in order of contact_id. One value per call, so that in a
+ * SELECT list, or under a LIMIT there, no more is read than is asked for.
+ */
 PG_FUNCTION_INFO_V1(smsflow_pg_segment_members);
 Datum
 smsflow_pg_segment_members(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	SmsflowSegment *segment;
-	Oid types[] = {INT4OID};
-	Datum args[1];
+	FuncCallContext *call;
+	Listing *listing;
 
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	SPI_connect();
-	segment = segment_named(text_or(fcinfo, 0, ""), text_or(fcinfo, 1, "default"));
-	args[0] = Int32GetDatum(segment->brand_id);
-	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND", " ORDER BY contact_id", 1, types, args);
-	for (uint64 row = 0; row < SPI_processed; row++)
+	if (SRF_IS_FIRSTCALL())
 	{
-		bool isnull;
-		Datum id = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull);
-
-		tuplestore_putvalues(result->setResult, result->setDesc, &id, &isnull);
+		call = SRF_FIRSTCALL_INIT();
+		call->user_fctx = open_listing(fcinfo, call->multi_call_memory_ctx);
+		RegisterExprContextCallback(((ReturnSetInfo *) fcinfo->resultinfo)->econtext, close_listing,
+									PointerGetDatum(call->user_fctx));
 	}
-	SPI_finish();
-	return (Datum) 0;
+	call = SRF_PERCALL_SETUP();
+	listing = call->user_fctx;
+	if (listing->next == listing->count)
+		fetch_members(listing);
+	if (listing->count > 0)
+		SRF_RETURN_NEXT(call, Int64GetDatum(listing->ids[listing->next++]));
+	UnregisterExprContextCallback(((ReturnSetInfo *) fcinfo->resultinfo)->econtext, close_listing, PointerGetDatum(listing));
+	close_listing(PointerGetDatum(listing));
+	SRF_RETURN_DONE(call);
 }
 
 /* segment_count(name text, brand text) returns bigint */
@@ -449,4 +377,33 @@ smsflow_pg_in_segment(PG_FUNCTION_ARGS)
 	found = SPI_processed > 0;
 	SPI_finish();
 	PG_RETURN_BOOL(found);
+}
+
+/* explain_segment(name text, brand text) returns setof text */
+PG_FUNCTION_INFO_V1(smsflow_pg_explain_segment);
+Datum
+smsflow_pg_explain_segment(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	SmsflowSegment *segment;
+	SmsflowIdentity before;
+	char *query;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	SPI_connect();
+	segment = segment_named(text_or(fcinfo, 0, ""), text_or(fcinfo, 1, "default"));
+	query = query_of(segment, "count(*)", psprintf("profile.brand_id = %d AND", segment->brand_id), "");
+	smsflow_as_role(segment->owner, &before);
+	if (SPI_execute(psprintf("EXPLAIN %s", query), false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not explain segment \"%s\"", segment->name);
+	smsflow_as_before(&before);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool isnull;
+		Datum line = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull);
+
+		tuplestore_putvalues(result->setResult, result->setDesc, &line, &isnull);
+	}
+	SPI_finish();
+	return (Datum) 0;
 }

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "utils/array.h"
 
 /*
@@ -22,6 +23,18 @@ typedef struct SmsflowIdentity
 extern void smsflow_as_role(Oid role, SmsflowIdentity *before);
 extern void smsflow_as_before(const SmsflowIdentity *before);
 
+/*
+ * smsflow_as_extension makes the following statements run as the owner of the called function, and so of smsflow's tables;
+ * SetUserIdAndSecContext() with what it saved ends that.
+ */
+extern void smsflow_as_extension(FunctionCallInfo fcinfo, SmsflowIdentity *before);
+
+/* smsflow_predicate_query puts a predicate into a query over the profile; a condition that comes before it ends with AND. */
+extern char *smsflow_predicate_query(const char *select, const char *condition, const char *predicate);
+
+/* smsflow_contact_window sets *last to the contact so many contacts after one, or to the last; false when none follows. */
+extern bool smsflow_contact_window(int64 after, int contacts, int64 *last);
+
 /* smsflow_require_expression raises SF007 unless a text parses as exactly one SQL expression. */
 extern void smsflow_require_expression(const char *predicate);
 
@@ -29,6 +42,7 @@ typedef struct SmsflowSegment
 {
 	int32 segment_id;
 	int32 brand_id;
+	char *brand;
 	char *name;
 	char *predicate;
 	Oid owner;
@@ -36,6 +50,9 @@ typedef struct SmsflowSegment
 
 /* smsflow_segment_by_id reads a segment; the memory is the caller's current context. Needs an open SPI connection. */
 extern SmsflowSegment *smsflow_segment_by_id(int32 segment_id);
+
+/* smsflow_segment_of_brand is the same by name; raises SF004 when the brand has none of this name. */
+extern SmsflowSegment *smsflow_segment_of_brand(const char *name, int32 brand_id);
 
 /*
  * smsflow_segment_slice looks at the next contacts after *cursor, at most `contacts` of them in order of contact_id, and
