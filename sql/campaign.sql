@@ -141,7 +141,8 @@ SELECT count(*) FROM written WHERE campaign = 'later';
 -- What a user wrote wrong fails that campaign and no other.
 CREATE TABLE regress_gone ();
 SELECT smsflow.create_segment('broken', 'EXISTS (SELECT FROM public.regress_gone) OR true', 'Campaigns') > 0 AS created;
-SELECT smsflow.create_segment('divides', $$1 / (external_id::int - 2) < 100$$, 'Campaigns') > 0 AS created;
+-- create_segment() tries a condition, so this one is stored as if it had become so later.
+INSERT INTO smsflow.segment (brand_id, name, predicate) SELECT brand_id, 'divides', $$1 / (external_id::int - 2) < 100$$ FROM smsflow.brand WHERE name = 'Campaigns';
 SELECT smsflow.create_campaign('fails', 'broken', 'Hi', brand => 'Campaigns') > 0 AS created,
 	smsflow.create_campaign('fails half-way', 'divides', 'Hi', brand => 'Campaigns') > 0 AS created,
 	smsflow.create_campaign('works', 'some', 'Hi', brand => 'Campaigns') > 0 AS created;

@@ -23,9 +23,8 @@
 #include "contact/contact.h"
 #include "errcodes.h"
 #include "segment/combine.h"
-
-/* Contacts that a new predicate is tried on. */
-#define SAMPLE 1000
+#include "segment/guarded.h"
+#include "smsflow.h"
 
 #define PROFILE_HINT                                                                                                             \
 	"Columns are those of smsflow.profile: language, region, attributes, subscribed, orders_count, orders_value, "               \
@@ -37,9 +36,16 @@ static SmsflowStatement insert_segment =
 	 .nargs = 7,
 	 .types = (const Oid[]){INT4OID, TEXTOID, TEXTOID, OIDOID, TEXTARRAYOID, FLOAT8OID, FLOAT8OID}};
 
+/* Contacts that a new predicate is tried on. */
+static SmsflowStatement find_sample = {.sql =
+										   "SELECT ARRAY(SELECT contact_id FROM smsflow.contact WHERE brand_id = $1 LIMIT 100)",
+									   .nargs = 1,
+									   .types = (const Oid[]){INT4OID}};
+
 /* A predicate that is being checked, and what was found out. */
 typedef struct Candidate
 {
+	FunctionCallInfo call;
 	const char *predicate;
 	int32 brand_id;
 	List *used; /* names of segments it is made of */
@@ -49,18 +55,13 @@ typedef struct Candidate
 
 /* ---- checking a predicate ---- */
 
-/* refuse_predicate turns the error that is being handled into SF007. */
+/* refuse_predicate raises an error of the predicate as SF007, and one that says more as it is. */
 static void
-refuse_predicate(MemoryContext context)
+refuse_predicate(ErrorData *error)
 {
-	ErrorData *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == SMSFLOW_ERRCODE_INVALID_ARGUMENT ||
 		error->sqlerrcode == SMSFLOW_ERRCODE_UNKNOWN_OBJECT)
 		ReThrowError(error);
-	FlushErrorState();
 	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("the predicate cannot be used"),
 					errdetail("%s", error->message), errhint(PROFILE_HINT)));
 }
@@ -141,49 +142,42 @@ check_plan(SPIPlanPtr plan, Candidate *candidate)
 	}
 }
 
-/* check_meaning analyses the whole query, and runs it over the contacts up to `last`, with the privileges it will have. */
+/* check_meaning analyses the whole query, and runs it over a sample of contacts (bigint[]), with the privileges it will have. */
 static void
-check_meaning(const char *predicate, int64 last, Candidate *candidate)
+check_meaning(const char *predicate, Datum sample, Candidate *candidate)
 {
 	SPIPlanPtr plan = SPI_prepare(smsflow_predicate_query("contact_id", "", predicate), 0, NULL);
-	Oid types[] = {INT8OID};
-	Datum args[] = {Int64GetDatum(last)};
+	Oid types[] = {INT8ARRAYOID};
 
 	if (plan == NULL)
 		elog(ERROR, "could not prepare predicate: %s", SPI_result_code_string(SPI_result));
 	check_plan(plan, candidate);
-	if (SPI_execute_with_args(smsflow_predicate_query("count(*)", "profile.contact_id <= $1 AND", predicate), 1, types, args,
-							  NULL, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(smsflow_predicate_query("count(*)", "profile.contact_id = ANY ($1) AND", predicate), 1, types,
+							  &sample, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run predicate");
 }
 
+/* check_candidate asks all there is to ask; argument is a Candidate. */
 static void
-check_predicate(FunctionCallInfo fcinfo, Candidate *candidate)
+check_candidate(void *argument)
 {
-	MemoryContext context = CurrentMemoryContext;
+	Candidate *candidate = argument;
 	Oid owner = GetUserId();
 	SmsflowIdentity before;
-	int64 last;
+	Datum sample;
 	char *combined;
 
-	PG_TRY();
-	{
-		smsflow_as_role(owner, &before);
-		smsflow_require_expression(candidate->predicate);
-		smsflow_as_before(&before);
-		smsflow_as_extension(fcinfo, &before);
-		combined = smsflow_combine_segments(candidate->predicate, candidate->brand_id, owner, &candidate->used);
-		(void) smsflow_contact_window(0, SAMPLE, &last);
-		SetUserIdAndSecContext(before.user, before.security);
-		smsflow_as_role(owner, &before);
-		check_meaning(combined, last, candidate);
-		smsflow_as_before(&before);
-	}
-	PG_CATCH();
-	{
-		refuse_predicate(context);
-	}
-	PG_END_TRY();
+	smsflow_as_role(owner, &before);
+	smsflow_require_expression(candidate->predicate);
+	smsflow_as_before(&before);
+	smsflow_as_extension(candidate->call, &before);
+	combined = smsflow_combine_segments(candidate->predicate, candidate->brand_id, owner, &candidate->used);
+	smsflow_execute(&find_sample, (NullableDatum[]){smsflow_value(Int32GetDatum(candidate->brand_id))});
+	sample = SPI_datumTransfer(smsflow_result(1).value, false, -1);
+	SetUserIdAndSecContext(before.user, before.security);
+	smsflow_as_role(owner, &before);
+	check_meaning(combined, sample, candidate);
+	smsflow_as_before(&before);
 }
 
 static ArrayType *
@@ -208,10 +202,11 @@ Datum
 smsflow_pg_create_segment(PG_FUNCTION_ARGS)
 {
 	const char *name = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Candidate candidate = {.predicate = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1))};
+	Candidate candidate = {.call = fcinfo, .predicate = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1))};
 	Oid owner = GetUserId();
 	NullableDatum args[7];
 	SmsflowIdentity before;
+	ErrorData *error;
 	int32 segment_id;
 
 	if (*name == '\0')
@@ -221,7 +216,9 @@ smsflow_pg_create_segment(PG_FUNCTION_ARGS)
 	smsflow_as_extension(fcinfo, &before);
 	candidate.brand_id = smsflow_brand_argument(fcinfo, 2);
 	SetUserIdAndSecContext(before.user, before.security);
-	check_predicate(fcinfo, &candidate);
+	error = smsflow_guarded(check_candidate, &candidate, smsflow_predicate_timeout);
+	if (error != NULL)
+		refuse_predicate(error);
 	smsflow_as_extension(fcinfo, &before);
 	args[0] = smsflow_value(Int32GetDatum(candidate.brand_id));
 	args[1] = smsflow_value(CStringGetTextDatum(name));
