@@ -46,3 +46,22 @@ SELECT smsflow.render('Zoë: {{cart..total}}', '{"cart": {}}');
 SELECT id, r.* FROM (VALUES
 	(1, 'STOP'), (2, ' stop. '), (3, 'START'), (4, 'HELP'), (5, 'Thanks, it arrived'), (6, '')
 ) t (id, body), smsflow.classify_reply(body) r ORDER BY id;
+CREATE FUNCTION pg_temp.template_error(body text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	code text;
+	detail text;
+BEGIN
+	PERFORM smsflow.render(body, '{"a": 1}');
+	RETURN 'rendered';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, detail = PG_EXCEPTION_DETAIL;
+	RETURN concat_ws(' ', code, SQLERRM, detail);
+END $$;
+-- Filters, dates in the recipient's zone, and parts that depend on a condition.
+SELECT smsflow.render(body, '{"name": "ada lovelace", "total": 1234.5, "at": "2026-03-01T23:30:00Z", "day": "2026-03-01", "vip": true, "note": "x",
+	"_time_zone": "Europe/Oslo", "items": []}') FROM unnest(ARRAY['{{name|title}} {{name|upper}} {{total|money:EUR}}', '{{at|date}} {{at|date:HH24:MI}} {{day|date:DD.MM.YYYY}} {{note|date}}',
+	'{{#if vip}}VIP{{else}}no{{/if}} {{#unless items}}nothing{{/unless}}', '{{missing|someone|title}}']) AS body;
+SELECT smsflow.render('{{at|date:HH24}}', '{"at": "2026-03-01T23:30:00Z", "_time_zone": "Nowhere/Land"}');
+SELECT body, pg_temp.template_error(body) FROM unnest(ARRAY['{{a|b|c}}', '{{a|trunc:3}}', '{{a|truncate:x}}', '{{#if a}}b', '{{/if}}', '{{#each a}}{{/each}}']) AS body;
+SELECT smsflow.render('{{a}}', jsonb_build_object('a', repeat('x', 70000)));
+SELECT length(smsflow.render('{{a|truncate:100}}', jsonb_build_object('a', repeat('x', 70000))));

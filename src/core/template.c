@@ -15,20 +15,47 @@ typedef struct Span
 	size_t len;
 } Span;
 
+/* A part that depends on a condition and is not ended yet. */
+typedef struct Condition
+{
+	size_t begin; /* offset of its braces */
+	size_t length;
+	bool has_else;
+} Condition;
+
 typedef struct Reader
 {
 	const char *text;
 	size_t len;
 	size_t pos;
+	int depth;
+	Condition open[SMSFLOW_TEMPLATE_DEPTH];
 } Reader;
+
+typedef enum PieceKind
+{
+	PIECE_TEXT,
+	PIECE_VARIABLE,
+	PIECE_IF,
+	PIECE_UNLESS,
+	PIECE_ELSE,
+	PIECE_END
+} PieceKind;
+
+typedef struct Step
+{
+	SmsflowFilter filter;
+	Span argument;
+} Step;
 
 typedef struct Piece
 {
-	bool is_variable;
-	Span text; /* the literal text, or the variable's path */
+	PieceKind kind;
+	Span text; /* the literal text, or the path */
 	bool has_default;
 	Span fallback;
-	bool is_link; /* the filter link stands at the end */
+	int steps;
+	Step step[SMSFLOW_TEMPLATE_FILTERS];
 } Piece;
 
 static bool
@@ -113,26 +140,118 @@ find_close(const Reader *r, size_t pos, size_t *bar, size_t *close, SmsflowTempl
 	return fail(err, SMSFLOW_TEMPLATE_UNCLOSED, pos - 2, 2);
 }
 
-/* read_filters tells the default of a variable from the filter behind it; text is what follows the first |. */
-static void
-read_filters(Piece *piece, const char *text, size_t len)
+/* looks_like_filter tells a filter that is not known from a default, such as https://... */
+static bool
+looks_like_filter(Span name, bool has_argument)
 {
-	static const char link[] = "link";
-	size_t begin = len;
-	Span last;
+	static const char *const schemes[] = {"http", "https", "mailto", "tel", "sms"};
 
-	while (begin > 0 && text[begin - 1] != '|')
-		begin--;
-	last = trimmed(text + begin, len - begin);
-	piece->is_link = last.len == sizeof(link) - 1 && memcmp(last.text, link, last.len) == 0;
-	piece->has_default = !piece->is_link || begin > 0;
-	if (piece->has_default)
-		piece->fallback = trimmed(text, piece->is_link ? begin - 1 : len);
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (name.len == strlen(schemes[i]) && memcmp(name.text, schemes[i], name.len) == 0)
+			return false;
+	for (size_t i = 0; i < name.len; i++)
+		if (name.text[i] < 'a' || name.text[i] > 'z')
+			return false;
+	return has_argument && name.len > 0;
 }
 
-/* read_variable reads the variable whose {{ is at the reader's position. */
+/* read_step reads one text between bars: a filter, or, first of all, the default. */
 static bool
-read_variable(Reader *r, Piece *piece, SmsflowTemplateError *err)
+read_step(const Reader *r, Piece *piece, Span step, bool is_first, SmsflowTemplateError *err)
+{
+	size_t offset = (size_t) (step.text - r->text);
+	const char *colon = step.len > 0 ? memchr(step.text, ':', step.len) : NULL;
+	Span name = trimmed(step.text, colon != NULL ? (size_t) (colon - step.text) : step.len);
+	Span argument = {step.text, 0};
+	SmsflowFilter filter = smsflow_filter_named(name.text, name.len);
+
+	if (colon != NULL)
+		argument = trimmed(colon + 1, (size_t) (step.text + step.len - colon - 1));
+	if (filter == SMSFLOW_FILTER_NONE)
+	{
+		if (!is_first || looks_like_filter(name, colon != NULL))
+			return fail(err, SMSFLOW_TEMPLATE_UNKNOWN_FILTER, offset, step.len);
+		piece->has_default = true;
+		piece->fallback = step;
+		return true;
+	}
+	if (piece->steps == SMSFLOW_TEMPLATE_FILTERS || (colon != NULL && argument.len == 0) ||
+		!smsflow_filter_accepts(filter, argument.text, argument.len))
+		return fail(err, SMSFLOW_TEMPLATE_BAD_FILTER, offset, step.len);
+	piece->step[piece->steps++] = (Step){filter, argument};
+	return true;
+}
+
+/* read_steps reads what stands between the first | and the closing braces. */
+static bool
+read_steps(const Reader *r, Piece *piece, size_t begin, size_t close, SmsflowTemplateError *err)
+{
+	bool is_first = true;
+
+	while (begin <= close)
+	{
+		const char *bar = close > begin ? memchr(r->text + begin, '|', close - begin) : NULL;
+		size_t end = bar != NULL ? (size_t) (bar - r->text) : close;
+
+		if (!read_step(r, piece, trimmed(r->text + begin, end - begin), is_first, err))
+			return false;
+		is_first = false;
+		begin = end + 1;
+	}
+	return true;
+}
+
+/* take_word returns whether a text begins with a word, and takes it off. */
+static bool
+take_word(Span *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (text->len < len || memcmp(text->text, word, len) != 0 || (text->len > len && !is_space(text->text[len])))
+		return false;
+	*text = trimmed(text->text + len, text->len - len);
+	return true;
+}
+
+/* read_condition tells whether braces begin, part or end a condition, and keeps account of those that are open. */
+static bool
+read_condition(Reader *r, Piece *piece, size_t close, SmsflowTemplateError *err)
+{
+	size_t begin = r->pos;
+	size_t length = close + 2 - begin;
+	Span text = piece->text;
+
+	if (take_word(&text, "#if") || take_word(&text, "#unless"))
+	{
+		piece->kind = piece->text.text[1] == 'i' ? PIECE_IF : PIECE_UNLESS;
+		piece->text = text;
+		if (r->depth == SMSFLOW_TEMPLATE_DEPTH)
+			return fail(err, SMSFLOW_TEMPLATE_TOO_DEEP, begin, length);
+		if (text.len == 0)
+			return fail(err, SMSFLOW_TEMPLATE_EMPTY_NAME, begin, length);
+		r->open[r->depth++] = (Condition){begin, length, false};
+		return true;
+	}
+	if (take_word(&text, "/if") || take_word(&text, "/unless"))
+	{
+		piece->kind = PIECE_END;
+		if (r->depth == 0 || text.len > 0)
+			return fail(err, SMSFLOW_TEMPLATE_UNBALANCED, begin, length);
+		r->depth--;
+	}
+	else if (r->depth > 0 && take_word(&text, "else") && text.len == 0)
+	{
+		piece->kind = PIECE_ELSE;
+		if (r->open[r->depth - 1].has_else)
+			return fail(err, SMSFLOW_TEMPLATE_UNBALANCED, begin, length);
+		r->open[r->depth - 1].has_else = true;
+	}
+	return true;
+}
+
+/* read_braces reads the variable or condition whose {{ is at the reader's position. */
+static bool
+read_braces(Reader *r, Piece *piece, SmsflowTemplateError *err)
 {
 	size_t begin = r->pos + 2;
 	size_t bar = 0;
@@ -141,13 +260,17 @@ read_variable(Reader *r, Piece *piece, SmsflowTemplateError *err)
 	if (!find_close(r, begin, &bar, &close, err))
 		return false;
 
-	piece->is_variable = true;
+	piece->kind = PIECE_VARIABLE;
 	piece->text = trimmed(r->text + begin, bar - begin);
-	if (bar < close)
-		read_filters(piece, r->text + bar + 1, close - bar - 1);
+	if (bar == close && !read_condition(r, piece, close, err))
+		return false;
+	if (bar < close && !read_steps(r, piece, bar + 1, close, err))
+		return false;
 	if (piece->text.len == 0)
 		return fail(err, SMSFLOW_TEMPLATE_EMPTY_NAME, r->pos, close + 2 - r->pos);
 	r->pos = close + 2;
+	if (piece->kind == PIECE_ELSE || piece->kind == PIECE_END)
+		return true;
 	return check_path(piece->text, (size_t) (piece->text.text - r->text), err);
 }
 
@@ -170,11 +293,13 @@ next_piece(Reader *r, Piece *piece, SmsflowTemplateError *err)
 	size_t literal;
 
 	*piece = (Piece){0};
+	if (r->pos == r->len && r->depth > 0)
+		return fail(err, SMSFLOW_TEMPLATE_UNBALANCED, r->open[r->depth - 1].begin, r->open[r->depth - 1].length);
 	if (r->pos == r->len)
 		return false;
 	literal = literal_length(r->text + r->pos, r->len - r->pos);
 	if (literal == 0)
-		return read_variable(r, piece, err);
+		return read_braces(r, piece, err);
 	piece->text = (Span){r->text + r->pos, literal};
 	r->pos += literal;
 	return true;
@@ -237,7 +362,7 @@ write_clean(Span value, SmsflowTemplateWrite write, void *ctx)
 bool
 smsflow_template_check(const char *t, size_t len, SmsflowTemplateError *err)
 {
-	Reader r = {t, len, 0};
+	Reader r = {.text = t, .len = len};
 	Piece piece;
 
 	*err = (SmsflowTemplateError){SMSFLOW_TEMPLATE_OK, 0, 0};
@@ -246,43 +371,125 @@ smsflow_template_check(const char *t, size_t len, SmsflowTemplateError *err)
 	return err->code == SMSFLOW_TEMPLATE_OK;
 }
 
-bool
-smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx, SmsflowTemplateWrite write,
-						void *write_ctx, SmsflowTemplateError *err)
+/* ---- rendering ---- */
+
+/* Which parts are written: of each open condition whether it holds, and whether its present part is written. */
+typedef struct Parts
 {
-	return smsflow_template_render_links(t, len, lookup, lookup_ctx, NULL, NULL, write, write_ctx, err);
+	int depth;
+	bool holds[SMSFLOW_TEMPLATE_DEPTH + 1];
+	bool written[SMSFLOW_TEMPLATE_DEPTH + 1];
+} Parts;
+
+/* A condition holds where there is a value that is not blank, and not false. */
+static bool
+condition_holds(Span path, const SmsflowTemplateValues *values)
+{
+	Span value = {NULL, 0};
+
+	if (!values->lookup(values->lookup_ctx, path.text, path.len, &value.text, &value.len) || is_blank(value))
+		return false;
+	return !(value.len == 5 && memcmp(value.text, "false", 5) == 0);
+}
+
+static void
+change_part(Parts *parts, const Piece *piece, const SmsflowTemplateValues *values)
+{
+	bool outside = parts->written[parts->depth - (piece->kind == PIECE_ELSE || piece->kind == PIECE_END ? 1 : 0)];
+
+	if (piece->kind == PIECE_END)
+		parts->depth--;
+	else if (piece->kind == PIECE_ELSE)
+		parts->written[parts->depth] = outside && !parts->holds[parts->depth];
+	else
+	{
+		bool holds = outside && condition_holds(piece->text, values) == (piece->kind == PIECE_IF);
+
+		parts->depth++;
+		parts->holds[parts->depth] = holds;
+		parts->written[parts->depth] = holds;
+	}
+}
+
+/* filter_value passes a value through the filters; room is for two of them. False when a link cannot be made. */
+static bool
+filter_value(const Piece *piece, const SmsflowTemplateValues *values, char room[2][SMSFLOW_FILTER_BYTES], Span *value)
+{
+	for (int i = 0; i < piece->steps; i++)
+	{
+		const Step *step = &piece->step[i];
+
+		if (step->filter == SMSFLOW_FILTER_LINK)
+		{
+			if (values->link != NULL && !values->link(values->link_ctx, value->text, value->len, &value->text, &value->len))
+				return false;
+		}
+		else if (step->filter == SMSFLOW_FILTER_DATE)
+		{
+			if (values->date != NULL)
+				values->date(values->date_ctx, step->argument.text, step->argument.len, &value->text, &value->len);
+		}
+		else
+		{
+			value->len =
+				smsflow_filter_apply(step->filter, step->argument.text, step->argument.len, value->text, value->len, room[i % 2]);
+			value->text = room[i % 2];
+		}
+	}
+	return true;
+}
+
+/* render_variable writes a value, or the default; false when there is neither. */
+static bool
+render_variable(const Piece *piece, const SmsflowTemplateValues *values, SmsflowTemplateWrite write, void *write_ctx)
+{
+	char room[2][SMSFLOW_FILTER_BYTES];
+	Span value = {NULL, 0};
+
+	if (!values->lookup(values->lookup_ctx, piece->text.text, piece->text.len, &value.text, &value.len))
+	{
+		value.len = 0;
+		if (!piece->has_default)
+			return false;
+	}
+	if (piece->has_default && is_blank(value))
+		value = piece->fallback;
+	if (!filter_value(piece, values, room, &value))
+		return false;
+	write_clean(value, write, write_ctx);
+	return true;
 }
 
 bool
-smsflow_template_render_links(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx, SmsflowTemplateLink link,
-							  void *link_ctx, SmsflowTemplateWrite write, void *write_ctx, SmsflowTemplateError *err)
+smsflow_template_render_values(const char *t, size_t len, const SmsflowTemplateValues *values, SmsflowTemplateWrite write,
+							   void *write_ctx, SmsflowTemplateError *err)
 {
-	Reader r = {t, len, 0};
+	Reader r = {.text = t, .len = len};
+	Parts parts = {.written = {true}};
 	Piece piece;
 
 	*err = (SmsflowTemplateError){SMSFLOW_TEMPLATE_OK, 0, 0};
 	while (next_piece(&r, &piece, err))
 	{
-		Span value = {NULL, 0};
-
-		if (!piece.is_variable)
-		{
-			write(write_ctx, piece.text.text, piece.text.len);
+		if (piece.kind != PIECE_TEXT && piece.kind != PIECE_VARIABLE)
+			change_part(&parts, &piece, values);
+		else if (!parts.written[parts.depth])
 			continue;
-		}
-		if (!lookup(lookup_ctx, piece.text.text, piece.text.len, &value.text, &value.len))
-		{
-			value.len = 0;
-			if (!piece.has_default)
-				return fail(err, SMSFLOW_TEMPLATE_MISSING, (size_t) (piece.text.text - t), piece.text.len);
-		}
-		if (piece.has_default && is_blank(value))
-			value = piece.fallback;
-		if (piece.is_link && link != NULL && !link(link_ctx, value.text, value.len, &value.text, &value.len))
+		else if (piece.kind == PIECE_TEXT)
+			write(write_ctx, piece.text.text, piece.text.len);
+		else if (!render_variable(&piece, values, write, write_ctx))
 			return fail(err, SMSFLOW_TEMPLATE_MISSING, (size_t) (piece.text.text - t), piece.text.len);
-		write_clean(value, write, write_ctx);
 	}
 	return err->code == SMSFLOW_TEMPLATE_OK;
+}
+
+bool
+smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx, SmsflowTemplateWrite write,
+						void *write_ctx, SmsflowTemplateError *err)
+{
+	const SmsflowTemplateValues values = {.lookup = lookup, .lookup_ctx = lookup_ctx};
+
+	return smsflow_template_render_values(t, len, &values, write, write_ctx, err);
 }
 
 const char *
@@ -300,6 +507,16 @@ smsflow_template_error_text(SmsflowTemplateCode code)
 			return "A variable's name may have letters, digits, \"_\" and \"-\", in steps separated by single dots.";
 		case SMSFLOW_TEMPLATE_NESTED:
 			return "A variable contains another brace.";
+		case SMSFLOW_TEMPLATE_UNKNOWN_FILTER:
+			return "There is no such filter; there are upper, title, truncate:N, money, date and link, and a default stands "
+				   "before them.";
+		case SMSFLOW_TEMPLATE_BAD_FILTER:
+			return "A filter has an argument that it cannot take, or there are more than four of them.";
+		case SMSFLOW_TEMPLATE_UNBALANCED:
+			return "A part that depends on a condition is not begun by {{#if name}} or {{#unless name}} and ended by {{/if}} or "
+				   "{{/unless}}.";
+		case SMSFLOW_TEMPLATE_TOO_DEEP:
+			return "Conditions stand one within the other more than eight deep.";
 		case SMSFLOW_TEMPLATE_MISSING:
 			return "A variable has neither a value nor a default.";
 	}

@@ -4,8 +4,10 @@
  *	{{name}}					the value of a variable
  *	{{cart.items.0.title}}		a path; what its steps mean is the lookup callback's business
  *	{{first_name|there}}		the text after | stands in for a missing, null or blank value
- *	{{cart.url|link}}			the value is a URL, in whose place a short link is written; {{url|https://shop.example|link}}
- *								has a default, too
+ *	{{cart.url|link}}			the value is a URL, in whose place a short link is written
+ *	{{total|0|money:EUR}}		up to four filters (filter.h) stand behind the default, if there is one
+ *	{{#if vip}}...{{else}}...{{/if}}	a part for those who have a value there that is neither blank nor "false";
+ *								{{#unless vip}} for the others. At most eight, one within the other
  *
  * A path consists of steps separated by single dots; a step consists of ASCII letters, digits, "_", "-" and non-ASCII
  * characters.  White space directly inside the braces and around | is ignored.  A brace inside a variable, an empty
@@ -24,14 +26,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "filter.h"
+
+#define SMSFLOW_TEMPLATE_DEPTH 8
+#define SMSFLOW_TEMPLATE_FILTERS 4
+
 typedef enum SmsflowTemplateCode
 {
 	SMSFLOW_TEMPLATE_OK,
-	SMSFLOW_TEMPLATE_UNCLOSED,   /* {{ without }} */
-	SMSFLOW_TEMPLATE_EMPTY_NAME, /* {{}} or {{|text}} */
-	SMSFLOW_TEMPLATE_BAD_NAME,   /* a character or an empty step that a path cannot have */
-	SMSFLOW_TEMPLATE_NESTED,     /* a brace inside {{ }} */
-	SMSFLOW_TEMPLATE_MISSING     /* render only: no value and no default */
+	SMSFLOW_TEMPLATE_UNCLOSED,       /* {{ without }} */
+	SMSFLOW_TEMPLATE_EMPTY_NAME,     /* {{}} or {{|text}} */
+	SMSFLOW_TEMPLATE_BAD_NAME,       /* a character or an empty step that a path cannot have */
+	SMSFLOW_TEMPLATE_NESTED,         /* a brace inside {{ }} */
+	SMSFLOW_TEMPLATE_UNKNOWN_FILTER, /* behind a default, or with an argument, what is no filter */
+	SMSFLOW_TEMPLATE_BAD_FILTER,     /* an argument that a filter does not take, or too many filters */
+	SMSFLOW_TEMPLATE_UNBALANCED,     /* a condition without end, or an end or else without condition */
+	SMSFLOW_TEMPLATE_TOO_DEEP,
+	SMSFLOW_TEMPLATE_MISSING /* render only: no value and no default */
 } SmsflowTemplateCode;
 
 typedef struct SmsflowTemplateError
@@ -56,6 +67,23 @@ typedef void (*SmsflowTemplateWrite)(void *ctx, const char *text, size_t len);
  */
 typedef bool (*SmsflowTemplateLink)(void *ctx, const char *url, size_t len, const char **text, size_t *textlen);
 
+/*
+ * Replaces an instant by its text in a format (empty: the usual one); what is none stays as it is. The text must stay valid
+ * as a value of SmsflowTemplateLookup does.
+ */
+typedef void (*SmsflowTemplateDate)(void *ctx, const char *format, size_t len, const char **value, size_t *valuelen);
+
+/* Where values come from, and who makes links and dates of them; without these two the values stay as they are. */
+typedef struct SmsflowTemplateValues
+{
+	SmsflowTemplateLookup lookup;
+	void *lookup_ctx;
+	SmsflowTemplateLink link;
+	void *link_ctx;
+	SmsflowTemplateDate date;
+	void *date_ctx;
+} SmsflowTemplateValues;
+
 /* smsflow_template_check returns true if the template is well formed; otherwise it fills *err. */
 extern bool smsflow_template_check(const char *t, size_t len, SmsflowTemplateError *err);
 
@@ -66,10 +94,9 @@ extern bool smsflow_template_check(const char *t, size_t len, SmsflowTemplateErr
 extern bool smsflow_template_render(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx,
 									SmsflowTemplateWrite write, void *write_ctx, SmsflowTemplateError *err);
 
-/* smsflow_template_render_links also shortens links; smsflow_template_render leaves URLs as they are. */
-extern bool smsflow_template_render_links(const char *t, size_t len, SmsflowTemplateLookup lookup, void *lookup_ctx,
-										  SmsflowTemplateLink link, void *link_ctx, SmsflowTemplateWrite write, void *write_ctx,
-										  SmsflowTemplateError *err);
+/* smsflow_template_render_values does the same, with links and dates. */
+extern bool smsflow_template_render_values(const char *t, size_t len, const SmsflowTemplateValues *values,
+										   SmsflowTemplateWrite write, void *write_ctx, SmsflowTemplateError *err);
 
 /* smsflow_template_error_text returns a full English sentence, a static string. */
 extern const char *smsflow_template_error_text(SmsflowTemplateCode code);

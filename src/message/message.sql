@@ -68,7 +68,8 @@ REVOKE ALL ON FUNCTION smsflow.default_validity(smsflow.purpose) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.contact_vars(c smsflow.contact, brand text, extra jsonb) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN COALESCE((c).attributes, '{}') || jsonb_build_object('first_name', (c).first_name, 'last_name', (c).last_name,
-		'external_id', (c).external_id, 'language', (c).language, 'region', (c).region, 'brand', brand, '_brand', brand) || COALESCE(extra, '{}');
+		'external_id', (c).external_id, 'language', (c).language, 'region', (c).region, 'brand', brand, '_brand', brand,
+		'_time_zone', COALESCE((c).time_zone, (smsflow.phone_time_zones((c).phone))[1])) || COALESCE(extra, '{}');
 COMMENT ON FUNCTION smsflow.contact_vars(smsflow.contact, text, jsonb) IS 'Template variables of a contact: attributes, names, brand, and extra on top';
 REVOKE ALL ON FUNCTION smsflow.contact_vars(smsflow.contact, text, jsonb) FROM PUBLIC;
 

@@ -12,12 +12,16 @@
 #include "../core/template.h"
 #include "../errcodes.h"
 #include "access/htup_details.h"
+#include "catalog/pg_collation.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "pgtime.h"
 #include "types.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/formatting.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -172,10 +176,60 @@ lookup_variable(void *ctx, const char *path, size_t pathlen, const char **text, 
 	}
 }
 
+/* No message is nearly as long; what hostile data makes longer ends here. */
+#define MAX_RENDERED 65536
+
 static void
 append_rendered(void *ctx, const char *text, size_t len)
 {
-	appendBinaryStringInfo((StringInfo) ctx, text, (int) len);
+	StringInfo out = ctx;
+
+	if ((size_t) out->len + len > MAX_RENDERED)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("the rendered text is too long"),
+						errdetail("It has more than %d bytes.", MAX_RENDERED),
+						errhint("Shorten a value, as in {{note|truncate:100}}.")));
+	appendBinaryStringInfo(out, text, (int) len);
+}
+
+/* A date has no zone and is shown as it is; an instant is shown in the zone of the recipient, the variable _time_zone. */
+static bool
+read_local(Jsonb *vars, const char *value, size_t len, Timestamp *local)
+{
+	const char *date = psprintf("%.*sT00:00:00Z", (int) Min(len, 10), value);
+	const char *found;
+	size_t found_len;
+	const char *zone = "UTC";
+	int64 instant;
+
+	if (len == 10 && smsflow_instant_parse(date, strlen(date), &instant) == strlen(date))
+	{
+		*local = instant;
+		return true;
+	}
+	if (!smsflow_instant_read(value, len, &instant))
+		return false;
+	if (lookup_variable(vars, "_time_zone", strlen("_time_zone"), &found, &found_len))
+		zone = pnstrdup(found, found_len);
+	if (pg_tzset(zone) == NULL)
+		zone = "UTC";
+	*local = DatumGetTimestamp(DirectFunctionCall2(timestamptz_zone, CStringGetTextDatum(zone), TimestampTzGetDatum(instant)));
+	return true;
+}
+
+/* write_date is the SmsflowTemplateDate over the variables; the format is one of to_char(). */
+static void
+write_date(void *ctx, const char *format, size_t len, const char **value, size_t *valuelen)
+{
+	text *pattern = len > 0 ? cstring_to_text_with_len(format, (int) len) : cstring_to_text("FMDD Mon YYYY");
+	Timestamp local;
+	char *written;
+
+	if (!read_local(ctx, *value, *valuelen, &local))
+		return;
+	written = text_to_cstring(DatumGetTextPP(
+		DirectFunctionCall2Coll(timestamp_to_char, C_COLLATION_OID, TimestampGetDatum(local), PointerGetDatum(pattern))));
+	*value = written;
+	*valuelen = strlen(written);
 }
 
 static void
@@ -188,19 +242,21 @@ raise_template_error(const char *body, const SmsflowTemplateError *err)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("template variable \"%s\" has no value", excerpt),
 						errdetail("%s It stands at character %d.", smsflow_template_error_text(err->code), position),
 						errhint("Pass a text, number or boolean for it, or write a default: {{%s|text}}.", excerpt)));
-	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("invalid template at character %d", position),
-					errdetail("%s", smsflow_template_error_text(err->code)),
-					errhint("Write variables as {{name}}, {{cart.items.0.title}} or {{first_name|there}}.")));
+	ereport(ERROR,
+			(errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("invalid template at character %d", position),
+			 errdetail("%s", smsflow_template_error_text(err->code)),
+			 errhint("Write variables as {{name}}, {{cart.items.0.title}}, {{first_name|there}} or {{total|money:EUR}}.")));
 }
 
 /* render returns the rendered text; when a variable is missing it returns NULL and tells in err which. */
 static char *
 render(const char *body, Jsonb *vars, SmsflowTemplateLink link, void *link_ctx, SmsflowTemplateError *err)
 {
+	const SmsflowTemplateValues values = {lookup_variable, vars, link, link_ctx, write_date, vars};
 	StringInfoData out;
 
 	initStringInfo(&out);
-	if (smsflow_template_render_links(body, strlen(body), lookup_variable, vars, link, link_ctx, append_rendered, &out, err))
+	if (smsflow_template_render_values(body, strlen(body), &values, append_rendered, &out, err))
 		return out.data;
 	if (err->code != SMSFLOW_TEMPLATE_MISSING)
 		raise_template_error(body, err);

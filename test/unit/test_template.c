@@ -30,6 +30,12 @@ static const struct
 				 "e"},
 	{"cut", "x\xc2"},
 	{"9-_a", "odd"},
+	{"total", "1234.565"},
+	{"shout", "ADA LOVELACE"},
+	{"small", "z\xc3\xb6"
+			  "e \xd0\xb6 \xc5\xa1"},
+	{"no", "false"},
+	{"long", "A very long title of a product"},
 	{"url", "https://shop.example/w"},
 };
 
@@ -82,7 +88,8 @@ check_links(const char *template, const char *expected, int links)
 	Output out = {{0}, 0};
 	SmsflowTemplateError err;
 	int count = 0;
-	bool rendered = smsflow_template_render_links(template, strlen(template), lookup, NULL, shorten, &count, append, &out, &err);
+	SmsflowTemplateValues values = {.lookup = lookup, .link = shorten, .link_ctx = &count};
+	bool rendered = smsflow_template_render_values(template, strlen(template), &values, append, &out, &err);
 
 	CHECK_EQ(rendered, expected != NULL);
 	CHECK_EQ(count, links);
@@ -100,7 +107,8 @@ test_links(void)
 	check_links("{{empty|https://shop.example|link}}", "s.example/1", 1);
 	check_links("{{url|https://other.example|link}} {{url|link}}", "s.example/1 s.example/1", 2);
 	check_links("{{url|a link}} {{empty|a link}}", "https://shop.example/w a link", 0);
-	check_links("{{url|links}} {{empty|link|}}", "https://shop.example/w link|", 0);
+	check_links("{{url|links}} {{empty|links}}", "https://shop.example/w links", 0);
+	check_links("{{url|link|upper}}", "S.EXAMPLE/1", 1);
 	check_links("{{name|link}}", NULL, 0);
 	check_links("{{empty|link}}", NULL, 0);
 	check_links("{{none|link}}", NULL, 0);
@@ -175,7 +183,8 @@ test_defaults(void)
 	check_renders("Hi {{empty|there}}", "Hi there");
 	check_renders("Hi {{blank|there}}", "Hi there");
 	check_renders("Hi {{ absent | dear friend }}", "Hi dear friend");
-	check_renders("Hi {{absent|a|b } c}}", "Hi a|b } c");
+	check_renders("Hi {{absent|a b } c}}", "Hi a b } c");
+	check_renders("{{absent|https://shop.example/}}", "https://shop.example/");
 	check_renders("Hi{{absent|}}.", "Hi.");
 	check_renders("Hi {{empty}}.", "Hi .");
 }
@@ -210,6 +219,53 @@ test_errors(void)
 	check_missing("{{name}} {{null}}", 11, 4);
 }
 
+static void
+test_filters(void)
+{
+	check_renders("{{name|upper}} {{small|upper}} {{small|title}}", "ADA Z\xc3\x96"
+																	"E \xd0\x96 \xc5\xa0 Z\xc3\xb6"
+																	"e \xd0\x96 \xc5\xa0");
+	check_renders("{{shout|title}}", "Ada Lovelace");
+	check_renders("{{absent|none|upper}} {{ name | there | upper }}", "NONE ADA");
+	check_renders("{{total|money}} {{total|money:USD}} {{total|money:EUR}} {{total|money:SEK}} {{total|money:JPY}}",
+				  "1234.57 $1234.57 \xe2\x82\xac"
+				  "1234.57 1234.57 SEK \xc2\xa5"
+				  "1235");
+	check_renders("{{name|money:USD}} {{absent|99.995|money:USD}} {{absent|-1|money:USD}} {{absent|9|money:KWD}}",
+				  "Ada $100.00 -$1.00 9.000 KWD");
+	check_renders("{{long|truncate:12}} {{long|truncate:3}} {{name|truncate:3}} {{long|truncate:8|upper}}",
+				  "A very... A v Ada A VER...");
+	check_renders("{{name|date}}", "Ada");
+	check_refused("{{a|b|c}}", SMSFLOW_TEMPLATE_UNKNOWN_FILTER, 6, 1);
+	check_refused("{{a|b|uper}}", SMSFLOW_TEMPLATE_UNKNOWN_FILTER, 6, 4);
+	check_refused("{{a|trunc:5}}", SMSFLOW_TEMPLATE_UNKNOWN_FILTER, 4, 7);
+	check_refused("{{a|upper|b}}", SMSFLOW_TEMPLATE_UNKNOWN_FILTER, 10, 1);
+	check_refused("{{a|truncate}}", SMSFLOW_TEMPLATE_BAD_FILTER, 4, 8);
+	check_refused("{{a|truncate:0}}", SMSFLOW_TEMPLATE_BAD_FILTER, 4, 10);
+	check_refused("{{a|money:eur}}", SMSFLOW_TEMPLATE_BAD_FILTER, 4, 9);
+	check_refused("{{a|upper:}}", SMSFLOW_TEMPLATE_BAD_FILTER, 4, 6);
+	check_refused("{{a|upper|upper|upper|upper|upper}}", SMSFLOW_TEMPLATE_BAD_FILTER, 28, 5);
+}
+
+static void
+test_conditions(void)
+{
+	check_renders("{{#if name}}Hi {{name}}{{else}}Hi{{/if}}!", "Hi Ada!");
+	check_renders("{{#if absent}}Hi {{absent}}{{else}}Hi{{/if}}!", "Hi!");
+	check_renders("{{#if no}}a{{/if}}{{#if blank}}b{{/if}}{{#if null}}c{{/if}}{{#unless no}}d{{/unless}}", "d");
+	check_renders("{{#if name}}1{{#if absent}}2{{else}}3{{/if}}4{{else}}5{{#if name}}6{{/if}}{{/if}}7", "1347");
+	check_renders("{{#if absent}}{{#if name}}x{{else}}y{{/if}}{{else}}z{{/if}}", "z");
+	check_renders("{{#unless absent}}none{{/if}}", "none");
+	check_refused("a{{#if name}}b", SMSFLOW_TEMPLATE_UNBALANCED, 1, 12);
+	check_refused("{{/if}}", SMSFLOW_TEMPLATE_UNBALANCED, 0, 7);
+	check_refused("{{#if a}}{{else}}{{else}}{{/if}}", SMSFLOW_TEMPLATE_UNBALANCED, 17, 8);
+	check_refused("{{#if}}{{/if}}", SMSFLOW_TEMPLATE_EMPTY_NAME, 0, 7);
+	check_refused("{{#each a}}", SMSFLOW_TEMPLATE_BAD_NAME, 2, 1);
+	check_refused("{{#if a b}}{{/if}}", SMSFLOW_TEMPLATE_BAD_NAME, 7, 1);
+	check_refused("{{#if a}}{{#if a}}{{#if a}}{{#if a}}{{#if a}}{{#if a}}{{#if a}}{{#if a}}{{#if a}}", SMSFLOW_TEMPLATE_TOO_DEEP,
+				  72, 9);
+}
+
 /* A template is read up to its length only, and needs no zero byte. */
 static void
 test_length(void)
@@ -237,6 +293,8 @@ main(void)
 	test_variables();
 	test_defaults();
 	test_values_are_text();
+	test_filters();
+	test_conditions();
 	test_errors();
 	test_length();
 	test_error_texts();
