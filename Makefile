@@ -30,7 +30,7 @@ SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/campaign/options.sql src/campaign/campaign.sql src/campaign/coupons.sql src/campaign/expand.sql src/campaign/estimate.sql \
 	src/campaign/variants.sql src/campaign/launch.sql src/campaign/watch.sql \
 	src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
-	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/campaign/progress.sql src/worker/worker.sql src/ops/ops.sql src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
+	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/message/lint.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/campaign/progress.sql src/worker/worker.sql src/ops/ops.sql src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
 ROOMS = types contact message link segment campaign sequence otp gateway callback metrics ops worker
@@ -50,7 +50,7 @@ REGRESS = phone consent text contact optin import rights gateway profiles messag
 REGRESS += access bi_route bi_people bi_sequence attribution alerts report
 REGRESS += links conversation
 REGRESS += launches variants coupons
-REGRESS += combine
+REGRESS += combine lint
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question campaigns
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

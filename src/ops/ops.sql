@@ -464,7 +464,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('marketer', 'create_segment drop_segment segment_members segment_count in_segment explain_segment'),
 		('marketer', 'install_segment install_segments snapshot_segment fill_snapshot segment_recipe_text missing_segments export_audience'),
 		('marketer', 'bought viewed engaged rfm in_snapshot contact_product snapshot_member'),
-		('marketer', 'set_template message_parts smart_encode render'),
+		('marketer', 'set_template lint_template message_parts smart_encode render'),
 		('marketer', 'create_campaign estimate_campaign preview_campaign launch_campaign pause_campaign resume_campaign'),
 		('marketer', 'cancel_campaign schedule_campaign pace_campaign budget_campaign explain'),
 		('marketer', 'add_variant add_wave add_reminder choose_winner campaign_results test_campaign approve_campaign'),
