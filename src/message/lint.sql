@@ -24,7 +24,7 @@ REVOKE ALL ON FUNCTION smsflow.sample_of(text, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.lint_characters(body text) RETURNS TABLE (problem text, "position" integer, detail text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT 'non_gsm', min(c.place)::integer, format('"%s" is not in the GSM alphabet: the text has %s parts, without such characters %s%s', c.letter,
+	SELECT 'non_gsm', min(c.place)::integer, format('"%s" is not in the GSM alphabet; parts: %s, without such characters: %s%s', c.letter,
 		(smsflow.message_parts(lint_characters.body)).parts,
 		(smsflow.message_parts(regexp_replace(lint_characters.body, '[^\x01-\x7f]', 'x', 'g'))).parts,
 		CASE WHEN smsflow.smart_encode(c.letter) <> c.letter THEN format('; smart_encode() writes "%s"', smsflow.smart_encode(c.letter)) ELSE '' END)

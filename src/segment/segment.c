@@ -205,8 +205,8 @@ smsflow_segment_slice(const SmsflowSegment *segment, int contacts, int64 *cursor
 	if (!smsflow_contact_window(*cursor, contacts, &last))
 		return NULL;
 	args[2] = Int64GetDatum(last);
-	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id > $2 AND profile.contact_id <= $3 AND", "",
-				  3, types, args);
+	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id > $2 AND profile.contact_id <= $3 AND",
+				  " ORDER BY contact_id", 3, types, args);
 	*cursor = last;
 	return ids_of_result();
 }
