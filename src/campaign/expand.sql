@@ -16,8 +16,8 @@ CREATE OR REPLACE VIEW smsflow.campaign_plan AS
 	SELECT k.campaign_id, k.brand_id, b.name AS brand, k.purpose, k.local_at, COALESCE(k.launch_at, now()) AS launch_at, k.options -> 'exclude' AS exclude,
 		COALESCE(k.options ->> 'late_zones', 'next_day') AS late_zones, (k.options ->> 'valid_until')::timestamptz AS valid_until,
 		COALESCE((k.options ->> 'valid_for')::interval, smsflow.default_validity(k.purpose)) AS valid_for,
-		COALESCE(k.launch_at, now()) + COALESCE(CASE WHEN k.wave > 1 THEN (k.options ->> 'decide_after')::interval END,
-			(SELECT w.after FROM smsflow.campaign_wave AS w WHERE w.campaign_id = k.campaign_id AND w.wave = k.wave), '0') AS base_at,
+		r.base_at, LEAST(r.base_at + COALESCE((k.options ->> 'valid_for')::interval, smsflow.default_validity(k.purpose)),
+			(k.options ->> 'valid_until')::timestamptz) AS expires_at, k.local_at IS NOT NULL OR v.longest > '0' AS is_timed,
 		COALESCE(p.holdout, 0) AS brand_holdout, (k.options ->> 'holdout')::numeric AS holdout,
 		v.numbers, COALESCE(v.bodies, ARRAY[k.body]) AS bodies, v.delays, COALESCE(v.bounds, '{}') AS bounds, v.total,
 		k.options ->> 'coupons' AS coupons, k.status = 'draft' AS is_draft
@@ -26,10 +26,14 @@ CREATE OR REPLACE VIEW smsflow.campaign_plan AS
 	LEFT JOIN smsflow.campaign_policy AS p USING (brand_id)
 	CROSS JOIN LATERAL (
 		SELECT array_agg(x.variant ORDER BY x.variant) AS numbers, array_agg(x.body ORDER BY x.variant) AS bodies,
-			array_agg(x.after ORDER BY x.variant) AS delays, array_agg(x.bound ORDER BY x.variant) AS bounds, max(x.bound) AS total
+			array_agg(x.after ORDER BY x.variant) AS delays, array_agg(x.bound ORDER BY x.variant) AS bounds, max(x.bound) AS total, max(x.after) AS longest
 		FROM (SELECT y.variant, y.body, y.after, sum(y.weight) OVER (ORDER BY y.variant) AS bound
 			FROM smsflow.campaign_variant AS y WHERE y.campaign_id = k.campaign_id AND (k.winner IS NULL OR y.variant = k.winner)) AS x
-	) AS v;
+	) AS v
+	CROSS JOIN LATERAL (
+		SELECT COALESCE(k.launch_at, now()) + COALESCE(CASE WHEN k.wave > 1 THEN (k.options ->> 'decide_after')::interval END,
+			(SELECT w.after FROM smsflow.campaign_wave AS w WHERE w.campaign_id = k.campaign_id AND w.wave = k.wave), '0') AS base_at
+	) AS r;
 COMMENT ON VIEW smsflow.campaign_plan IS 'What a campaign does, its options and variants read';
 
 -- Without a SET clause, so that the planner can make it part of the query that uses it.
@@ -39,27 +43,30 @@ CREATE OR REPLACE FUNCTION smsflow.draft_campaign(campaign_id integer, contact_i
 	LANGUAGE sql STABLE ROWS 1000
 BEGIN ATOMIC
 	SELECT c.contact_id, c.phone, c.region, v.variant, COALESCE(m.rendered, v.body), COALESCE(m.parts, 0)::smallint, COALESCE(m.unicode, false),
-		COALESCE(smsflow.final_refusal(smsflow.gate_contact(c, k.purpose, now())),
-			CASE WHEN c.holdout_bucket < k.brand_holdout OR smsflow.campaign_hash(c.contact_id, k.campaign_id, 2) % 10000 < k.holdout * 100 THEN 'holdout' END,
+		COALESCE(smsflow.final_refusal(g.decision),
+			CASE WHEN c.holdout_bucket < k.brand_holdout THEN 'holdout' END,
+			CASE WHEN k.holdout IS NOT NULL THEN CASE WHEN smsflow.campaign_hash(c.contact_id, k.campaign_id, 2) % 10000 < k.holdout * 100 THEN 'holdout' END END,
 			CASE WHEN k.exclude IS NOT NULL THEN smsflow.exclusion(k.exclude, c.contact_id, false) END,
 			CASE WHEN t.late AND k.late_zones = 'skip' OR t.due_at >= k.valid_until THEN 'too_late' END,
 			CASE WHEN m.missing IS NOT NULL THEN 'missing_variable' END,
 			smsflow.content_refusal(m.rendered, k.purpose, k.brand)),
-		t.due_at, LEAST(COALESCE(t.due_at, k.base_at) + k.valid_for, k.valid_until), smsflow.proof(c.proof, k.purpose), m.links
+		t.due_at, CASE WHEN t.due_at IS NULL THEN k.expires_at ELSE LEAST(t.due_at + k.valid_for, k.valid_until) END, smsflow.proof(c.proof, k.purpose), m.links
 	FROM (SELECT p.* FROM smsflow.campaign_plan AS p WHERE p.campaign_id = draft_campaign.campaign_id OFFSET 0) AS k
 	JOIN smsflow.contact AS c ON c.contact_id = ANY (contact_ids)
+	-- OFFSET 0 keeps these apart, so that each is worked out once for a contact and not once for each column.
+	CROSS JOIN LATERAL (SELECT smsflow.gate_contact(c, k.purpose, now()) AS decision OFFSET 0) AS g
 	CROSS JOIN LATERAL (
 		SELECT k.bodies[s.share] AS body, k.numbers[s.share] AS variant, k.delays[s.share] AS delay
-		FROM (SELECT 1 + width_bucket(CASE WHEN k.total > 0 THEN smsflow.campaign_hash(c.contact_id, k.campaign_id, 1) % k.total ELSE 0 END, k.bounds) AS share
-			OFFSET 0) AS s) AS v
+		FROM (SELECT CASE WHEN k.total > 0 THEN 1 + width_bucket(smsflow.campaign_hash(c.contact_id, k.campaign_id, 1) % k.total, k.bounds) ELSE 1 END AS share
+			OFFSET 0) AS s OFFSET 0) AS v
 	CROSS JOIN LATERAL (
-		SELECT z.instant < k.launch_at AS late, COALESCE(CASE WHEN z.instant >= k.launch_at THEN z.instant
+		SELECT z.instant < k.launch_at AS late, CASE WHEN k.is_timed THEN COALESCE(CASE WHEN z.instant >= k.launch_at THEN z.instant
 			WHEN z.instant < k.launch_at AND k.late_zones <> 'at_once' THEN z.instant + interval '1 day' END,
-			CASE WHEN v.delay > '0' THEN k.base_at END) + COALESCE(v.delay, '0') AS due_at
+			CASE WHEN v.delay > '0' THEN k.base_at END) + COALESCE(v.delay, '0') END AS due_at
 		FROM (SELECT CASE WHEN k.local_at IS NOT NULL THEN COALESCE(smsflow.local_instant(k.local_at, c.time_zone),
-			smsflow.local_instant(k.local_at, (smsflow.phone_time_zones(c.phone))[1]), k.local_at AT TIME ZONE 'UTC') END AS instant OFFSET 0) AS z) AS t
+			smsflow.local_instant(k.local_at, (smsflow.phone_time_zones(c.phone))[1]), k.local_at AT TIME ZONE 'UTC') END AS instant OFFSET 0) AS z OFFSET 0) AS t
 	CROSS JOIN LATERAL smsflow.render_message(v.body, smsflow.contact_vars(c, k.brand, CASE WHEN k.coupons IS NOT NULL THEN
-		smsflow.coupon_vars(k.campaign_id, c.contact_id, k.coupons, k.is_draft) ELSE '{}' END)) AS m;
+		smsflow.coupon_vars(k.campaign_id, c.contact_id, k.coupons, k.is_draft) END)) AS m;
 END;
 COMMENT ON FUNCTION smsflow.draft_campaign(integer, bigint[]) IS 'What these contacts would get of a campaign: variant, text, parts, when it is due and until when it may leave (UTC), or the reason why nothing';
 REVOKE ALL ON FUNCTION smsflow.draft_campaign(integer, bigint[]) FROM PUBLIC;
