@@ -77,7 +77,7 @@ note_request(struct http *http, evutil_socket_t descriptor)
 static bool
 is_connection(const struct http *http, evutil_socket_t descriptor)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {0};
 	socklen_t size = sizeof(address);
 
 	if (getsockname(descriptor, (struct sockaddr *) &address, &size) != 0)
