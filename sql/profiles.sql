@@ -15,7 +15,7 @@ SELECT p.profile FROM smsflow.gateway_profile p WHERE p.builtin AND (p.report_st
 SELECT e.profile FROM smsflow.error_code e JOIN smsflow.gateway_profile p USING (profile) WHERE p.builtin AND e.class = 'opted_out' ORDER BY 1;
 -- Fragments within a profile are templates, too.
 SELECT count(smsflow.check_template(x.template)::text) AS fragments FROM smsflow.gateway_profile p
-	CROSS JOIN LATERAL (VALUES (p.callback ->> 'ask'), (p.media ->> 'before'), (p.media ->> 'item'), (p.media ->> 'after'), (p.sigv4)) AS x (template) WHERE p.builtin AND x.template IS NOT NULL;
+	CROSS JOIN LATERAL (VALUES (p.callback ->> 'ask'), (p.media ->> 'before'), (p.media ->> 'item'), (p.media ->> 'after'), (p.media ->> 'none'), (p.batch ->> 'item'), (p.batch ->> 'body'), (p.lookup #>> '{by_reference,url}'), (p.lookup #>> '{by_id,url}'), (p.sigv4)) AS x (template) WHERE p.builtin AND x.template IS NOT NULL;
 
 -- What a profile cannot be.
 INSERT INTO smsflow.gateway_profile (profile, method, content_type, body) VALUES ('pr_x', 'POST', 'text/xml', '<a/>');

@@ -54,7 +54,7 @@ COMMENT ON COLUMN smsflow.gateway_profile.in_doubt IS 'resend: the gateway remov
 COMMENT ON COLUMN smsflow.gateway_profile.sigv4 IS 'Sign requests by AWS Signature Version 4: provider:provider:region:service with {{variables}}; option username is the access key id, the secret its key';
 COMMENT ON COLUMN smsflow.gateway_profile.validity IS 'Seconds of validity that the gateway takes; a message with more or less left gets the nearest';
 COMMENT ON COLUMN smsflow.gateway_profile.max_length IS 'Longest body in characters; NULL: no limit';
-COMMENT ON COLUMN smsflow.gateway_profile.media IS 'How a request names media: templates before, item (with {{media_url}}), separator and after make the value of {{media}}; NULL: the gateway takes none';
+COMMENT ON COLUMN smsflow.gateway_profile.media IS 'How a request names media: templates before, item (with {{media_url}}), separator and after make the value of {{media}}, and none where a message has none; most (10): how many a message may have; NULL: the gateway takes none';
 COMMENT ON COLUMN smsflow.gateway_profile.error_pattern IS 'Regular expression whose first group is the code within what error_path finds';
 COMMENT ON COLUMN smsflow.gateway_profile.wait_pattern IS 'Regular expression on the body of a throttled answer whose first group is how many milliseconds to wait';
 COMMENT ON COLUMN smsflow.gateway_profile.callback IS 'How callbacks come in: inner (path of a text that is JSON itself), records (path of the list, empty for a body that is a list); answer and answer_type: what is answered';

@@ -152,6 +152,7 @@ read_gateway(uint64 row)
 	gateway->error_pattern = get_pattern(row, 32);
 	read_batch(&gateway->batch, get_json(row, 33), get_int(row, 34));
 	gateway->limit->counts_messages = get_bool(row, 35);
+	gateway->most_media = get_int(row, 36);
 }
 
 static void
@@ -167,7 +168,8 @@ read_gateways(void)
 					 " lower(p.validity), COALESCE(upper(p.validity) - 1, 2147483647), p.max_length, p.media, p.wait_pattern,"
 					 " p.callback ->> 'ask', p.report ->> 'key' = 'provider_id', p.error_pattern, p.batch,"
 					 " COALESCE(LEAST((p.batch ->> 'most')::integer, (g.options ->> 'batch')::integer), 0), g.options ->> "
-					 "'rate_unit' = 'message'"
+					 "'rate_unit' = 'message',"
+					 " COALESCE((p.media ->> 'most')::integer, 10)"
 					 " FROM smsflow.gateway g JOIN smsflow.gateway_profile p USING (profile) WHERE g.enabled",
 					 0, NULL);
 	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);

@@ -138,7 +138,11 @@ render_option(StringInfo out, Variables *vars, Jsonb *fragment, const char *name
 static bool
 render_media(StringInfo out, Variables *vars, Jsonb *media)
 {
-	bool fine = render_option(out, vars, media, "before");
+	bool fine;
+
+	if (vars->job->media_count == 0)
+		return render_option(out, vars, media, "none");
+	fine = render_option(out, vars, media, "before");
 
 	for (int i = 0; i < vars->job->media_count && fine; i++)
 	{
@@ -188,7 +192,7 @@ append_fragment(StringInfo out, Variables *vars, const char *name, bool *rendere
 	if ((!of_media && strcmp(name, "report_request") != 0) || vars->in_fragment)
 		return false;
 	vars->in_fragment = true;
-	if (of_media && vars->job->media_count > 0 && gateway->media)
+	if (of_media && gateway->media)
 		*rendered = render_media(out, vars, gateway->media);
 	else if (!of_media && variable_reports_wanted() && gateway->report_request)
 		*rendered = render(out, vars, vars->place, gateway->report_request);
@@ -311,6 +315,8 @@ request_problem(const Job *job, const Gateway *gateway)
 		return "code_missing";
 	if (job->media_count > 0 && gateway->media == NULL)
 		return "media_unsupported";
+	if (job->media_count > gateway->most_media)
+		return "too_many_media";
 	if (gateway->max_length > 0 && pg_mbstrlen(job->body) > gateway->max_length)
 		return "too_long";
 	return NULL;

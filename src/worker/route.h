@@ -148,6 +148,7 @@ typedef struct Gateway
 	int longest_validity;
 	int max_length; /* characters; 0: any */
 	Jsonb *media;   /* NULL: takes none */
+	int most_media; /* of a message */
 	text *error_pattern;
 	text *wait_pattern;
 	BatchRules batch;

@@ -90,6 +90,10 @@ sub test_request
 	$before = $gateway->requests;
 	send_sms($route->{name}, 'Look', 'transactional', media_urls => "'{" . join(',', @{ $fixture->{media}{urls} }) . "}'", expires_in => "'30 days'");
 	like(sent_body(wait_request($before)), qr/\Q$fixture->{media}{contains}\E/, 'media');
+	return if !$fixture->{media}{most};
+	$id = send_sms($route->{name}, 'Look', 'transactional', media_urls => "'{https://shop.example/1.jpg,https://shop.example/2.jpg}'");
+	wait_status($id, 'rejected', 'more media than it takes');
+	is(sql("SELECT reason FROM smsflow.message WHERE message_id = $id"), 'too_many_media', '... for that reason');
 }
 
 # AWS Signature Version 4, computed anew from what came over the wire.

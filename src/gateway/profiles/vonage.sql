@@ -63,16 +63,19 @@ INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('vonage', 'err-99', 'unknown', 'general error', true);
 
 INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, basic_auth, id_path, error_path, error_pattern,
-	report, report_status, inbound, validity, max_length, callback, signature, builtin)
+	report, report_status, inbound, validity, max_length, media, callback, signature, builtin)
 VALUES ('vonage_messages', 'POST', '/v1/messages', '{"Accept": "application/json"}', 'application/json',
-	'{"message_type": "text", "channel": "sms", "from": "{{from_digits}}", "to": "{{to_digits}}", "text": "{{body}}", "ttl": {{validity_seconds}}, '
-	'"client_ref": "{{reference}}", "sms": {"encoding_type": "{{if_unicode.unicode|text}}"}{{report_request|}}}', true,
+	'{"message_type": "{{if_media.image|text}}", "channel": "{{if_media.mms|sms}}", "from": "{{from_digits}}", "to": "{{to_digits}}", {{media}}, '
+	'"client_ref": "{{reference}}"{{report_request|}}}', true,
 	'message_uuid', 'type', '([0-9]+)$',
 	'{"status": "status", "code": "error.code error.type", "code_pattern": "([0-9]+)$", "provider_id": "message_uuid", "cost": "usage.price",
 	  "currency": "usage.currency", "at": "timestamp", "reference": "client_ref"}',
 	'{"submitted": "accepted", "delivered": "delivered", "read": "delivered", "rejected": "rejected", "undeliverable": "undelivered"}',
 	'{"from": "from", "to": "to", "body": "text", "id": "message_uuid"}',
-	'[20,604801)', 1000, '{"ask": ", \"webhook_url\": \"{{callback_url}}\", \"webhook_version\": \"v1\""}',
+	'[20,604801)', 1000,
+	'{"none": "\"text\": \"{{body}}\", \"ttl\": {{validity_seconds}}, \"sms\": {\"encoding_type\": \"{{if_unicode.unicode|text}}\"}", "most": 1,
+	  "before": "\"image\": {\"url\": \"", "item": "{{media_url}}", "after": "\", \"caption\": \"{{body}}\"}"}',
+	'{"ask": ", \"webhook_url\": \"{{callback_url}}\", \"webhook_version\": \"v1\""}',
 	'{"kind": "jwt", "header": "authorization", "issuer": "Vonage", "payload_claim": "payload_hash"}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
