@@ -9,6 +9,7 @@
 #   make check-all   both, as CI does
 #   make installcheck  the regression tests alone, against an installed build
 #   make bench       measurements, see test/bench/README.md
+#   make soak        half an hour of random faults under load
 
 EXTENSION = smsflow
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" smsflow.control)
@@ -136,6 +137,11 @@ build/sim/sim: $(wildcard test/sim/*.[ch]) build/libsmsflow_core.a
 sim: build/sim/sim
 	build/sim/sim --seconds $(SIM_SECONDS)
 
+# Random faults under load; SOAK_SEED=... plays the same ones again.
+SOAK_SECONDS ?= 1800
+soak:
+	SOAK_SECONDS=$(SOAK_SECONDS) TAP_SECONDS=$$(($(SOAK_SECONDS) + 900)) CHECK_TAP=test/soak/soak.pl test/check.sh tap
+
 FUZZ_SECONDS ?= 60
 FUZZERS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 build/fuzz/%: test/fuzz/%.c $(CORE) $(CORE_HEADERS) $(CORE_TABLES)
@@ -166,7 +172,7 @@ META.json: META.json.in smsflow.control
 dist: META.json
 	git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json -o smsflow-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: check check-versions check-all unit sim faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
+.PHONY: check check-versions check-all unit sim soak faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

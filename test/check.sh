@@ -124,7 +124,7 @@ tap_file() {
 	as_user mkdir -p "$work/tap/$name"
 	(cd "$work" && as_user env TESTDIR="$work/tap/$name" TESTDATADIR="$work/tap/$name" TESTLOGDIR="$work/tap/$name/log" SMSFLOWD="$work/smsflowd" \
 		PG_REGRESS="$pgxs/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" top_builddir="$work" \
-		timeout 400 prove -I "$pgxs/src/test/perl" -I test/perl --timer "$file") >"$log" 2>&1
+		timeout "${TAP_SECONDS:-400}" prove -I "$pgxs/src/test/perl" -I test/perl --timer "$file") >"$log" 2>&1
 	code=$?
 	if [ $code -ne 0 ]; then
 		mkdir -p "$top/build/failed" && cp -r "$log" "$work/tap/$name" "$top/build/failed/" 2>/dev/null

@@ -26,7 +26,7 @@ done
 out=$(cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 	--suppress=missingIncludeSystem -Isrc -Isrc/core $core 2>&1) || problem "cppcheck on core" "$out"
 out=$(cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
-	--suppress=unknownMacro --suppress=nullPointer -Isrc src/worker/transport_curl.c $daemon 2>&1) || problem "cppcheck on smsflowd and transport" "$out"
+	--suppress=unknownMacro --suppress=nullPointer -Isrc src/worker/{transport_curl,curl_loop,exchange,transfer}.c $daemon 2>&1) || problem "cppcheck on smsflowd and transport" "$out"
 
 tidy='-*,clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions'
 tidy+=',-bugprone-branch-clone,-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition'
