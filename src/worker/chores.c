@@ -31,9 +31,14 @@
 /* Rates of hours change slowly, and comparing them reads weeks of counters. */
 #define WATCH_INTERVAL (5 * USECS_PER_MINUTE)
 
-/* Deltas folded at one time, and the pause in between: a full campaign brings more than may be folded beside it. */
+/*
+ * Deltas folded at one time, and the pause in between. A full campaign brings more than may be folded beside it: while
+ * something is to be sent, slices are short and the pause is this many times as long as the last one took.
+ */
 #define PROFILE_SLICE 500
+#define PROFILE_SLICE_BUSY 50
 #define PROFILE_PAUSE (50 * USECS_PER_SEC / 1000)
+#define PROFILE_PAUSE_BUSY 30
 
 /* A failing chore is tried again after this. */
 #define CHORE_PAUSE (5 * USECS_PER_SEC)
@@ -415,11 +420,18 @@ fold_step(void *arg)
 static void
 profiles_step(void *arg)
 {
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT4OID};
+	bool busy = worker.backlog > 0 || worker.in_flight > 0;
+	Datum slice = Int32GetDatum(busy ? PROFILE_SLICE_BUSY : PROFILE_SLICE);
+	int64 began = worker.clock->monotonic();
+
 	worker_begin("folding profiles", false);
-	if (SPI_execute("SELECT smsflow.fold_profiles(" CppAsString2(PROFILE_SLICE) ")", false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not fold profiles");
+	smsflow_spi_plan(&plan, "SELECT smsflow.fold_profiles($1)", lengthof(types), types);
+	smsflow_spi_run(plan, &slice, NULL, false, SPI_OK_SELECT);
 	if (column_bool(0, 1))
-		profiles_due = worker.clock->now() + PROFILE_PAUSE;
+		profiles_due =
+			worker.clock->now() + Max(PROFILE_PAUSE, busy ? PROFILE_PAUSE_BUSY * (worker.clock->monotonic() - began) : 0);
 	smsflow_fault("profiles");
 	worker_commit();
 }
