@@ -436,6 +436,14 @@ profiles_step(void *arg)
 	worker_commit();
 }
 
+/* What waits for its pause to end goes on waiting. */
+static void
+fold_profiles_soon(TimestampTz now)
+{
+	if (profiles_due == DT_NOEND)
+		profiles_due = now + FOLD_INTERVAL;
+}
+
 /* Figures that were just folded may say that a campaign does harm. */
 static void
 tend_campaigns_step(void *arg)
@@ -544,7 +552,7 @@ chores_run(uint32 news, bool sweep)
 		events.pending = false;
 		attempt(tail_step, &events, now);
 		enrollments_due = DT_NOBEGIN;
-		profiles_due = Min(profiles_due, now + FOLD_INTERVAL);
+		fold_profiles_soon(now);
 	}
 	if (enrollments_due <= now || sweep || retry)
 	{
@@ -575,7 +583,7 @@ chores_run(uint32 news, bool sweep)
 		fold_due = DT_NOEND;
 		attempt(fold_step, NULL, now);
 		attempt(tend_campaigns_step, NULL, now);
-		profiles_due = Min(profiles_due, now + FOLD_INTERVAL);
+		fold_profiles_soon(now);
 	}
 	if (profiles_due <= now || sweep || retry)
 	{
