@@ -7,6 +7,8 @@ SELECT current_database() AS home \gset
 CREATE DATABASE regress_smsflow_optin;
 \c regress_smsflow_optin
 CREATE EXTENSION smsflow;
+-- At any hour of the day.
+SELECT smsflow.suspend_rule('window');
 INSERT INTO smsflow.secret (name, value) VALUES ('callback_key', 'regress');
 SELECT smsflow.add_gateway('oi', 'generic_json', 'https://sms.example.com') AS gateway_id, smsflow.add_sender('+12025550100', 'oi') AS sender_id \gset
 CREATE FUNCTION pg_temp.says(phone text, body text) RETURNS integer LANGUAGE sql AS
