@@ -55,6 +55,22 @@ parse_json(char *text)
 	return json ? DatumGetJsonbP(json) : NULL;
 }
 
+/* A gateway may say the secret back, as one that it does not know: what is kept of an answer must not have it. */
+void
+hide_secret(const Gateway *gateway, char *text, size_t length)
+{
+	size_t secret = gateway->secret ? strlen(gateway->secret) : 0;
+	char *found = text;
+
+	if (secret == 0)
+		return;
+	while ((found = memmem(found, length - (size_t) (found - text), gateway->secret, secret)) != NULL)
+	{
+		memset(found, '*', secret);
+		found += secret;
+	}
+}
+
 static Reading
 read_answer(const SmsflowAnswer *answer, const Gateway *gateway)
 {
@@ -66,6 +82,7 @@ read_answer(const SmsflowAnswer *answer, const Gateway *gateway)
 		return reading;
 	reading.body = pnstrdup(answer->body, answer->body_length);
 	reading.length = answer->body_length;
+	hide_secret(gateway, reading.body, reading.length);
 	if (!answer->truncated && (reading.body[0] == '{' || reading.body[0] == '['))
 		reading.json = parse_json(reading.body);
 	return reading;

@@ -1,6 +1,6 @@
 /*
  * trace.c - what test_gateway() shows: the request as it went out, but made
- * without the secret, and the answer as it came. The masked request is made
+ * without the secret, and the answer as it came, without it, too. The masked request is made
  * anew from the profile, so that no escaping can hide a secret from a search.
  */
 #include "worker/worker.h"
@@ -57,6 +57,7 @@ trace_answer(Job *job, const SmsflowAnswer *answer)
 	length = (size_t) pg_mbcliplen(answer->body, (int) answer->body_length, (int) length);
 	job->traced_answer = MemoryContextAllocZero(job->context, length + 1);
 	memcpy(job->traced_answer, answer->body, length);
+	hide_secret(job->sender->gateway, job->traced_answer, length);
 }
 
 static void

@@ -172,6 +172,7 @@ extern void append_traces(Job **jobs, int count);
 extern void answer_received(const SmsflowAnswer *answer);
 
 /* What answers the request of a message. */
+extern void hide_secret(const Gateway *gateway, char *text, size_t length);
 extern void answer_to_message(Exchange *exchange, const SmsflowAnswer *answer);
 
 /* An object or array in JSON that a gateway has answered, NULL for anything else. */

@@ -1,0 +1,56 @@
+# A gateway's secret is in the request and nowhere else: not in tables, WAL, logs, a dump or what a standby would get, even
+# when the gateway says it back, when every statement is logged, and when the worker dies with it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use File::Find;
+use MIME::Base64;
+use PostgreSQL::Test::Utils;
+use SmsflowTest;
+use Test::More;
+
+my $canary = 'canary-9d41c0a7e5';
+my $gateway = SmsflowGateway->start;
+my $node = start_server('secretive', {}, 'log_statement' => 'all', 'log_min_messages' => 'debug2', 'log_error_verbosity' => 'verbose',
+	'log_min_duration_statement' => '0', 'restart_after_crash' => 'on');
+
+# What a search must not find: the secret as it is, as basic authentication and as a form has it
+my @forms = ($canary, substr(encode_base64("user:$canary", ''), 8, 16), join('', map { sprintf('%02x', ord) } split(//, $canary)));
+
+sub files_with_it
+{
+	my @found;
+
+	find({ no_chdir => 1, wanted => sub {
+		my $text = -f $_ && -r _ ? slurp_file($_) : '';
+
+		for my $form (@forms) { push(@found, "$File::Find::name: $form") if index($text, $form) >= 0; }
+	} }, @_);
+	return @found;
+}
+
+create_shop(3);
+add_route('bearer', $gateway, secret => $canary);
+add_route('basic', $gateway, secret => $canary, profile => 'twilio', gateway => '{"account": "AC1", "username": "user"}');
+$gateway->script({ match => 'says it back', status => 400, body => qq({"error": "no such token $canary", "message": "Authorization: $canary"}) });
+wait_status(send_sms('bearer', 'well', 'transactional'), 'accepted', 'a message goes with a bearer token');
+ok((grep { ($_->{headers}{authorization} // '') =~ /\Q$canary\E/ } $gateway->requests), '... which is the secret');
+my $refused = send_sms('bearer', 'says it back', 'transactional');
+ok(wait_sql('it is refused', "SELECT count(*) > 0 FROM smsflow.attempt WHERE message_id = $refused AND http_status = 400"),
+	'a gateway refuses another, and says the secret back');
+send_sms('basic', 'well', 'transactional');
+ok(wait_until('basic authentication is used', sub { grep { ($_->{headers}{authorization} // '') =~ /^Basic / } $gateway->requests }), 'a message goes with basic authentication');
+$node->psql('shop', "CALL smsflow.test_gateway('bearer', '" . phone(1) . "')");
+$node->psql('shop', $_) for "SELECT * FROM smsflow.health()", "SELECT smsflow.set_gateway('bearer', enabled => false)", "SELECT smsflow.set_gateway('bearer', options => '{\"nonsense\": 1}')";
+unlike(sql('SELECT json_agg(g)::text FROM smsflow.gateway g') . sql('SELECT json_agg(t)::text FROM smsflow.gateway_trace t'), qr/\Q$canary\E/, 'no table shows it');
+$node->psql('shop', 'CHECKPOINT');
+kill_worker();
+command_ok([ 'pg_dump', '-f', $node->basedir . '/dump', $node->connstr('shop') ], 'pg_dump');
+$node->stop;
+is(join("\n", files_with_it($node->data_dir, $node->logfile, $node->basedir . '/dump')), '', 'no file of the server has it: tables, WAL, temporary files, log, dump');
+ok(-s $node->logfile > 100_000, '... and the log says much');
+done_testing();
