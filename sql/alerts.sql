@@ -1,10 +1,6 @@
 -- Early warning: rates against their own past, by rules that are rows. Examples to be checked by hand.
 \set VERBOSITY sqlstate
-SELECT current_database() AS home \gset
-CREATE DATABASE regress_smsflow_alerts;
-\c regress_smsflow_alerts
-CREATE EXTENSION smsflow;
-SET timezone = 'UTC';
+\set database regress_smsflow_alerts
 \getenv tree PG_ABS_SRCDIR
 \set ECHO none
 \i :tree/test/fixtures/figures.sql

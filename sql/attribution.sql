@@ -1,11 +1,6 @@
 -- Four models on an example to be checked by hand, and variants compared.
 \set VERBOSITY sqlstate
-SELECT current_database() AS home \gset
-CREATE DATABASE regress_smsflow_attribution;
-\c regress_smsflow_attribution
-CREATE EXTENSION smsflow;
-SET datestyle = 'ISO';
-SET timezone = 'UTC';
+\set database regress_smsflow_attribution
 \getenv tree PG_ABS_SRCDIR
 \set ECHO none
 \i :tree/test/fixtures/figures.sql

@@ -1,11 +1,6 @@
 -- People in numbers: who joins and leaves, answers, buys again, and why they opt out. Examples to be checked by hand.
 \set VERBOSITY sqlstate
-SELECT current_database() AS home \gset
-CREATE DATABASE regress_smsflow_bi_people;
-\c regress_smsflow_bi_people
-CREATE EXTENSION smsflow;
-SET datestyle = 'ISO';
-SET timezone = 'UTC';
+\set database regress_smsflow_bi_people
 \getenv tree PG_ABS_SRCDIR
 \set ECHO none
 \i :tree/test/fixtures/figures.sql

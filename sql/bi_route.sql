@@ -1,11 +1,6 @@
 -- How numbers and gateways deliver, what messages cost, codes and doubts: examples to be checked by hand.
 \set VERBOSITY sqlstate
-SELECT current_database() AS home \gset
-CREATE DATABASE regress_smsflow_bi_route;
-\c regress_smsflow_bi_route
-CREATE EXTENSION smsflow;
-SET datestyle = 'ISO';
-SET timezone = 'UTC';
+\set database regress_smsflow_bi_route
 \getenv tree PG_ABS_SRCDIR
 \set ECHO none
 \i :tree/test/fixtures/figures.sql

@@ -1,11 +1,6 @@
 -- Sequences: who came to a step, where people left, and which carts came back. Examples to be checked by hand.
 \set VERBOSITY sqlstate
-SELECT current_database() AS home \gset
-CREATE DATABASE regress_smsflow_bi_sequence;
-\c regress_smsflow_bi_sequence
-CREATE EXTENSION smsflow;
-SET datestyle = 'ISO';
-SET timezone = 'UTC';
+\set database regress_smsflow_bi_sequence
 \getenv tree PG_ABS_SRCDIR
 \set ECHO none
 \i :tree/test/fixtures/figures.sql

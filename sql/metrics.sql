@@ -1,13 +1,7 @@
 -- Figures: exact whether folded or not, equal to a recount, credit given once.
 \set VERBOSITY sqlstate
 -- A database of its own: the recount looks at every message there is.
-SELECT current_database() AS home \gset
-CREATE DATABASE regress_smsflow_metrics;
-\c regress_smsflow_metrics
-CREATE EXTENSION smsflow;
-SET datestyle = 'ISO';
-SET timezone = 'UTC';
-
+\set database regress_smsflow_metrics
 \getenv tree PG_ABS_SRCDIR
 \set ECHO none
 \i :tree/test/fixtures/figures.sql

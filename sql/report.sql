@@ -1,11 +1,6 @@
 -- A campaign in words, and everything as OpenMetrics.
 \set VERBOSITY sqlstate
-SELECT current_database() AS home \gset
-CREATE DATABASE regress_smsflow_report;
-\c regress_smsflow_report
-CREATE EXTENSION smsflow;
-SET datestyle = 'ISO';
-SET timezone = 'UTC';
+\set database regress_smsflow_report
 \getenv tree PG_ABS_SRCDIR
 \set ECHO none
 \i :tree/test/fixtures/figures.sql
