@@ -186,6 +186,12 @@ SELECT count(*), min(status) FROM smsflow.campaign WHERE name LIKE 'weekly %';
 SELECT smsflow.cancel_campaign('weekly', 'Launches');
 SELECT smsflow.launch_occurrence('weekly', 'hour', 'Launches') AS ended;
 
+-- The interest list of a product that is to come.
+SELECT smsflow.notify_me('+14155594107', 'sku-9', 'launch', brand => 'Launches') > 0 AS asked;
+SELECT smsflow.create_segment('waiting', $$smsflow.interested(contact_id, 'sku-9')$$, 'Launches') > 0 AS created;
+SELECT smsflow.create_campaign('it is here', 'waiting', 'Hi', options => '{"pool": "launches"}', brand => 'Launches') > 0 AS created, launch('it is here'), expand();
+SELECT who, refusal FROM written WHERE campaign = 'it is here';
+
 -- It pauses itself when it does harm, once.
 SELECT make('harm', '{"pause_on": {"opt_out_rate": 0.1, "min_sent": 10}}'), launch('harm'), expand(1000);
 SELECT smsflow.tend_campaigns(10) AS released;

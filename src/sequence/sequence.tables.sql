@@ -126,7 +126,7 @@ CREATE TABLE smsflow.interest (
 	brand_id	integer NOT NULL,
 	contact_id	bigint NOT NULL,
 	product		text NOT NULL CHECK (product <> ''),
-	kind		text NOT NULL CHECK (kind IN ('back_in_stock', 'price_drop', 'low_stock')),
+	kind		text NOT NULL CHECK (kind IN ('back_in_stock', 'price_drop', 'low_stock', 'launch')),
 	price		numeric,
 	data		jsonb NOT NULL DEFAULT '{}',
 	asked_at	timestamptz NOT NULL DEFAULT clock_timestamp(),

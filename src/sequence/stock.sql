@@ -10,10 +10,10 @@ BEGIN
 	IF who IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = 'this number is not a contact',
 			DETAIL = 'An alert needs the consent of the person.', HINT = 'Call smsflow.subscribe() with what the person agreed to first.';
-	ELSIF coalesce(notify_me.product, '') = '' OR coalesce(notify_me.kind NOT IN ('back_in_stock', 'price_drop', 'low_stock'), true)
+	ELSIF coalesce(notify_me.product, '') = '' OR coalesce(notify_me.kind NOT IN ('back_in_stock', 'price_drop', 'low_stock', 'launch'), true)
 		OR jsonb_typeof(notify_me.data) IS DISTINCT FROM 'object' THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'a wish names a product and what to hear of',
-			DETAIL = 'The kinds are back_in_stock, price_drop and low_stock; data is a JSON object.', HINT = 'Example: smsflow.notify_me(''+14155552671'', ''sku-17'').';
+			DETAIL = 'The kinds are back_in_stock, price_drop, low_stock and launch; data is a JSON object.', HINT = 'Example: smsflow.notify_me(''+14155552671'', ''sku-17'').';
 	END IF;
 	INSERT INTO smsflow.interest AS i (brand_id, contact_id, product, kind, price, data)
 	VALUES (smsflow.brand_named(notify_me.brand), who, notify_me.product, notify_me.kind, notify_me.price, notify_me.data)
@@ -22,8 +22,15 @@ BEGIN
 	RETURNING i.interest_id INTO id;
 	RETURN id;
 END $$;
-COMMENT ON FUNCTION smsflow.notify_me(text, text, text, numeric, jsonb, text) IS 'Keeps that a contact wants to hear once when a product is back_in_stock, its price drops (price_drop: to price or below, by default by 5 percent), or it is nearly gone (low_stock); product is the key of a table of watch_inventory(). data are template variables. Returns the id of the wish. Errors: SF001 phone, SF004 not a contact, SF007 other arguments';
+COMMENT ON FUNCTION smsflow.notify_me(text, text, text, numeric, jsonb, text) IS 'Keeps that a contact wants to hear once when a product is back_in_stock, its price drops (price_drop: to price or below, by default by 5 percent), it is nearly gone (low_stock), or it is there at last (launch: a campaign to those who are interested() tells them); product is the key of a table of watch_inventory(). data are template variables. Returns the id of the wish. Errors: SF001 phone, SF004 not a contact, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.notify_me(text, text, text, numeric, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.interested(contact_id bigint, product text, kind text DEFAULT 'launch') RETURNS boolean
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	RETURN EXISTS (SELECT FROM smsflow.interest i JOIN smsflow.contact c USING (brand_id, contact_id)
+		WHERE c.contact_id = interested.contact_id AND i.product = interested.product AND i.kind = interested.kind);
+COMMENT ON FUNCTION smsflow.interested(bigint, text, text) IS 'Whether a contact asked with notify_me() to hear of a product; for conditions of segments, such as the interest list of a launch';
+REVOKE ALL ON FUNCTION smsflow.interested(bigint, text, text) FROM PUBLIC;
 
 -- Tells the longest waiting people, in the transaction that changed the product.
 CREATE OR REPLACE FUNCTION smsflow.tell_interested(brand_id integer, product text, kind text, price numeric, at_most integer, data jsonb) RETURNS integer
