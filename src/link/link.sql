@@ -3,12 +3,12 @@
 -- ---- codes ----
 
 CREATE OR REPLACE FUNCTION smsflow.link_code(message_id bigint, link integer) RETURNS text
-	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_link_code';
+	LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smsflow_pg_link_code';
 COMMENT ON FUNCTION smsflow.link_code(bigint, integer) IS 'Code of a link of a message, counted from 1. Errors: SF008 before the first set_link_domain()';
 REVOKE ALL ON FUNCTION smsflow.link_code(bigint, integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.read_code(code text, OUT message_id bigint, OUT link smallint)
-	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_read_code';
+	LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smsflow_pg_read_code';
 COMMENT ON FUNCTION smsflow.read_code(text) IS 'Message and link that a code stands for, whether they exist or not; NULLs for what is no code. Errors: SF008 before the first set_link_domain()';
 REVOKE ALL ON FUNCTION smsflow.read_code(text) FROM PUBLIC;
 
