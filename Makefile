@@ -47,9 +47,9 @@ PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement $(WERROR)
 SHLIB_LINK = -lcurl -lcrypto -lm
 
-REGRESS = phone consent text contact optin import rights gateway profiles message gate hours decision refused profile segment combine lint \
-	campaign launches variants coupons sequence steps recipes stores otp callback review links conversation \
-	metrics bi_route bi_people bi_sequence attribution alerts report ops retention roles access
+REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback \
+	metrics ops gate hours decision review refused otp stores retention steps recipes roles bi_route bi_people bi_sequence attribution \
+	alerts report links conversation launches variants coupons combine lint access
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question campaigns
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
