@@ -72,7 +72,7 @@ PGDLLEXPORT void smsflow_worker_main(Datum main_arg);
 extern char *smsflow_read_secret(const char *name, const char **problem);
 
 /* In PG_CATCH: raises the error again, one of our own without the lines of CONTEXT that PostgreSQL added (outer.c). */
-extern void smsflow_rethrow_bare(MemoryContext context) pg_attribute_noreturn();
+extern void smsflow_rethrow_bare(MemoryContext context) __attribute__((noreturn));
 
 /* HMAC-SHA256 of text under key, first 16 bytes as 32 hex digits. */
 #define SMSFLOW_MAC_LENGTH 32

@@ -17,10 +17,15 @@ cd "$(dirname "$0")/.."
 : "${VERSIONS_DIR:=/var/tmp/smsflow-versions}"
 : "${VERSIONS_STAGES:=unit regress isolation}"
 
-fail()
+bad()
 {
 	printf 'FAILED  versions: %s\n' "$1"
 	[ $# -lt 2 ] || printf '  %s\n' "$2"
+}
+
+fail()
+{
+	bad "$@"
 	exit 1
 }
 
@@ -70,12 +75,19 @@ check_version()
 	folder=$VERSIONS_DIR/$1
 	log=$folder.log
 	mkdir -p "$VERSIONS_DIR"
-	make_root "$1" "$folder" >"$log" 2>&1 || { tail -5 "$log"; fail "no Debian with PostgreSQL $1 could be made" "The log is $log"; }
+	make_root "$1" "$folder" >"$log" 2>&1 || {
+		tail -5 "$log"
+		bad "no Debian with PostgreSQL $1 could be made" "The log is $log"
+		return
+	}
 	rm -rf "$folder/root/smsflow" && mkdir "$folder/root/smsflow" &&
 		git ls-files -z --cached --others --exclude-standard | tar --null --files-from - --create | tar -x -C "$folder/root/smsflow" || fail "the tree could not be copied"
 	in_root "$folder/root" env PG_MAJOR="$1" DEBIAN_FRONTEND=noninteractive /smsflow/test/check.sh $VERSIONS_STAGES >"$log" 2>&1
 	sed -n "s/^ok      /ok      $1: /p; s/^FAILED  /FAILED  $1: /p" "$log"
-	tail -1 "$log" | grep -q ' 0 failed$' || { grep -v '^ok' "$log" | tail -60; fail "PostgreSQL $1" "The log is $log"; }
+	tail -1 "$log" | grep -q ' 0 failed$' || {
+		grep -v '^ok' "$log" | tail -60
+		bad "PostgreSQL $1" "The log is $log"
+	}
 }
 
 [ "$(id -u)" -eq 0 ] || fail "a Debian in a folder can only be made by root"

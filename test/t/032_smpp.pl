@@ -15,9 +15,8 @@ use Test::More;
 my $folder = PostgreSQL::Test::Utils::tempdir();
 
 skip_without_kannel();
-is(system("HOME='$folder' timeout 120 npm install --silent --no-audit --no-fund --prefix '$folder' smpp\@0.5 >'$folder/npm.log' 2>&1"), 0,
-	'npm installs the package "smpp"')
-	or die("this test needs nodejs, npm (make deps) and npm's registry: " . slurp_file("$folder/npm.log") . "\n");
+plan skip_all => 'npm is not installed (Debian: apt-get install npm), or does not get its package "smpp"'
+  if system("HOME='$folder' timeout 120 npm install --silent --no-audit --no-fund --prefix '$folder' smpp\@0.5 >/dev/null 2>&1") != 0;
 $ENV{SMPP_MODULES} = "$folder/node_modules";
 
 start_way('smpp');
