@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "append.h"
+#include "compat.h"
 #include "core/tally.h"
 #include "smsflow.h"
 
@@ -255,7 +256,7 @@ look_up(int64 contact_id)
 	Relation deltas = open_deltas();
 	Relation index = index_open(get_relname_relid("profile_delta_contact", RelationGetNamespace(deltas)), AccessShareLock);
 	TupleTableSlot *row = table_slot_create(deltas, NULL);
-	IndexScanDesc scan = index_beginscan(deltas, index, GetActiveSnapshot(), 1, 0);
+	IndexScanDesc scan = smsflow_index_beginscan(deltas, index, GetActiveSnapshot(), 1);
 	ScanKeyData key;
 	bool found;
 
