@@ -68,7 +68,8 @@ read_last_claim(void)
 
 /* OFFSET 0: the gate is asked about these messages, and not about the whole outbox. */
 static const char unrecorded_query[] =
-	"SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer, u.in_doubt FROM ("
+	"SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer, u.in_doubt,"
+	" EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = u.message_id) FROM ("
 	" SELECT o.message_id, 1 AS attempt, false AS in_doubt FROM smsflow.claim c"
 	"  JOIN smsflow.outbox o ON o.queue_id = c.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id"
 	"  WHERE c.claim_id >= $1 AND c.kind <> 'timer' AND pg_visible_in_snapshot(o.xid, c.snapshot)"
@@ -85,7 +86,7 @@ static const char unrecorded_query[] =
 
 /* Committed behind the cursor while no worker looked: claimed by nobody. */
 static const char overlooked_query[] =
-	"SELECT" GATED_COLUMNS ", g.queue_id, 1, false FROM (SELECT q.queue_id, c.low_id, c.cursor_id FROM smsflow.queue q"
+	"SELECT" GATED_COLUMNS ", g.queue_id, 1, false, false FROM (SELECT q.queue_id, c.low_id, c.cursor_id FROM smsflow.queue q"
 	"  CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c) p"
 	" JOIN smsflow.outbox o ON o.queue_id = p.queue_id AND o.message_id > p.low_id AND o.message_id <= p.cursor_id"
 	"  AND NOT EXISTS (SELECT FROM smsflow.claim c WHERE c.queue_id = o.queue_id AND c.kind <> 'timer'"
@@ -117,6 +118,7 @@ read_jobs(int *count)
 		job = job_from_row(queue, row);
 		job->attempt = column_int(row, GATED_COUNT + 2);
 		job->was_in_doubt = column_bool(row, GATED_COUNT + 3);
+		job->reported = column_bool(row, GATED_COUNT + 4);
 		job->sender = queue->sender;
 		jobs[(*count)++] = job;
 	}
