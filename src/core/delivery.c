@@ -23,7 +23,8 @@
 /*
  * A report about a message that still waits is proof that a lost primary sent
  * it, so it moves the message too. A final state changes only to delivered,
- * and only from the states that say "we do not know that it arrived".
+ * and only from the states that say "we do not know that it arrived". Doubt is
+ * left by an answer or a report, and not by trying once more.
  */
 static const unsigned char transitions[SMSFLOW_STATUSES][SMSFLOW_OBSERVATIONS] = {
 	/* SCHEDULE HOLD RETRY CLAIM ACCEPT REJECT DOUBT SUPPRESS CANCEL EXPIRE | ACCEPTED DELIVERED UNDELIVERED EXPIRED REJECTED UNKNOWN */
@@ -31,7 +32,7 @@ static const unsigned char transitions[SMSFLOW_STATUSES][SMSFLOW_OBSERVATIONS] =
 	[STATUS_QUEUED] = {S, H, Q, G, A, R, I, P, C, E, A, D, F, E, R, U},
 	[STATUS_HELD] = {S, H, Q, G, A, R, I, P, C, E, A, D, F, E, R, U},
 	[STATUS_SENDING] = {S, H, Q, G, A, R, I, P, C, E, A, D, F, E, R, U},
-	[STATUS_IN_DOUBT] = {I, I, Q, G, A, R, I, I, I, I, A, D, F, E, R, U},
+	[STATUS_IN_DOUBT] = {I, I, I, I, A, R, I, I, I, I, A, D, F, E, R, U},
 	[STATUS_ACCEPTED] = {A, A, A, A, A, A, A, A, A, A, A, D, F, E, R, U},
 	[STATUS_UNKNOWN] = {U, U, U, U, U, U, U, U, U, U, U, D, U, U, U, U},
 	[STATUS_SUPPRESSED] = {P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P},

@@ -157,12 +157,9 @@ apply_timer(SmsflowStatus status, const char *reason)
 {
 	if (strcmp(reason, "not_due") == 0)
 		return smsflow_status_after(status, SEEN_SCHEDULE);
-	if (strcmp(reason, "retry") == 0 || strcmp(reason, "released") == 0)
+	if (strcmp(reason, "retry") == 0 || strcmp(reason, "released") == 0 || strcmp(reason, "resend") == 0 ||
+		strcmp(reason, "resend_later") == 0)
 		return smsflow_status_after(status, SEEN_RETRY);
-
-	/* Until it is tried again it stays in doubt. */
-	if (strcmp(reason, "resend") == 0 || strcmp(reason, "resend_later") == 0)
-		return status;
 	return smsflow_status_after(status, SEEN_HOLD);
 }
 

@@ -101,6 +101,23 @@ sub test_not_sent
 	is($gateway->count_for($order), 2, '... does not send it a third time');
 }
 
+# What is sent again stays in doubt until its second answer, and a report about the first request counts meanwhile.
+sub test_report_while_sent_again
+{
+	my ($id, $token);
+
+	$gateway->script({ match => 'again', times => 1, status => 500 }, { match => 'again', delay_ms => 2000 });
+	$id = send_sms('forgetful', 'sent again', 'otp');
+	ok(wait_until('the second request', sub { $gateway->count_for($id) == 2 }), 'what is in doubt is sent again');
+	is(status_of($id), 'in_doubt', '... and in doubt meanwhile');
+	($token) = $gateway->by_message->{$id}[0]{callback_url} =~ m{(/callback/.*)$};
+	sql(qq{SELECT smsflow.receive_callback('forgetful', 'POST', '$token', '', '{"content-type": "application/json"}', '{"status": "delivered"}')});
+	wait_status($id, 'delivered', '... until a report comes');
+	ok(wait_sql('the second answer', "SELECT count(*) FROM smsflow.attempt WHERE message_id = $id", 2), '... which the second answer does not change');
+	is(status_of($id), 'delivered', '... at all');
+	is(sql('SELECT count(*) FROM smsflow.check_metrics()'), 0, '... and is counted as what it is');
+}
+
 # Time is made to pass by moving what is due.
 sub test_unknown
 {
@@ -148,6 +165,7 @@ sub test_late_commit
 test_list();
 test_resolve();
 test_not_sent();
+test_report_while_sent_again();
 test_unknown();
 test_late_commit();
 check_is_clean();
