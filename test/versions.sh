@@ -53,11 +53,11 @@ make_root()
 	# A release that is not out yet may be unknown to debootstrap, and its index may have expired.
 	script=/usr/share/debootstrap/scripts/$suite
 	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
-	debootstrap --variant=minbase --include=ca-certificates "$suite" "$2/root" "$mirror" "$script" &&
-		echo 'Acquire::Check-Valid-Until "false";' >"$2/root/etc/apt/apt.conf.d/90versions" &&
-		printf '#!/bin/sh\nexit 101\n' >"$2/root/usr/sbin/policy-rc.d" && chmod 755 "$2/root/usr/sbin/policy-rc.d" &&
-		mkdir -p "$2/root/etc/postgresql-common" &&
-		echo 'create_main_cluster = false' >"$2/root/etc/postgresql-common/createcluster.conf" &&
+	debootstrap --variant=minbase --include=ca-certificates "$suite" "$2/debian" "$mirror" "$script" &&
+		echo 'Acquire::Check-Valid-Until "false";' >"$2/debian/etc/apt/apt.conf.d/90versions" &&
+		printf '#!/bin/sh\nexit 101\n' >"$2/debian/usr/sbin/policy-rc.d" && chmod 755 "$2/debian/usr/sbin/policy-rc.d" &&
+		mkdir -p "$2/debian/etc/postgresql-common" &&
+		echo 'create_main_cluster = false' >"$2/debian/etc/postgresql-common/createcluster.conf" &&
 		touch "$2/made"
 }
 
@@ -80,9 +80,9 @@ check_version()
 		bad "no Debian with PostgreSQL $1 could be made" "The log is $log"
 		return
 	}
-	rm -rf "$folder/root/smsflow" && mkdir "$folder/root/smsflow" &&
-		git ls-files -z --cached --others --exclude-standard | tar --null --files-from - --create | tar -x -C "$folder/root/smsflow" || fail "the tree could not be copied"
-	in_root "$folder/root" env PG_MAJOR="$1" DEBIAN_FRONTEND=noninteractive /smsflow/test/check.sh $VERSIONS_STAGES >"$log" 2>&1
+	rm -rf "$folder/debian/smsflow" && mkdir "$folder/debian/smsflow" &&
+		git ls-files -z --cached --others --exclude-standard | tar --null --files-from - --create | tar -x -C "$folder/debian/smsflow" || fail "the tree could not be copied"
+	in_root "$folder/debian" env PG_MAJOR="$1" DEBIAN_FRONTEND=noninteractive /smsflow/test/check.sh $VERSIONS_STAGES >"$log" 2>&1
 	sed -n "s/^ok      /ok      $1: /p; s/^FAILED  /FAILED  $1: /p" "$log"
 	tail -1 "$log" | grep -q ' 0 failed$' || {
 		grep -v '^ok' "$log" | tail -60
