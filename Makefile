@@ -24,14 +24,16 @@ SQL_TABLES = src/preamble.sql \
 # Gateways that smsflow knows, each a file of rows.
 PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.sql vonage.sql plivo.sql telnyx.sql sinch.sql messagebird.sql \
 	infobip.sql bulksms.sql clickatell.sql aws.sql africastalking.sql jasmin.sql)
+GATEWAY = $(addprefix src/gateway/,secret.sql gateway.sql sender.sql test.sql config.sql)
 METRICS = $(addprefix src/metrics/,credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql alerts.sql bi_comments.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
-	src/message/gate.sql src/message/message.sql src/metrics/fold.sql src/contact/ledger.sql src/contact/contact.sql src/gateway/gateway.sql $(PROFILES) \
+	src/message/gate.sql src/message/message.sql src/metrics/fold.sql src/contact/ledger.sql src/contact/contact.sql $(GATEWAY) $(PROFILES) \
 	src/segment/profile.sql src/segment/segment.sql src/segment/ready.sql \
 	src/campaign/options.sql src/campaign/campaign.sql src/campaign/coupons.sql src/campaign/expand.sql src/campaign/estimate.sql \
 	src/campaign/variants.sql src/campaign/launch.sql src/campaign/watch.sql \
 	src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
-	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/message/lint.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/campaign/progress.sql src/worker/worker.sql src/ops/ops.sql src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
+	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/message/lint.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/campaign/progress.sql src/worker/worker.sql \
+	$(addprefix src/ops/,arming.sql stat.sql health.sql access.sql schedule.sql) src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
 ROOMS = types contact message link segment campaign sequence otp gateway callback metrics ops worker
