@@ -188,9 +188,14 @@ SELECT smsflow.learn_feedback(10);
 SELECT pg_temp.permits('+12025550196') IS NULL AS ended;
 SELECT e.source, e.evidence - 'message_id' AS evidence FROM smsflow.consent_event e JOIN smsflow.contact c USING (contact_id) WHERE c.phone::text = '+12025550196' AND kind = 'revoke';
 
--- Waiting for an opt-out: not by a function within its own transaction, and until nothing is on the way.
+-- Waiting for an opt-out: by the COMMIT, which without a worker has nothing to wait for; and until nothing is on the way.
 SELECT smsflow.subscribe('+12025550197') > 0 AS ok;
 SELECT smsflow.opt_out('+12025550197', wait => true);
+SELECT smsflow.subscribe('+12025550197') > 0 AS ok;
+BEGIN;
+SELECT smsflow.opt_out('+12025550197', wait => true);
+PREPARE TRANSACTION 'waits';
+SELECT pg_temp.permits('+12025550197');
 BEGIN;
 SELECT smsflow.opt_out('+12025550197'::text);
 SELECT smsflow.wait_for_opt_out('+12025550197');

@@ -56,6 +56,13 @@ extern void smsflow_note_config(void);
 extern void smsflow_note_rules(void);
 extern void smsflow_note_revocation(SmsflowRevocationKind kind, int64 id);
 
+/*
+ * The COMMIT of this transaction returns when the worker has nothing for this
+ * contact in hand any more, or after 30 seconds with a WARNING. A transaction
+ * that is prepared cannot wait (SF005). See await.c.
+ */
+extern void smsflow_await_after_commit(int64 contact_id);
+
 /* True when the library was preloaded, so that shared memory exists. */
 extern bool smsflow_preloaded(void);
 

@@ -300,7 +300,7 @@ ends_something(const SmsflowConsent *before, const LedgerEntry *entry)
  * that said STOP stays stopped when an import brings it later. at is NULL for the moment of the call.
  */
 static bool
-record_revocation(int32 brand_id, NullableDatum phone, LedgerEntry *entry, NullableDatum at)
+record_revocation(int32 brand_id, NullableDatum phone, LedgerEntry *entry, NullableDatum at, bool await)
 {
 	const NullableDatum contact[] = {
 		smsflow_value(Int32GetDatum(brand_id)),
@@ -324,6 +324,8 @@ record_revocation(int32 brand_id, NullableDatum phone, LedgerEntry *entry, Nulla
 	if (!at.isnull)
 		smsflow_renew_proof(contact_id);
 	smsflow_note_revocation(SMSFLOW_REVOKE_CONTACT, contact_id);
+	if (await)
+		smsflow_await_after_commit(contact_id);
 	return ends_something(consent, entry);
 }
 
@@ -336,17 +338,13 @@ smsflow_pg_opt_out(PG_FUNCTION_ARGS)
 	NullableDatum phone;
 	bool ended;
 
-	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_WRONG_STATE), errmsg("a function cannot wait for its own transaction"),
-						errdetail("What is on its way is stopped when the opt-out commits, which is after this call."),
-						errhint("CALL smsflow.opt_out_and_wait(...), or call smsflow.wait_for_opt_out() after the commit.")));
 	phone = smsflow_phone_argument(fcinfo, 0);
 	entry.purposes = PG_ARGISNULL(1) ? MARKETING_PURPOSES : smsflow_purposes_argument(fcinfo, 1);
 	entry.source = smsflow_text_argument(fcinfo, 2, "source");
 	entry.words = fcinfo->args[3];
 	entry.evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
 	SPI_connect();
-	ended = record_revocation(smsflow_brand_argument(fcinfo, 4), phone, &entry, nothing);
+	ended = record_revocation(smsflow_brand_argument(fcinfo, 4), phone, &entry, nothing, !PG_ARGISNULL(5) && PG_GETARG_BOOL(5));
 	SPI_finish();
 	PG_RETURN_BOOL(ended);
 }
@@ -391,7 +389,7 @@ smsflow_pg_record_opt_out(PG_FUNCTION_ARGS)
 	entry.words = fcinfo->args[3];
 	entry.evidence = smsflow_object_argument(fcinfo, 4, "evidence");
 	SPI_connect();
-	ended = record_revocation(smsflow_brand_argument(fcinfo, 6), phone, &entry, fcinfo->args[5]);
+	ended = record_revocation(smsflow_brand_argument(fcinfo, 6), phone, &entry, fcinfo->args[5], false);
 	SPI_finish();
 	PG_RETURN_BOOL(ended);
 }

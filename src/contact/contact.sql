@@ -232,7 +232,7 @@ CREATE OR REPLACE FUNCTION smsflow.opt_out(phone text, purposes text[] DEFAULT N
 	AS 'MODULE_PATHNAME', 'smsflow_pg_opt_out' LANGUAGE c VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) IS
-'Ends consent for these purposes, null is all marketing (promotional, cart); true if something that was permitted no longer is. Messages not yet on the wire are stopped at commit. An unknown number becomes a contact, so that no import can bring it back. A function cannot wait for the commit of its own transaction: wait => true is SF005, and names opt_out_and_wait(). SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose or an empty source';
+'Ends consent for these purposes, null is all marketing (promotional, cart); true if something that was permitted no longer is. Messages not yet on the wire are stopped at commit. An unknown number becomes a contact, so that no import can bring it back. With wait => true the COMMIT returns once no message to this number is claimed or on the wire, or after 30 seconds or a cancel with a WARNING; such a transaction cannot be prepared (SF005). SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose or an empty source';
 REVOKE ALL ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) FROM PUBLIC;
 
 -- A function call of one bare literal, or of one varchar, is taken for a cast to the type smsflow.opt_out unless a function
@@ -261,23 +261,24 @@ REVOKE ALL ON FUNCTION smsflow.record_opt_out(text, text[], text, text, jsonb, t
 -- What a worker has claimed and not yet recorded lies in the claims from the oldest open one on.
 CREATE OR REPLACE FUNCTION smsflow.on_the_way(contact_id bigint) RETURNS bigint
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT count(*) FROM smsflow.message_fold(ARRAY(
-		SELECT o.message_id
-		FROM smsflow.queue AS q
+	WITH open AS (
+		SELECT c.* FROM smsflow.queue AS q
 		CROSS JOIN LATERAL (SELECT c.oldest_open FROM smsflow.claim AS c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) AS last
-		JOIN smsflow.claim AS c ON c.queue_id = q.queue_id AND c.claim_id >= last.oldest_open
-		JOIN smsflow.outbox AS o ON c.kind <> 'timer' AND o.queue_id = q.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id
-		WHERE o.contact_id = on_the_way.contact_id
+		JOIN smsflow.claim AS c ON c.queue_id = q.queue_id AND c.claim_id >= last.oldest_open)
+	SELECT count(*) FROM (
+		SELECT o.message_id FROM open AS c
+		JOIN smsflow.outbox AS o ON c.kind <> 'timer' AND o.queue_id = c.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id
+		WHERE o.contact_id = on_the_way.contact_id AND pg_visible_in_snapshot(o.xid, c.snapshot)
+			AND NOT EXISTS (SELECT FROM smsflow.attempt AS a WHERE a.message_id = o.message_id)
+			AND NOT EXISTS (SELECT FROM smsflow.timer AS t WHERE t.message_id = o.message_id)
 		UNION
-		SELECT t.message_id
-		FROM smsflow.queue AS q
-		CROSS JOIN LATERAL (SELECT c.oldest_open FROM smsflow.claim AS c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) AS last
-		JOIN smsflow.claim AS c ON c.queue_id = q.queue_id AND c.claim_id >= last.oldest_open
-		JOIN smsflow.timer AS t ON c.kind = 'timer' AND t.queue_id = q.queue_id
+		SELECT t.message_id FROM open AS c
+		JOIN smsflow.timer AS t ON c.kind = 'timer' AND t.queue_id = c.queue_id
 			AND (t.due_at, t.timer_id) > (c.from_due, c.from_timer_id) AND (t.due_at, t.timer_id) <= (c.to_due, c.to_timer_id)
 		JOIN smsflow.outbox AS o ON o.message_id = t.message_id
-		WHERE o.contact_id = on_the_way.contact_id)) AS m
-	WHERE m.status = 'sending'
+		WHERE o.contact_id = on_the_way.contact_id
+			AND NOT EXISTS (SELECT FROM smsflow.attempt AS a WHERE a.message_id = t.message_id AND a.attempt >= t.attempt)
+			AND NOT EXISTS (SELECT FROM smsflow.timer AS n WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id)) AS claimed
 $$;
 COMMENT ON FUNCTION smsflow.on_the_way(bigint) IS 'Messages to a contact that a worker has claimed and whose end is not recorded yet';
 REVOKE ALL ON FUNCTION smsflow.on_the_way(bigint) FROM PUBLIC;

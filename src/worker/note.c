@@ -22,8 +22,8 @@ static SmsflowNotes pending;
 
 static bool registered = false;
 
-static void
-wake(SmsflowSlot *slot)
+void
+smsflow_wake_worker(SmsflowSlot *slot)
 {
 	Latch *latch;
 
@@ -44,7 +44,7 @@ publish(SmsflowSlot *slot)
 	smsflow_publish_marks(slot, &pending);
 	if (pending.revocations > 0)
 		smsflow_publish_revocations(slot, &pending);
-	wake(slot);
+	smsflow_wake_worker(slot);
 	if (pending.revocations > 0)
 		smsflow_wait_for_starts(slot);
 }
@@ -72,7 +72,7 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_PREPARE:
 			if (slot)
-				wake(slot);
+				smsflow_wake_worker(slot);
 			break;
 		case XACT_EVENT_ABORT:
 			break;

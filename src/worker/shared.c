@@ -72,6 +72,7 @@ init_slot(SmsflowSlot *slot, const NameData *database)
 		pg_atomic_init_u32(&slot->dirty[i], 0);
 	pg_atomic_init_u64(&slot->ring_head, 0);
 	pg_atomic_init_u32(&slot->starts, 0);
+	pg_atomic_init_u32(&slot->awaiting, 0);
 	SpinLockInit(&slot->mutex);
 	strlcpy(slot->worker.state, "not started", sizeof(slot->worker.state));
 }

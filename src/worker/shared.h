@@ -31,6 +31,7 @@
 #define SMSFLOW_NEWS_RULES 8u
 #define SMSFLOW_NEWS_RESOLUTIONS 16u
 #define SMSFLOW_NEWS_PREPARED 32u
+#define SMSFLOW_NEWS_AWAITED 64u
 
 typedef struct SmsflowDirty
 {
@@ -114,6 +115,16 @@ typedef struct SmsflowRoutes
 	SmsflowSenderState sender[SMSFLOW_SHOWN_SENDERS];
 } SmsflowRoutes;
 
+/* Transactions that wait at one time for the end of what the worker has in hand; more of them queue up. */
+#define SMSFLOW_AWAITED 64
+
+typedef struct SmsflowAwaited
+{
+	int64 contact_id;
+	Latch *latch; /* of who waits, NULL: a free place */
+	bool done;
+} SmsflowAwaited;
+
 typedef struct SmsflowSlot
 {
 	NameData database;
@@ -123,9 +134,11 @@ typedef struct SmsflowSlot
 	pg_atomic_uint32 dirty[SMSFLOW_DIRTY_WORDS];
 	pg_atomic_uint64 ring_head;
 	pg_atomic_uint32 starts;                   /* odd while the worker starts a request */
+	pg_atomic_uint32 awaiting;                 /* places of awaited that are taken */
 	SmsflowRevocation ring[SMSFLOW_RING_SIZE]; /* under the ring lock */
 	slock_t mutex;                             /* guards what follows */
 	Latch *latch;
+	SmsflowAwaited awaited[SMSFLOW_AWAITED];
 	SmsflowWorkerState worker;
 	SmsflowRoutes routes;
 } SmsflowSlot;
@@ -143,6 +156,9 @@ extern SmsflowShared *smsflow_shared;
 /* The slot of the database this backend is connected to, or NULL. */
 extern SmsflowSlot *smsflow_my_slot(void);
 extern SmsflowSlot *smsflow_slot_of(Oid database);
+
+/* Sets the worker's latch, if it sleeps. */
+extern void smsflow_wake_worker(SmsflowSlot *slot);
 
 /* Splits smsflow.databases; returns the number of names put into names. */
 extern int smsflow_database_names(NameData *names);

@@ -232,11 +232,15 @@ drain(void)
 void
 smsflow_worker_main(Datum main_arg)
 {
+	bool working;
+
 	worker_start(DatumGetInt32(main_arg));
 	while (!ShutdownRequestPending)
 	{
 		reload_settings();
-		if ((OidIsValid(worker.schema) || ready()) && work())
+		working = (OidIsValid(worker.schema) || ready()) && work();
+		tell_awaiting();
+		if (working)
 			wait_for_work(idle_time());
 		else
 			wait_for_latch(1000);

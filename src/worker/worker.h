@@ -181,6 +181,11 @@ extern Jsonb *answer_json(const SmsflowAnswer *answer);
 /* The job may have been sent: what its purpose and gateway allow now. */
 extern void job_in_doubt(Job *job, const char *reason);
 
+/* ---- who waits (await.c) ---- */
+
+/* Tells those who wait for messages to a contact, when none is in hand any more. */
+extern void tell_awaiting(void);
+
 /* ---- for people to see (publish.c) ---- */
 
 /* A gateway has answered with this status (0: not at all), so long after the request started. */

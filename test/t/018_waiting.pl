@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use IPC::Run qw(start finish);
 use SmsflowGateway;
 use SmsflowTest;
 use Test::More;
@@ -47,6 +48,39 @@ sub test_opt_out_waits
 	is(requests_of('slow offer'), $requests, 'and nothing has left since the first came back');
 }
 
+sub opt_out_in_background
+{
+	my ($of, $output) = @_;
+
+	return start([ 'psql', '-XAtq', '-d', $SmsflowTest::node->connstr('shop'), '-c', "SELECT smsflow.opt_out('$of', wait => true)" ], '<', \undef, '>&', $output);
+}
+
+sub pid_waiting { return sql("SELECT pid FROM pg_stat_activity WHERE query LIKE '%wait => true%' AND wait_event = 'Extension' AND pid <> pg_backend_pid()"); }
+
+# The same by a function: its COMMIT comes back when nothing is on its way. Who is cancelled meanwhile has opted out all the same.
+sub test_commit_waits
+{
+	my ($output, $requests, $session);
+
+	$gateway->script({ match => 'late offer', delay_ms => 1500 }, { match => 'latest offer', delay_ms => 15000 });
+	send_slowly(phone(3), 'late offer');
+	is(sql("SELECT smsflow.opt_out('" . phone(3) . "', wait => true)"), 't', 'a COMMIT that waits');
+	$requests = requests_of('late offer');
+	is(sql("SELECT count(*) FROM smsflow.message WHERE body LIKE 'late offer %' AND status = 'accepted'"), $requests, '... comes back when each request has its answer');
+	is(sql("SELECT count(*) FROM smsflow.message WHERE body LIKE 'late offer %' AND status = 'sending'"), 0, '... and nothing is in hand');
+
+	send_slowly(phone(4), 'latest offer');
+	$session = opt_out_in_background(phone(4), \$output);
+	ok(wait_until('it waits', sub { pid_waiting() }), 'one waits for an answer that takes long');
+	is(sql("SELECT count(*) FROM smsflow.consent_event e JOIN smsflow.contact c USING (contact_id) WHERE c.phone::text = '" . phone(4) . "' AND kind = 'revoke'"), 1,
+		'... when it is committed');
+	quickly(3, '... and keeps nobody waiting', sub { sql("SELECT smsflow.subscribe('" . phone(4) . "', '{transactional}')") });
+	sql('SELECT pg_cancel_backend(' . pid_waiting() . ')');
+	ok(finish($session), '... a cancel ends the wait');
+	like($output, qr/WARNING:  a message may still be on its way.*^t$/ms, '... with a warning, not the opt-out');
+	is(requests_of('late offer'), $requests, 'and nothing has left since the first came back');
+}
+
 # One window of an hour a day, which opens and closes half an hour from now somewhere: people all around the world, and
 # carts of every age.
 sub test_carts
@@ -58,8 +92,8 @@ sub test_carts
 		SELECT smsflow.add_step('late carts', '0', 'Your cart is waiting. Reply STOP to end');
 		SELECT smsflow.enable_sequence('late carts');
 		SELECT smsflow.subscribe('+1415555' || to_char(n, 'FM0000'), '{cart}', level => 'confirmed', disclosure => 'Shopping cart reminders by text',
-			attributes => jsonb_build_object('time_zone', 'Etc/GMT' || CASE WHEN n % 24 < 11 THEN '' ELSE '+' END || n % 24 - 11)) FROM generate_series(3, $carts) n;
-		SELECT smsflow.record_event('+1415555' || to_char(n, 'FM0000'), 'cart', 'cart ' || n, at => now() - n * interval '47 minutes') FROM generate_series(3, $carts) n");
+			attributes => jsonb_build_object('time_zone', 'Etc/GMT' || CASE WHEN n % 24 < 11 THEN '' ELSE '+' END || n % 24 - 11)) FROM generate_series(5, $carts) n;
+		SELECT smsflow.record_event('+1415555' || to_char(n, 'FM0000'), 'cart', 'cart ' || n, at => now() - n * interval '47 minutes') FROM generate_series(5, $carts) n");
 	sql(q{CREATE VIEW late AS
 		SELECT m.status::text, m.reason, m.due_at, e.occurred_at + interval '48 hours' AS deadline, o.opens AT TIME ZONE c.time_zone AS opens, o.opens <= o.here AS is_open
 		FROM smsflow.message m JOIN smsflow.contact c USING (contact_id) JOIN smsflow.event e ON e.contact_id = m.contact_id AND e.kind = 'cart'
@@ -67,7 +101,7 @@ sub test_carts
 			FROM (SELECT now() AT TIME ZONE c.time_zone AS here, date_trunc('day', now() AT TIME ZONE c.time_zone)
 				+ (SELECT split_part(substr(value, 9), '-', 1)::interval FROM smsflow.policy_rule WHERE kind = 'window' AND NOT builtin) AS minute) h) o
 		WHERE m.sequence = 'late carts'});
-	ok(wait_sql('each is decided', "SELECT count(*) FROM late WHERE status IN ('accepted', 'held', 'expired')", $carts - 2, 60), 'each cart is decided');
+	ok(wait_sql('each is decided', "SELECT count(*) FROM late WHERE status IN ('accepted', 'held', 'expired')", $carts - 4, 60), 'each cart is decided');
 	is(sql("SELECT count(*) FROM late WHERE status <> CASE WHEN is_open THEN 'accepted' WHEN opens < deadline THEN 'held' ELSE 'expired' END"), 0,
 		'one waits for the hour at which it may be sent, or expires when the cart is 48 hours old before');
 	is(sql("SELECT count(*) FROM late WHERE status = 'held' AND (due_at <> opens OR due_at >= deadline)"), 0, '... and not a minute longer');
@@ -75,6 +109,7 @@ sub test_carts
 }
 
 test_opt_out_waits();
+test_commit_waits();
 test_carts();
 check_is_clean();
 $gateway->stop;
