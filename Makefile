@@ -41,7 +41,10 @@ SOURCES = src/init.c src/guc.c src/append.c src/outer.c $(CORE) $(sort $(foreach
 
 MODULE_big = smsflow
 OBJS = $(SOURCES:.c=.o)
-DATA_built = smsflow--$(EXTVERSION).sql
+# From every release that there was straight to this one; see src/upgrade.
+RELEASED = $(filter-out $(EXTVERSION),$(patsubst test/upgrade/smsflow--%.sql,%,$(wildcard test/upgrade/smsflow--*.sql)))
+UPDATES = $(foreach release,$(RELEASED),smsflow--$(release)--$(EXTVERSION).sql)
+DATA_built = smsflow--$(EXTVERSION).sql $(UPDATES)
 EXTRA_CLEAN = smsflow--*.sql smsflowd build src/core/generated tmp_regress tmp_isolation output_iso \
 	$(wildcard src/smsflowd/*.o)
 
@@ -87,6 +90,20 @@ src/core/phone_plan.o src/core/phone.o src/core/gsm.o src/core/fold.o src/core/k
 
 smsflow--$(EXTVERSION).sql: $(SQL_TABLES) $(SQL_CODE) smsflow.control
 	sed -e 's/^CREATE OR REPLACE /CREATE /' $(SQL_TABLES) $(SQL_CODE) > $@
+
+UPDATE_PARTS = $(wildcard src/upgrade/*.sql)
+smsflow--%--$(EXTVERSION).sql: src/upgrade/update.sh $(UPDATE_PARTS) $(SQL_CODE) smsflow.control
+	src/upgrade/update.sh $* $(EXTVERSION) $(UPDATE_PARTS) -- $(SQL_CODE) > $@
+
+# A release that never was, for test/t/052_upgrade.pl, and an update that the server has not loaded.
+EXAMPLE = test/upgrade/example
+build/upgrade/made: smsflow--$(EXTVERSION).sql src/upgrade/update.sh $(wildcard $(EXAMPLE)/*.sql)
+	@mkdir -p $(@D)
+	cat $< $(EXAMPLE)/0.0.9.sql > $(@D)/smsflow--0.0.9.sql
+	src/upgrade/update.sh 0.0.9 $(EXTVERSION) $(wildcard $(EXAMPLE)/*.sql) -- $(SQL_CODE) > $(@D)/smsflow--0.0.9--$(EXTVERSION).sql
+	src/upgrade/update.sh $(EXTVERSION) 9.9.9 -- /dev/null > $(@D)/smsflow--$(EXTVERSION)--9.9.9.sql
+	touch $@
+example-release: build/upgrade/made
 
 # PGXS does not follow includes: a changed header rebuilds everything.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h)
@@ -172,7 +189,7 @@ META.json: META.json.in smsflow.control
 dist: META.json
 	git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json -o smsflow-$(EXTVERSION).tar.gz HEAD
 
-.PHONY: check check-versions check-all unit sim soak faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
+.PHONY: check example-release check-versions check-all unit sim soak faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

@@ -31,7 +31,7 @@ export PATH="$($PG_CONFIG --bindir):$PATH"
 
 say "build, warnings are errors"
 build_log=$(mktemp)
-if ! make -s -j2 all unit WERROR=-Werror >"$build_log" 2>&1; then
+if ! make -s -j2 all unit example-release WERROR=-Werror >"$build_log" 2>&1; then
 	grep -E ': (error|warning):|\*\*\*' "$build_log" | head -20
 	echo "the build failed, its log is $build_log" >&2
 	exit 1
@@ -50,6 +50,7 @@ trap '[ -n "${CHECK_KEEP:-}" ] && cp -r "$work/out/results" "$CHECK_KEEP"; rm -r
 cp -r sql expected test smsflowd README.md "$work/"
 mkdir -p "$work/src/metrics"
 cp -r src/metrics/dashboards "$work/src/metrics/"
+cp -r build/upgrade "$work/test/upgrade/made"
 mkdir -p "$work/out"
 [ "$(id -u)" -eq 0 ] && chown -R postgres "$work"
 chmod 755 "$work"

@@ -42,6 +42,9 @@ out=$(clang-format --dry-run --Werror $core $extension $daemon $tests $(ls src/*
 out=$(grep -nE '#include.*(postgres\.h|curl/|libpq|fmgr)' src/core/* 2>/dev/null) && problem "src/core includes what is above it" "$out"
 out=$(grep -rln PG_VERSION_NUM src | grep -v '^src/compat.h$') && problem "PG_VERSION_NUM outside src/compat.h" "$out"
 out=$(grep -nE '^\s*CREATE (OR REPLACE|.* IF NOT EXISTS)' "smsflow--$version.sql") && problem "the install script would adopt planted objects" "$out"
+if [ -e "test/upgrade/smsflow--$version.sql" ]; then
+	cmp -s "test/upgrade/smsflow--$version.sql" "smsflow--$version.sql" || problem "$version is released, and its SQL has changed: see src/upgrade/README.md"
+fi
 order=" $(make -s print-SQL_TABLES) $(make -s print-SQL_CODE) "
 for room in src/*/*.sql; do
 	[[ "$order" == *" $room "* ]] || problem "$room is not in the install order of the Makefile"

@@ -1,8 +1,5 @@
 -- The gate: one decision for everything that asks whether a message may leave.
 
-CREATE TYPE smsflow.gate_decision AS (reason text, retry_at timestamptz, open_until timestamptz);
-COMMENT ON TYPE smsflow.gate_decision IS 'The gate''s word: reason NULL is yes, then until open_until (NULL: no window closes); else why not, and the instant at which it is worth asking again, NULL when no time heals it';
-
 CREATE OR REPLACE FUNCTION smsflow.gate(contact_id bigint, phone smsflow.phone, consent smsflow.consent, purpose smsflow.purpose,
 		region text, time_zone text, time_zone_source text, reachability text, message_id bigint, subject text, ref text,
 		sender_kind text, sender_registration text, sender_options jsonb, at timestamptz, brand_id integer,
@@ -175,7 +172,7 @@ CREATE OR REPLACE FUNCTION smsflow.policy_changed() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_policy_changed';
 COMMENT ON FUNCTION smsflow.policy_changed() IS 'Makes every session forget the rules it has in memory, and the worker ask again for what is held';
 REVOKE ALL ON FUNCTION smsflow.policy_changed() FROM PUBLIC;
-CREATE TRIGGER policy_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON smsflow.policy_rule
+CREATE OR REPLACE TRIGGER policy_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON smsflow.policy_rule
 	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.policy_changed();
 
 -- A row of its own and not a change of the rules, so that it is seen, dumped and

@@ -187,3 +187,8 @@ SELECT r.jurisdiction, r.value, r.effective::tstzrange, r.source, r.confidence, 
 	('US', 'Mon-Sat 09:00-20:00', '(,)', '47 CFR 64.1200(f)(15); practice of large senders', 'D', 'where the person said yes; used when the rule "profile" says consented', 'consented_window'),
 	('US', 'Sun 12:00-20:00', '(,)', '47 CFR 64.1200(f)(15); practice of large senders', 'D', 'where the person said yes; used when the rule "profile" says consented', 'consented_window')
 ) AS r (jurisdiction, value, effective, source, confidence, note, kind);
+-- The store's own rows are numbered apart, so that a dump of them also fits a release that brings more.
+ALTER SEQUENCE smsflow.policy_rule_policy_rule_id_seq RESTART 10001;
+
+CREATE TYPE smsflow.gate_decision AS (reason text, retry_at timestamptz, open_until timestamptz);
+COMMENT ON TYPE smsflow.gate_decision IS 'The gate''s word: reason NULL is yes, then until open_until (NULL: no window closes); else why not, and the instant at which it is worth asking again, NULL when no time heals it';

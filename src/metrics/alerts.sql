@@ -4,6 +4,9 @@
 -- chance: the two-proportion z-test with pooled variance, on the counts of the
 -- last hours and of the weeks before. The worker looks every five minutes.
 
+CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.alert_rule
+	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('rule', 'rule');
+
 CREATE OR REPLACE FUNCTION smsflow.find_alerts(at timestamptz DEFAULT now())
 	RETURNS TABLE (rule text, campaign_id integer, sender_id integer, successes bigint, trials bigint, past_successes bigint, past_trials bigint,
 		p_value double precision, pauses boolean)

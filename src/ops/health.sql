@@ -36,13 +36,20 @@ $$;
 COMMENT ON FUNCTION smsflow.health_of_worker() IS 'Lines preload and worker of health()';
 REVOKE ALL ON FUNCTION smsflow.health_of_worker() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.library_version() RETURNS text
+	LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_library_version';
+COMMENT ON FUNCTION smsflow.library_version() IS 'Release of the library that the server has loaded, which is that of its last start';
+REVOKE ALL ON FUNCTION smsflow.library_version() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.health_of_copy(OUT component text, OUT ok boolean, OUT message text, OUT hint text)
 	RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT 'version', x.extversion = coalesce(w.version, x.extversion),
-		'extension ' || x.extversion || coalesce(', worker ' || w.version, ''),
-		CASE WHEN x.extversion <> w.version THEN 'Restart the server with the new library, then ALTER EXTENSION smsflow UPDATE.' END
+	SELECT 'version', x.extversion = v.loaded,
+		'extension ' || x.extversion || CASE WHEN x.extversion <> v.loaded THEN ', library ' || v.loaded ELSE '' END || coalesce(', worker ' || w.version, ''),
+		CASE WHEN x.extversion <> v.loaded THEN 'The worker waits until they are the same: '
+			|| 'restart the server if it was not restarted since the packages were installed, then ALTER EXTENSION smsflow UPDATE.' END
 	FROM pg_extension x
+	CROSS JOIN smsflow.library_version() AS v (loaded)
 	LEFT JOIN (SELECT version FROM smsflow.worker_start ORDER BY generation DESC LIMIT 1) w ON true
 	WHERE x.extname = 'smsflow'
 	UNION ALL

@@ -1,7 +1,7 @@
 /*
- * ops.c - the key that signs callback URLs, made once, when a database is
- * first armed. It comes from the server's strong random source, because who
- * guesses it can forge delivery reports.
+ * ops.c - which release the server has loaded, and the key that signs callback
+ * URLs, made once, when a database is first armed. It comes from the server's
+ * strong random source, because who guesses it can forge delivery reports.
  */
 #include "smsflow.h"
 
@@ -11,7 +11,14 @@
 
 #define KEY_LENGTH 32
 
+PG_FUNCTION_INFO_V1(smsflow_library_version);
 PG_FUNCTION_INFO_V1(smsflow_random_key);
+
+Datum
+smsflow_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(SMSFLOW_VERSION));
+}
 
 Datum
 smsflow_random_key(PG_FUNCTION_ARGS)

@@ -7,13 +7,13 @@ CREATE OR REPLACE FUNCTION smsflow.note_profile() RETURNS trigger
 COMMENT ON FUNCTION smsflow.note_profile() IS 'Trigger of contact and event: notes whose facts have changed. Rows that a restored dump brings are not new, and events among them are not noted';
 REVOKE ALL ON FUNCTION smsflow.note_profile() FROM PUBLIC;
 
-CREATE TRIGGER note_profile_insert AFTER INSERT ON smsflow.contact REFERENCING NEW TABLE AS smsflow_rows
+CREATE OR REPLACE TRIGGER note_profile_insert AFTER INSERT ON smsflow.contact REFERENCING NEW TABLE AS smsflow_rows
 	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.note_profile();
-CREATE TRIGGER note_profile_update AFTER UPDATE OF external_id, first_name, last_name, language, region, time_zone, attributes, consent
+CREATE OR REPLACE TRIGGER note_profile_update AFTER UPDATE OF external_id, first_name, last_name, language, region, time_zone, attributes, consent
 	ON smsflow.contact FOR EACH ROW EXECUTE FUNCTION smsflow.note_profile();
-CREATE TRIGGER note_profile_insert AFTER INSERT ON smsflow.event REFERENCING NEW TABLE AS smsflow_rows
+CREATE OR REPLACE TRIGGER note_profile_insert AFTER INSERT ON smsflow.event REFERENCING NEW TABLE AS smsflow_rows
 	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.note_profile();
-CREATE TRIGGER note_profile_update AFTER UPDATE OF contact_id ON smsflow.event
+CREATE OR REPLACE TRIGGER note_profile_update AFTER UPDATE OF contact_id ON smsflow.event
 	FOR EACH ROW WHEN (OLD.contact_id IS NULL AND NEW.contact_id IS NOT NULL) EXECUTE FUNCTION smsflow.note_profile();
 
 -- Whoever forgets a person waits for a fold that is just under way; a fold waits for nobody.
@@ -28,7 +28,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION smsflow.forget_profile() IS 'Trigger of contact: facts, and places in snapshots of segments, go with their contact';
 REVOKE ALL ON FUNCTION smsflow.forget_profile() FROM PUBLIC;
-CREATE TRIGGER forget_profile AFTER DELETE ON smsflow.contact REFERENCING OLD TABLE AS smsflow_rows
+CREATE OR REPLACE TRIGGER forget_profile AFTER DELETE ON smsflow.contact REFERENCING OLD TABLE AS smsflow_rows
 	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.forget_profile();
 
 -- ---- counts by day ----
@@ -89,7 +89,7 @@ CREATE OR REPLACE FUNCTION smsflow.birthday_of(attributes jsonb) RETURNS date
 COMMENT ON FUNCTION smsflow.birthday_of(jsonb) IS 'Attribute birthday, written YYYY-MM-DD, as a date; NULL for anything else';
 REVOKE ALL ON FUNCTION smsflow.birthday_of(jsonb) FROM PUBLIC;
 
-CREATE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.value_tier
+CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.value_tier
 	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('brand_id', 'tier');
 
 -- ---- the facts ----

@@ -58,7 +58,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION smsflow.event_of_consent() IS 'Statement trigger of the ledger: subscribed, confirmed and opted_out are events that sequences can follow and end by';
 REVOKE ALL ON FUNCTION smsflow.event_of_consent() FROM PUBLIC;
-CREATE TRIGGER event_of_consent AFTER INSERT ON smsflow.consent_event REFERENCING NEW TABLE AS smsflow_rows
+CREATE OR REPLACE TRIGGER event_of_consent AFTER INSERT ON smsflow.consent_event REFERENCING NEW TABLE AS smsflow_rows
 	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.event_of_consent();
 
 -- Decisions. ------------------------------------------------------------------

@@ -1,6 +1,9 @@
 -- Recipes: sequences that most stores want, as data. What install_recipe() makes
 -- is an ordinary, disabled sequence, to be read, edited and enabled.
 
+CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.recipe
+	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('recipe', 'recipe');
+
 INSERT INTO smsflow.recipe (recipe, on_event, options, steps, needs, sample, builtin)
 SELECT r.recipe, r.on_event, r.options::jsonb, r.steps::jsonb, r.needs, r.sample::jsonb, true FROM (VALUES
 	-- Carts. One reminder within two hours; reassurance only for who is engaged; an incentive only where it was asked for. A person with

@@ -15,7 +15,7 @@ use SmsflowGateway;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_server create_extension create_shop sql wait_until wait_sql worker_pid wait_for_worker kill_worker add_route write_secret
+our @EXPORT = qw(start_server create_extension create_shop sql error_of wait_until wait_sql worker_pid wait_for_worker kill_worker add_route write_secret
 	send_sms status_of wait_status wait_settled quickly phone check_is_clean);
 
 our $node;
@@ -49,7 +49,9 @@ sub start_server
 # The extension, but tests of other things write at any hour of the day, and as often as they like.
 sub create_extension
 {
-	sql('CREATE EXTENSION smsflow');
+	my ($version) = @_;
+
+	sql('CREATE EXTENSION smsflow' . ($version ? " VERSION '$version'" : ''));
 	sql("SELECT smsflow.suspend_rule(kind) FROM unnest('{window,cap,subject_cap}'::text[]) kind");
 }
 
@@ -68,6 +70,16 @@ sub create_shop
 sub phone { my ($number) = @_; return sprintf('+1415555%04d', $number); }
 
 sub sql { my ($query, @options) = @_; return $node->safe_psql('shop', $query, @options); }
+
+# SQLSTATE of a statement that fails
+sub error_of
+{
+	my ($query) = @_;
+	my ($out, $error);
+
+	$node->psql('shop', "\\set VERBOSITY sqlstate\n$query", stdout => \$out, stderr => \$error);
+	return $error =~ /ERROR:\s+(\w+)/ ? $1 : 'none';
+}
 
 # Waits until the condition is true; true when it became so within the bound, 30 seconds by default.
 sub wait_until

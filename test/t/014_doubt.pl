@@ -34,15 +34,6 @@ sub doubtful
 	return $id;
 }
 
-sub error_of
-{
-	my ($query) = @_;
-	my ($out, $error);
-
-	$node->psql('shop', "\\set VERBOSITY sqlstate\n$query", stdout => \$out, stderr => \$error);
-	return $error =~ /ERROR:\s+(\w+)/ ? $1 : 'none';
-}
-
 sub test_list
 {
 	my $id = doubtful('promotional');
