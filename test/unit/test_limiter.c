@@ -272,6 +272,27 @@ check_room(double rate, int burst)
 	CHECK_EQ(smsflow_limiter_room(&limiter, now, INT64_MAX / 4), 1000000000);
 }
 
+/* A route that was throttled fills up from the end of its pause on, as one that was just made then. */
+static void
+check_drained(double rate, int burst, int64_t start)
+{
+	const int64_t end = start + 30 * SECOND;
+	SmsflowLimiter fresh, drained;
+
+	smsflow_limiter_init(&fresh, rate, burst, end);
+	smsflow_limiter_init(&drained, rate, burst, start);
+	smsflow_limiter_drain(&drained, end);
+	CHECK_EQ(smsflow_limiter_room(&drained, start + SECOND, 0), 0);
+	for (int64_t now = end; now < end + 3 * SECOND; now += SECOND / 3)
+	{
+		CHECK_EQ(smsflow_limiter_room(&drained, now, 0), smsflow_limiter_room(&fresh, now, 0));
+		CHECK_EQ(smsflow_limiter_wait(&drained, 1, now), smsflow_limiter_wait(&fresh, 1, now));
+		CHECK_EQ(smsflow_limiter_wait(&drained, burst, now), smsflow_limiter_wait(&fresh, burst, now));
+	}
+	smsflow_limiter_drain(&drained, end - SECOND);
+	CHECK_EQ(smsflow_limiter_wait(&drained, burst, end), smsflow_limiter_wait(&fresh, burst, end));
+}
+
 int
 main(void)
 {
@@ -292,6 +313,7 @@ main(void)
 				check_use(rates[i], bursts[j], 3, starts[k]);
 				check_wait(rates[i], bursts[j], starts[k]);
 				check_starts_empty(rates[i], bursts[j], starts[k]);
+				check_drained(rates[i], bursts[j], starts[k]);
 			}
 		}
 	}
