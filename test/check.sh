@@ -47,9 +47,7 @@ good "build"
 # Tests read a copy: the checkout may be closed to the ordinary user.
 work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-check.XXXXXX")
 trap '[ -n "${CHECK_KEEP:-}" ] && cp -r "$work/out/results" "$CHECK_KEEP"; rm -rf "$work"' EXIT
-cp -r sql expected test smsflowd README.md "$work/"
-mkdir -p "$work/src/metrics"
-cp -r src/metrics/dashboards "$work/src/metrics/"
+cp -r sql expected test doc src smsflowd ./*.md LICENSE "$work/"
 cp -r build/upgrade "$work/test/upgrade/made"
 mkdir -p "$work/out"
 [ "$(id -u)" -eq 0 ] && chown -R postgres "$work"

@@ -4,20 +4,9 @@ use strict;
 use warnings;
 
 use File::Basename qw(dirname);
-use PostgreSQL::Test::Utils;
+use SmsflowDocument;
 use SmsflowTest;
 use Test::More;
-
-my $readme = slurp_file(dirname(__FILE__) . '/../../README.md');
-
-# The text below a heading, up to the next one.
-sub section
-{
-	my ($heading) = @_;
-
-	$readme =~ /^#+ \Q$heading\E\n(.*?)(?=^#+ |\z)/ms or die "README.md has no section \"$heading\"";
-	return $1;
-}
 
 sub rows { return split(/\n/, sql(@_)); }
 
@@ -29,10 +18,25 @@ sub none_missing
 	is(join("\n", @missing), '', $what);
 }
 
+# Whether a link leads to a file or folder of the source tree, and to a heading of it where it names one.
+sub link_target
+{
+	my ($folder, $link) = @_;
+	my ($file, $heading) = $link =~ /^([^#]*)#?(.*)$/;
+	my $name = $file eq '' ? 'README.md' : "$folder/$file";
+
+	return 0 if !source_exists($name);
+	return 1 if $heading eq '';
+	return grep { anchor($_) eq $heading } document($name) =~ /^#+ (.*)$/mg;
+}
+
+# How a heading is named in a link.
+sub anchor { my ($heading) = @_; return lc($heading) =~ s/[^\w -]//gr =~ s/ /-/gr; }
+
 start_server('documented', {});
 sql('CREATE EXTENSION smsflow');
 
-my $functions = section('Functions');
+my $functions = section_of('README.md', 'Functions');
 my @granted = rows("SELECT DISTINCT p.proname FROM pg_proc p JOIN smsflow.access a ON a.name = p.proname
 	WHERE p.pronamespace = 'smsflow'::regnamespace ORDER BY 1");
 cmp_ok(scalar(@granted), '>', 40, 'grant_access() gives functions');
@@ -42,12 +46,12 @@ my $own = join('|', rows("SELECT DISTINCT proname FROM pg_proc WHERE pronamespac
 none_missing('every function in the reference exists',
 	grep { !/^(?:$own)$/ } map { /([a-z_]+)\(/g } map { /`([^`]+)`/g } map { (split(/\|/))[1] // '' } grep { /^\| `/ } split(/\n/, $functions));
 
-my $views = section('Views');
+my $views = section_of('README.md', 'Views');
 none_missing('every view is in README.md', grep { $views !~ /`(?:smsflow(?:_bi)?\.)?$_`/ } rows("SELECT relname FROM pg_class
 	WHERE relkind = 'v' AND relnamespace IN ('smsflow'::regnamespace, 'smsflow_bi'::regnamespace) ORDER BY 1"));
 
 # Name, default and when a change takes effect.
-my $settings = section('Settings');
+my $settings = section_of('README.md', 'Settings');
 my %change = (postmaster => 'restart', sighup => 'reload', superuser => 'session, superuser', user => 'session');
 my @settings = map { [ split(/\t/) ] } rows("SELECT concat_ws(E'\\t', name, coalesce(nullif(boot_val, ''), 'empty'), context)
 	FROM pg_settings WHERE name LIKE 'smsflow.%' ORDER BY 1");
@@ -61,16 +65,16 @@ for my $setting (@settings)
 none_missing('every setting in the reference exists',
 	grep { my $name = $_; !grep { $_->[0] eq $name } @settings } $settings =~ /^\| `([^`]+)`/mg);
 
-my $statuses = section('Message statuses');
+my $statuses = section_of('README.md', 'Message statuses');
 none_missing('every status is in README.md', grep { $statuses !~ /^\| `$_` \|/m }
 	rows('SELECT unnest(enum_range(NULL::smsflow.message_status))'));
 
-my $classes = section('Failure classes');
+my $classes = section_of('README.md', 'Failure classes');
 none_missing('every failure class is in README.md', grep { $classes !~ /^\|.*`$_`.*\|/m }
 	rows('SELECT DISTINCT class FROM smsflow.error_code ORDER BY 1'));
 
 # Own SQLSTATEs, as the comments of functions name them.
-my $states = section('SQLSTATEs');
+my $states = section_of('README.md', 'SQLSTATEs');
 my @states = rows("SELECT DISTINCT m[1] FROM pg_description, regexp_matches(description, 'SF[0-9]{3}', 'g') m ORDER BY 1");
 cmp_ok(scalar(@states), '>', 4, 'comments name errors');
 none_missing('every SQLSTATE is in README.md', grep { $states !~ /^\| `$_` \|/m } @states);
@@ -86,6 +90,23 @@ none_missing('every type has a comment', rows("SELECT t.oid::regtype FROM pg_typ
 none_missing('every column of a BI view has a comment', rows("SELECT c.oid::regclass || '.' || a.attname
 	FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 	WHERE c.relnamespace = 'smsflow_bi'::regnamespace AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NULL"));
+
+# What documents name with its schema exists, whoever renames it: functions, relations, types and settings.
+my @known = rows("SELECT 'smsflow.' || proname FROM pg_proc WHERE pronamespace = 'smsflow'::regnamespace
+	UNION SELECT n.nspname || '.' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname LIKE 'smsflow%'
+	UNION SELECT 'smsflow.' || typname FROM pg_type WHERE typnamespace = 'smsflow'::regnamespace
+	UNION SELECT name FROM pg_settings WHERE name LIKE 'smsflow.%'");
+my %known = map { $_ => 1 } @known, qw(smsflow.control smsflow.so smsflow.h smsflow.conf);
+my @documents = ('README.md', 'CONTRIBUTING.md', documents('doc'), documents('src'), documents('src/*'));
+
+for my $name (@documents)
+{
+	my $folder = dirname($name);
+	my $text = document($name);
+
+	none_missing("what $name names exists", grep { !$known{$_} && !/_$/ } $text =~ /(?<![\w\/@.-])(smsflow(?:_bi)?\.[a-z_]+)/g);
+	none_missing("links of $name lead somewhere", grep { !/^[a-z]+:/ && !link_target($folder, $_) } $text =~ /\]\(([^)\s]+)\)/g);
+}
 
 $SmsflowTest::node->stop;
 done_testing();

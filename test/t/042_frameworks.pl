@@ -1,17 +1,16 @@
-# The examples of README.md for Express and Flask, as they stand there, where node with npm, and python with Flask and
+# The examples of doc/callbacks.md for Express and Flask, as they stand there, where node with npm, and python with Flask and
 # psycopg2, are: a report and a reply arrive through them, a forged one is refused, and bytes are passed on as they came.
 
 use strict;
 use warnings;
 
-use File::Basename qw(dirname);
 use HTTP::Tiny;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use SmsflowDocument;
 use SmsflowTest;
 use Test::More;
 
-my $readme = slurp_file(dirname(__FILE__) . '/../../README.md');
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my $node = start_server('frameworks', {}, 'smsflow.public_url' => 'http://shop.example');
 my @pids;
@@ -22,12 +21,12 @@ sql(q{INSERT INTO smsflow.gateway_profile (profile, method, content_type, body, 
 	VALUES ('posted', 'POST', 'application/json', '{}', '{"status": "state"}', '{"DELIVRD": "delivered"}', '{"from": "from", "to": "to", "body": "text", "id": "id"}');
 	SELECT smsflow.add_gateway('posted', 'posted', 'http://127.0.0.1:1')});
 
-# The block of this language below the heading on callbacks.
+# The block below the heading of a framework.
 sub example
 {
-	my ($language) = @_;
+	my ($framework) = @_;
 
-	$readme =~ /^## How do delivery reports and replies come in\?\n.*?^```$language\n(.*?)^```$/ms or die "README.md has no example in $language";
+	section_of('doc/callbacks.md', $framework) =~ /^```\w+\n(.*?)^```$/ms or die "doc/callbacks.md has no example of $framework";
 	return $1;
 }
 
@@ -78,11 +77,11 @@ SKIP: {
 
 	skip('node, npm or its registry is not here', 5)
 		if system("timeout 120 npm install --silent --no-audit --no-fund --prefix $folder express\@4 pg\@8 >$folder/npm.log 2>&1") != 0;
-	test_framework('Express', start('express.js', example('js'), 'node'), 1);
+	test_framework('Express', start('express.js', example('Express'), 'node'), 1);
 }
 SKIP: {
 	skip('python3 with flask and psycopg2 is not here', 5) if system("/usr/bin/python3 -c 'import flask, psycopg2' 2>/dev/null") != 0;
-	test_framework('Flask', start('flask_app.py', "import flask, json, os, psycopg2\n" . example('python') . "app.run(port=int(os.environ['PORT']))\n",
+	test_framework('Flask', start('flask_app.py', "import flask, json, os, psycopg2\n" . example('Flask') . "app.run(port=int(os.environ['PORT']))\n",
 		'/usr/bin/python3'), 2);
 }
 
