@@ -45,7 +45,7 @@ OBJS = $(SOURCES:.c=.o)
 RELEASED = $(filter-out $(EXTVERSION),$(patsubst test/upgrade/smsflow--%.sql,%,$(wildcard test/upgrade/smsflow--*.sql)))
 UPDATES = $(foreach release,$(RELEASED),smsflow--$(release)--$(EXTVERSION).sql)
 DATA_built = smsflow--$(EXTVERSION).sql $(UPDATES)
-EXTRA_CLEAN = smsflow--*.sql smsflowd build src/core/generated tmp_regress tmp_isolation output_iso \
+EXTRA_CLEAN = smsflow--*.sql smsflowd build src/core/generated src/smsflowd/generated tmp_regress tmp_isolation output_iso \
 	$(wildcard src/smsflowd/*.o)
 
 PG_CPPFLAGS = -I$(srcdir)/src -DSMSFLOW_VERSION='"$(EXTVERSION)"'
@@ -110,9 +110,12 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h)
 
 # The receiver, a program of its own.
 SMSFLOWD_SOURCES = $(sort $(wildcard src/smsflowd/*.c))
-SMSFLOWD_HEADERS = $(wildcard src/smsflowd/*.h)
+SMSFLOWD_HEADERS = $(wildcard src/smsflowd/*.h) src/smsflowd/generated/report_css.inc
+src/smsflowd/generated/report_css.inc: src/smsflowd/report.css
+	@mkdir -p $(@D)
+	sed -e 's/["\\]/\\&/g' -e 's/.*/"&\\n"/' $< > $@.tmp && mv $@.tmp $@
 smsflowd: $(SMSFLOWD_SOURCES) $(SMSFLOWD_HEADERS)
-	$(CC) -std=gnu11 -O2 -g -Wall -Wextra $(WERROR) -o $@ $(SMSFLOWD_SOURCES) $$(pkg-config --cflags --libs libevent libpq)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra $(WERROR) -o $@ $(SMSFLOWD_SOURCES) $$(pkg-config --cflags --libs libevent libpq) -lm
 
 install: install-smsflowd
 install-smsflowd: smsflowd

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <libpq-fe.h>
@@ -33,6 +34,8 @@ static const struct setting settings[] = {
 	{"listen", TEXT, offsetof(struct config, listen), 0, 0},
 	{"database", TEXT, offsetof(struct config, database), 0, 0},
 	{"spool_dir", TEXT, offsetof(struct config, spool_dir), 0, 0},
+	{"report_listen", TEXT, offsetof(struct config, report_listen), 0, 0},
+	{"report_database", TEXT, offsetof(struct config, report_database), 0, 0},
 	{"spool_limit", SIZE, offsetof(struct config, spool_limit), 0, 1L << 40},
 	{"batch_max", NUMBER, offsetof(struct config, batch_max), 1, 10000},
 	{"batch_delay_ms", NUMBER, offsetof(struct config, batch_delay_ms), 0, 1000},
@@ -128,18 +131,18 @@ set_value(struct config *config, const char *name, const char *value)
 	return "unknown key";
 }
 
-/* Splits listen into host and port; the host may be an IPv6 address in brackets. */
-static const char *
-check_listen(struct config *config)
+/* Splits an address into host and port; the host may be an IPv6 address in brackets. */
+static bool
+split_address(const char *address, char **host_found, unsigned short *port_found)
 {
 	static const struct setting port_range = {"listen", NUMBER, 0, 1, 65535};
-	char *colon = strrchr(config->listen, ':');
-	const char *host = config->listen;
+	const char *colon = strrchr(address, ':');
+	const char *host = address;
 	size_t length;
 	long port;
 
 	if (colon == NULL || set_number(&port_range, colon + 1, &port) != NULL)
-		return "\"listen\" is not host:port";
+		return false;
 	length = (size_t) (colon - host);
 	if (length >= 2 && host[0] == '[' && host[length - 1] == ']')
 	{
@@ -147,36 +150,63 @@ check_listen(struct config *config)
 		length -= 2;
 	}
 	if (length == 0)
-		return "\"listen\" is not host:port";
-	config->listen_host = strndup(host, length);
-	config->listen_port = (unsigned short) port;
-	return NULL;
+		return false;
+	*host_found = strndup(host, length);
+	*port_found = (unsigned short) port;
+	return true;
+}
+
+static bool
+is_conninfo(const char *text)
+{
+	PQconninfoOption *options = PQconninfoParse(text, NULL);
+
+	if (options == NULL)
+		return false;
+	PQconninfoFree(options);
+	return true;
+}
+
+/* Written as digits: what a name leads to is decided elsewhere. */
+static bool
+is_loopback(const char *host)
+{
+	struct in6_addr six;
+	struct in_addr four;
+
+	if (inet_pton(AF_INET, host, &four) == 1)
+		return ntohl(four.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
 static const char *
-check_database(const struct config *config)
+check_report(struct config *config)
 {
-	PQconninfoOption *options = PQconninfoParse(config->database, NULL);
-
-	if (options == NULL)
-		return "\"database\" is not a libpq connection string";
-	PQconninfoFree(options);
+	if (config->report_listen == NULL && config->report_database == NULL)
+		return NULL;
+	if (config->report_listen == NULL || config->report_database == NULL)
+		return "\"report_listen\" and \"report_database\" need each other";
+	if (!split_address(config->report_listen, &config->report_host, &config->report_port) || !is_loopback(config->report_host))
+		return "\"report_listen\" is not a loopback address and a port, such as 127.0.0.1:8481";
+	if (!is_conninfo(config->report_database))
+		return "\"report_database\" is not a libpq connection string";
 	return NULL;
 }
 
 static const char *
 check_whole(struct config *config)
 {
-	const char *problem;
-
 	if (config->database == NULL)
 		return "\"database\" is not set";
 	if (config->spool_dir == NULL)
 		return "\"spool_dir\" is not set";
 	if (config->listen == NULL)
 		config->listen = strdup("127.0.0.1:8480");
-	problem = check_listen(config);
-	return problem != NULL ? problem : check_database(config);
+	if (!split_address(config->listen, &config->listen_host, &config->listen_port))
+		return "\"listen\" is not host:port";
+	if (!is_conninfo(config->database))
+		return "\"database\" is not a libpq connection string";
+	return check_report(config);
 }
 
 /* Handles one line; a NULL return means that it was good. */
@@ -235,15 +265,28 @@ config_read(const char *path, struct config *config, char *error, size_t error_s
 	return false;
 }
 
+static bool
+is_same_text(const char *one, const char *other)
+{
+	return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
+}
+
 bool
 config_apply_reload(struct config *running, const struct config *fresh)
 {
-	for (size_t i = 0; i < SETTING_COUNT; i++)
-		if (settings[i].kind != TEXT)
-			memcpy((char *) running + settings[i].offset, (const char *) fresh + settings[i].offset, sizeof(long));
+	bool same = true;
 
-	return strcmp(running->listen, fresh->listen) == 0 && strcmp(running->database, fresh->database) == 0 &&
-		   strcmp(running->spool_dir, fresh->spool_dir) == 0;
+	for (size_t i = 0; i < SETTING_COUNT; i++)
+	{
+		void *ours = (char *) running + settings[i].offset;
+		const void *theirs = (const char *) fresh + settings[i].offset;
+
+		if (settings[i].kind == TEXT)
+			same = same && is_same_text(*(char **) ours, *(char *const *) theirs);
+		else
+			memcpy(ours, theirs, sizeof(long));
+	}
+	return same;
 }
 
 void
@@ -253,5 +296,8 @@ config_free(struct config *config)
 	free(config->listen_host);
 	free(config->database);
 	free(config->spool_dir);
+	free(config->report_listen);
+	free(config->report_host);
+	free(config->report_database);
 	*config = defaults;
 }

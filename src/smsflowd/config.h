@@ -11,10 +11,14 @@ struct config
 	char *listen;   /* as written: host:port or [host]:port */
 	char *database; /* libpq connection string; may hold a password, never logged */
 	char *spool_dir;
+	char *report_listen;   /* as listen, a loopback address; NULL: there is no report */
+	char *report_database; /* libpq connection string of a role with access analyst; NULL: there is no report */
 
-	/* Derived from listen. */
+	/* Derived from listen and report_listen. */
 	char *listen_host;
 	unsigned short listen_port;
+	char *report_host;
+	unsigned short report_port;
 
 	/* Reread on SIGHUP. */
 	long spool_limit; /* bytes */

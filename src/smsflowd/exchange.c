@@ -74,6 +74,14 @@ exchange_begin(struct exchanges *all, struct evhttp_request *request, enum route
 	return exchange;
 }
 
+static const char *
+allowed_methods(enum route route)
+{
+	if (route == ROUTE_REPORT)
+		return "GET";
+	return route == ROUTE_LINK ? "GET, HEAD" : "GET, POST";
+}
+
 static void
 add_headers(struct exchange *exchange, int status, const char *content_type)
 {
@@ -84,7 +92,7 @@ add_headers(struct exchange *exchange, int status, const char *content_type)
 	if (status == HTTP_SERVUNAVAIL)
 		evhttp_add_header(headers, "Retry-After", "30");
 	if (status == HTTP_BADMETHOD)
-		evhttp_add_header(headers, "Allow", exchange->route == ROUTE_LINK ? "GET, HEAD" : "GET, POST");
+		evhttp_add_header(headers, "Allow", allowed_methods(exchange->route));
 	if (exchange->all->draining)
 		evhttp_add_header(headers, "Connection", "close");
 }

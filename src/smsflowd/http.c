@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "callback.h"
+#include "documents.h"
 #include "log.h"
 
 /* Descriptors the database connection and the spool may need beyond those open at start. */
@@ -29,6 +30,10 @@
 
 #define EVERY_METHOD 0x1FF
 #define LENGTH_REQUIRED 411
+
+/* The figures of the database in /metrics: for so long they are given again, and no scraper waits longer for them. */
+#define FIGURES_KEPT_SECONDS 5
+#define FIGURES_PATIENCE_SECONDS 2
 
 /* What a request may take from its first byte on, besides twice the time that its connection may be silent: ours to answer. */
 #define ANSWER_SECONDS 10
@@ -45,6 +50,7 @@ struct http
 	int64_t *since;
 	int since_count;
 	struct event *sweep; /* every second */
+	struct documents *figures;
 };
 
 /* A connection just accepted, see check_connection. */
@@ -147,16 +153,23 @@ serve_health(struct http *http, struct exchange *exchange)
 	reply(exchange, HTTP_SERVUNAVAIL, text);
 }
 
+/* The figures of the database, as it writes them. */
+static const struct section figure_text = {NULL, RAW, "SELECT smsflow.open_metrics()", NULL};
+static const struct page figure_page = {NULL, NULL, NULL, &figure_text, 1};
+
+/* Answers with our own figures, and those of the database as far as it gave them. */
 static void
-serve_metrics(struct http *http, struct exchange *exchange)
+take_figures(void *argument, struct exchange *exchange, enum document_state state, struct slice figures)
 {
+	struct http *http = argument;
 	struct exchanges *exchanges = http->context.exchanges;
 	struct evbuffer *text = evbuffer_new();
 
+	(void) state;
 	exchanges->metrics->spool_bytes = (uint64_t) spool_bytes(http->context.spool);
 	exchanges->metrics->open_exchanges = exchanges->open;
 	exchanges->metrics->database_up = batcher_trouble(http->context.batcher) == NULL;
-	metrics_append(exchanges->metrics, text);
+	metrics_append(exchanges->metrics, figures, text);
 	exchange_reply(exchange, HTTP_OK, "application/openmetrics-text; version=1.0.0; charset=utf-8",
 				   (struct slice){(const char *) evbuffer_pullup(text, -1), evbuffer_get_length(text)});
 	evbuffer_free(text);
@@ -302,7 +315,7 @@ serve(struct http *http, struct evhttp_request *request, struct exchange *exchan
 			serve_health(http, exchange);
 			break;
 		case ROUTE_METRICS:
-			serve_metrics(http, exchange);
+			documents_serve(http->figures, exchange, &figure_page, NULL);
 			break;
 		default:
 			reply(exchange, HTTP_NOTFOUND, "not found\n");
@@ -471,7 +484,10 @@ http_open(struct http_context context)
 	evhttp_set_bevcb(http->server, make_connection, http);
 	evhttp_set_gencb(http->server, on_request, http);
 	http_apply_limits(http);
-	if (start_listening(http))
+	http->figures =
+		documents_open(context.base, (struct document_settings){"figures", context.config->database, FIGURES_KEPT_SECONDS,
+																FIGURES_PATIENCE_SECONDS, take_figures, http});
+	if (http->figures != NULL && start_listening(http))
 		return http;
 	http_close(http);
 	return NULL;
@@ -489,6 +505,8 @@ void
 http_close(struct http *http)
 {
 	evhttp_free(http->server);
+	if (http->figures != NULL)
+		documents_close(http->figures);
 	event_free(http->resume);
 	event_free(http->sweep);
 	free(http->since);

@@ -18,6 +18,7 @@
 #include "link.h"
 #include "log.h"
 #include "metrics.h"
+#include "report.h"
 #include "spool.h"
 
 #define EXIT_USAGE 2
@@ -39,6 +40,7 @@ struct service
 	struct batcher *batcher;
 	struct links *links; /* NULL: the configuration wants none */
 	struct http *http;
+	struct report *report; /* NULL: the configuration wants none */
 	struct event *signals[SIGNAL_COUNT];
 	struct event *deadline; /* of the shutdown */
 	bool gave_up;           /* the first deadline has passed */
@@ -60,6 +62,8 @@ on_deadline(evutil_socket_t descriptor, short what, void *argument)
 	batcher_stop(service->batcher);
 	if (service->links != NULL)
 		links_stop(service->links);
+	if (service->report != NULL)
+		report_stop(service->report);
 	event_add(service->deadline, &reply_grace);
 }
 
@@ -73,6 +77,8 @@ on_stop_signal(evutil_socket_t number, short what, void *argument)
 		return;
 	log_line("stopping on signal %d, %u requests to answer", (int) number, service->exchanges.open);
 	http_stop_accepting(service->http);
+	if (service->report != NULL)
+		report_stop_accepting(service->report);
 	event_add(service->deadline, &database_grace);
 	if (service->links != NULL)
 		links_drain(service->links);
@@ -94,7 +100,7 @@ on_reload_signal(evutil_socket_t number, short what, void *argument)
 		return;
 	}
 	if (!config_apply_reload(&service->config, &fresh))
-		log_line("listen, database and spool_dir only change at a restart");
+		log_line("listen, database, spool_dir and the report only change at a restart");
 	config_free(&fresh);
 	spool_set_limit(service->spool, service->config.spool_limit);
 	if (service->links != NULL)
@@ -160,13 +166,18 @@ start(struct service *service)
 		service->links = links_open(service->base, &service->config, &service->exchanges, &service->metrics);
 	service->http = http_open((struct http_context){service->base, &service->config, &service->exchanges, service->batcher,
 													service->links, service->spool});
-	return service->http != NULL;
+	if (service->http == NULL || service->config.report_listen == NULL)
+		return service->http != NULL;
+	service->report = report_open(service->base, &service->config, &service->exchanges);
+	return service->report != NULL;
 }
 
 /* Frees whatever start() had made before it succeeded or failed. */
 static void
 finish(struct service *service)
 {
+	if (service->report != NULL)
+		report_close(service->report);
 	if (service->http != NULL)
 		http_close(service->http);
 	if (service->links != NULL)

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-static const char *const route_names[ROUTE_COUNT] = {"callback", "in", "link", "healthz", "metrics", "other"};
+static const char *const route_names[ROUTE_COUNT] = {"callback", "in", "link", "healthz", "metrics", "report", "other"};
 
 static void
 append_value(struct evbuffer *text, const char *name, const char *type, const char *help, uint64_t value)
@@ -28,7 +28,7 @@ append_requests(struct evbuffer *text, const struct metrics *metrics)
 }
 
 void
-metrics_append(const struct metrics *metrics, struct evbuffer *text)
+metrics_append(const struct metrics *metrics, struct slice of_database, struct evbuffer *text)
 {
 	append_requests(text, metrics);
 	append_value(text, "batches", "counter", "Transactions committed.", metrics->batches);
@@ -42,5 +42,9 @@ metrics_append(const struct metrics *metrics, struct evbuffer *text)
 	append_value(text, "open_exchanges", "gauge", "Requests not answered yet.", metrics->open_exchanges);
 	append_value(text, "links_cached", "gauge", "Links in memory.", metrics->links_cached);
 	append_value(text, "database_up", "gauge", "1 when the database takes callbacks.", (uint64_t) metrics->database_up);
-	evbuffer_add_printf(text, "# EOF\n");
+	append_value(text, "database_figures", "gauge", "1 when the figures of the database follow.", of_database.size > 0);
+	if (of_database.size > 0)
+		evbuffer_add(text, of_database.data, of_database.size);
+	else
+		evbuffer_add_printf(text, "# EOF\n");
 }

@@ -5,6 +5,8 @@
 #include <event2/buffer.h>
 #include <stdint.h>
 
+#include "text.h"
+
 enum route
 {
 	ROUTE_CALLBACK,
@@ -12,6 +14,7 @@ enum route
 	ROUTE_LINK,
 	ROUTE_HEALTHZ,
 	ROUTE_METRICS,
+	ROUTE_REPORT,
 	ROUTE_OTHER,
 	ROUTE_COUNT
 };
@@ -36,7 +39,10 @@ struct metrics
 	int database_up;
 };
 
-/* Appends the OpenMetrics 1.0 exposition. */
-void metrics_append(const struct metrics *metrics, struct evbuffer *text);
+/*
+ * Appends the OpenMetrics 1.0 exposition, with that of the database, which is whole in itself, behind it. Empty: the
+ * database has none to give.
+ */
+void metrics_append(const struct metrics *metrics, struct slice of_database, struct evbuffer *text);
 
 #endif

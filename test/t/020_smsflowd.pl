@@ -204,14 +204,17 @@ sub test_bad_configuration
 		[ { batch_max => 'many' }, qr/smsflowd\.conf:3: value is not a number/ ],
 		[ { max_body => '64 furlongs' }, qr/smsflowd\.conf:5: unit is not one of/ ],
 		[ { listen => 'nowhere' }, qr/"listen" is not host:port/ ],
-		[ { database => 'password=tell-no-one bad' }, qr/"database" is not a libpq connection string/ ])
+		[ { database => 'password=tell-no-one bad' }, qr/"database" is not a libpq connection string/ ],
+		[ { report_listen => '0.0.0.0:8481', report_database => 'password=tell-no-one' }, qr/"report_listen" is not a loopback address/ ],
+		[ { report_listen => 'localhost:8481', report_database => 'dbname=shop' }, qr/"report_listen" is not a loopback address/ ],
+		[ { report_listen => '127.0.0.1:8481' }, qr/"report_listen" and "report_database" need each other/ ])
 	{
 		my ($change, $message) = @$case;
 
 		unlink("$folder/log");
 		write_config(%$change);
 		$daemon = spawn();
-		is(reap(), 2, "exit code 2 for a bad " . (keys %$change)[0]);
+		is(reap(), 2, "exit code 2 for a bad " . join(' and ', sort keys %$change));
 		like(log_text(), $message, '... and it is named with its place');
 		unlike(log_text(), qr/tell-no-one/, '... without the value');
 	}
