@@ -73,7 +73,7 @@ RESET ROLE;
 SELECT make('scarf', $$smsflow.bought(contact_id, 'scarf')$$), make('late scarf', $$smsflow.bought(contact_id, 'scarf', '50 days')$$),
 	make('hat', $$smsflow.viewed(contact_id, 'hat') AND NOT smsflow.viewed(contact_id, 'hat', '1 day')$$),
 	make('lively', $$smsflow.engaged(contact_id, '6 days')$$), make('rfm', $$smsflow.rfm(contact_id) = rfm AND rfm LIKE '_3_'$$);
-DO $$ BEGIN WHILE smsflow.fold_profiles() LOOP END LOOP; END $$;
+DO $$ BEGIN WHILE (smsflow.fold_profiles()).folded > 0 LOOP END LOOP; END $$;
 SELECT members('scarf'), members('late scarf'), members('hat'), members('lively'), members('rfm');
 SELECT count(*) FILTER (WHERE line ~ 'contact_product_fact') > 0 AS table_read, count(*) FILTER (WHERE line ~ 'bought\(') AS calls
 	FROM smsflow.explain_segment('scarf', 'Sets') AS line;

@@ -67,7 +67,7 @@ CREATE TABLE products_before AS SELECT contact_id, kind, product, max(last_at) A
 SELECT count(*) FROM smsflow.profile_fact WHERE brand_id = :brand;
 CREATE FUNCTION fold_all() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	WHILE smsflow.fold_profiles(2) LOOP
+	WHILE (smsflow.fold_profiles(2)).folded > 0 LOOP
 	END LOOP;
 END $$;
 SELECT fold_all();
@@ -131,6 +131,22 @@ SELECT (SELECT count(*) FROM smsflow.profile_fact WHERE contact_id = :ada) AS fa
 
 -- A birthday that is none is none.
 SELECT value, smsflow.birthday_of(jsonb_build_object('birthday', value)) FROM unnest('{1980-02-29,1981-02-29,2000-12-31,1990-04-31,0000-01-01,1990-1-1,soon,1990-00-10}'::text[]) AS value;
+
+-- Folding goes on behind a contact, all deltas of one at a time.
+INSERT INTO smsflow.profile_delta (contact_id, kind, at) SELECT 9000000001 + n / 2, 'contact', now() FROM generate_series(0, 9) AS n;
+SELECT * FROM smsflow.waiting_contacts(0, 3);
+SELECT * FROM smsflow.waiting_contacts(9000000002, 4);
+SELECT * FROM smsflow.waiting_contacts(9000000004, 4);
+SELECT * FROM smsflow.fold_profiles(3);
+SELECT * FROM smsflow.fold_profiles(100, 9000000002);
+SELECT * FROM smsflow.fold_profiles(100, 9000000005);
+-- What is folded, but still visible to somebody, is passed in bounded steps.
+BEGIN;
+INSERT INTO smsflow.profile_delta (contact_id, kind, at) SELECT 9000000000 + n, 'contact', now() FROM generate_series(1, 5000) AS n;
+DELETE FROM smsflow.profile_delta WHERE contact_id <> 9000005000;
+SELECT contact_ids, reached < 9000005000 AS goes_on FROM smsflow.waiting_contacts(9000000000, 10);
+SELECT w.contact_ids, w.reached FROM smsflow.waiting_contacts(9000000000, 10) AS first, smsflow.waiting_contacts(first.reached, 10) AS w;
+ROLLBACK;
 
 DROP VIEW changed;
 DROP TABLE before, products_before, fact_customers;

@@ -1,32 +1,22 @@
 /*
- * profile.c - noting whose facts change, counts by day, and whose facts wait to be folded.
+ * profile.c - noting whose facts change, and counts by day. Whose facts wait to be folded is in waiting.c.
  *
  * The trigger runs in sign-ups and checkouts, so it appends its rows without a statement (append.h): it takes no lock that
  * another transaction may want, and costs a few microseconds.
  */
 #include "segment/profile.h"
 
-#include "access/genam.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "append.h"
-#include "compat.h"
 #include "core/tally.h"
 #include "smsflow.h"
 
@@ -214,95 +204,4 @@ smsflow_tally_last_sql(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(0);
 	len = elements(PG_GETARG_ARRAYTYPE_P(0), &tally);
 	PG_RETURN_INT64(smsflow_tally_since(tally, len, day_of(GetCurrentTransactionStartTimestamp()) - PG_GETARG_INT32(1)));
-}
-
-/* ---- whose deltas wait ---- */
-
-/* So many contacts are looked up one by one; who asks for more gets them all read at once. */
-#define LOOKUPS 32
-
-#define SH_PREFIX waiting
-#define SH_ELEMENT_TYPE Waiting
-#define SH_KEY_TYPE int64
-#define SH_KEY contact_id
-#define SH_HASH_KEY(tb, key) murmurhash32((uint32) (key) ^ (uint32) ((uint64) (key) >> 32))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-typedef struct Waiting
-{
-	int64 contact_id;
-	char status;
-} Waiting;
-#include "lib/simplehash.h"
-
-/* What one place of one query knows; it lives as long as the query, whose snapshot it reads with. */
-typedef struct Waits
-{
-	int lookups;
-	waiting_hash *all; /* NULL until it is read */
-} Waits;
-
-static Relation
-open_deltas(void)
-{
-	return table_open(get_relname_relid("profile_delta", get_namespace_oid(SMSFLOW_SCHEMA, false)), AccessShareLock);
-}
-
-static bool
-look_up(int64 contact_id)
-{
-	Relation deltas = open_deltas();
-	Relation index = index_open(get_relname_relid("profile_delta_contact", RelationGetNamespace(deltas)), AccessShareLock);
-	TupleTableSlot *row = table_slot_create(deltas, NULL);
-	IndexScanDesc scan = smsflow_index_beginscan(deltas, index, GetActiveSnapshot(), 1);
-	ScanKeyData key;
-	bool found;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(contact_id));
-	index_rescan(scan, &key, 1, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, row);
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(row);
-	index_close(index, AccessShareLock);
-	table_close(deltas, AccessShareLock);
-	return found;
-}
-
-static waiting_hash *
-read_all(MemoryContext context)
-{
-	Relation deltas = open_deltas();
-	TupleTableSlot *row = table_slot_create(deltas, NULL);
-	TableScanDesc scan = table_beginscan(deltas, GetActiveSnapshot(), 0, NULL);
-	waiting_hash *all = waiting_create(context, 256, NULL);
-	bool known;
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, row))
-	{
-		CHECK_FOR_INTERRUPTS();
-		waiting_insert(all, DatumGetInt64(slot_getattr(row, DELTA_CONTACT + 1, &known)), &known);
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(row);
-	table_close(deltas, AccessShareLock);
-	return all;
-}
-
-/* awaits_fold(contact_id bigint) returns boolean */
-PG_FUNCTION_INFO_V1(smsflow_awaits_fold);
-Datum
-smsflow_awaits_fold(PG_FUNCTION_ARGS)
-{
-	int64 contact_id = PG_GETARG_INT64(0);
-	Waits *waits = fcinfo->flinfo->fn_extra;
-
-	if (waits == NULL)
-		waits = fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Waits));
-	if (waits->all == NULL && waits->lookups++ < LOOKUPS)
-		PG_RETURN_BOOL(look_up(contact_id));
-	if (waits->all == NULL)
-		waits->all = read_all(fcinfo->flinfo->fn_mcxt);
-	PG_RETURN_BOOL(waits->all->members > 0 && waiting_lookup(waits->all, contact_id) != NULL);
 }

@@ -71,9 +71,9 @@ COMMENT ON VIEW smsflow.contact_product IS 'Products that contacts have bought o
 
 CREATE OR REPLACE FUNCTION smsflow.merge_newest(kept text[], news text[]) RETURNS text[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN CASE WHEN news IS NULL THEN kept ELSE (SELECT array_agg(m.value ORDER BY m.place) FROM (
+	RETURN (SELECT array_agg(m.value ORDER BY m.place) FROM (
 		SELECT u.value, min(u.place) AS place FROM unnest(news || kept) WITH ORDINALITY AS u (value, place)
-		WHERE u.value IS NOT NULL GROUP BY u.value ORDER BY 2 LIMIT 200) AS m) END;
+		WHERE u.value IS NOT NULL GROUP BY u.value ORDER BY 2 LIMIT 200) AS m);
 COMMENT ON FUNCTION smsflow.merge_newest(text[], text[]) IS 'Both lists without repeats, the news first, at most 200 of them';
 REVOKE ALL ON FUNCTION smsflow.merge_newest(text[], text[]) FROM PUBLIC;
 
@@ -119,7 +119,8 @@ SELECT c.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'pro
 	CASE WHEN p.last_viewed_at >= COALESCE(f.last_viewed_at, '-infinity') THEN p.last_viewed ELSE f.last_viewed END AS last_viewed,
 	CASE WHEN p.messages IS NULL THEN f.message_days ELSE smsflow.tally_add(f.message_days, p.messages) END AS message_days,
 	CASE WHEN p.clicks IS NULL THEN f.click_days ELSE smsflow.tally_add(f.click_days, p.clicks) END AS click_days,
-	c.attributes, smsflow.merge_newest(f.products, b.products) AS products, smsflow.merge_newest(f.categories, b.categories) AS categories
+	c.attributes, CASE WHEN b.products IS NULL THEN f.products ELSE smsflow.merge_newest(f.products, b.products) END AS products,
+	CASE WHEN b.products IS NULL THEN f.categories ELSE smsflow.merge_newest(f.categories, b.categories) END AS categories
 FROM (
 	SELECT d.contact_id, count(*) FILTER (WHERE e.kind = 'order') AS orders_count, sum(e.amount) FILTER (WHERE e.kind = 'order') AS orders_value,
 		min(e.occurred_at) FILTER (WHERE e.kind = 'order') AS first_order_at, max(e.occurred_at) FILTER (WHERE e.kind = 'order') AS last_order_at,
@@ -207,17 +208,29 @@ COMMENT ON COLUMN smsflow.profile.rfm IS 'Three digits from 1 to 5; NULL without
 
 -- ---- folding ----
 
+CREATE OR REPLACE FUNCTION smsflow.waiting_contacts(after bigint, slice integer, OUT contact_ids bigint[], OUT reached bigint)
+	LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'smsflow_waiting_contacts';
+COMMENT ON FUNCTION smsflow.waiting_contacts(bigint, integer) IS 'Contacts behind this one that deltas wait for: those that about so many deltas are about, or fewer where folded ones have not been cleaned away. Reached is where to go on, NULL at the end';
+REVOKE ALL ON FUNCTION smsflow.waiting_contacts(bigint, integer) FROM PUBLIC;
+
 -- One statement and so one snapshot: the deltas that are deleted are those that were added. The worker alone calls it; a
--- second caller finds the lock taken.
-CREATE OR REPLACE FUNCTION smsflow.fold_profiles(slice integer DEFAULT 1000) RETURNS boolean
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+-- second caller finds the lock taken. It reads single contacts by index, whatever the statistics of a table that was just
+-- filled may say, so it costs what its slice costs.
+CREATE OR REPLACE FUNCTION smsflow.fold_profiles(slice integer DEFAULT 1000, after bigint DEFAULT 0, OUT folded integer, OUT reached bigint)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off
+	SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
 	ids bigint[];
 BEGIN
+	folded := 0;
 	IF NOT pg_try_advisory_xact_lock(hashtextextended('smsflow.fold_profiles', 0)) THEN
-		RETURN false;
+		RETURN;
 	END IF;
-	ids := ARRAY(SELECT DISTINCT w.contact_id FROM (SELECT d.contact_id FROM smsflow.profile_delta AS d ORDER BY d.contact_id LIMIT slice) AS w);
+	SELECT w.contact_ids, w.reached INTO ids, reached FROM smsflow.waiting_contacts(after, slice) AS w;
+	folded := cardinality(ids);
+	IF folded = 0 THEN
+		RETURN;
+	END IF;
 	WITH products AS (
 		INSERT INTO smsflow.contact_product_fact AS f (contact_id, kind, product, category, last_at, times)
 		SELECT p.contact_id, p.kind, p.product, max(p.category), max(p.at), count(*)
@@ -232,7 +245,8 @@ BEGIN
 		last_cart_at, last_viewed_at, last_click_at, last_reply_at, last_delivered_at, last_engaged_at, cart_event_id, closing_event_id,
 		orders_value, language, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
 		last_name, time_zone, active_cart, active_cart_value, last_viewed, message_days, click_days, attributes, products, categories)
-	SELECT p.* FROM smsflow.profile_pending AS p WHERE p.contact_id = ANY (ids)
+	SELECT p.* FROM unnest(ids) AS i (contact_id)
+	CROSS JOIN LATERAL (SELECT o.* FROM smsflow.profile_pending AS o WHERE o.contact_id = i.contact_id OFFSET 0) AS p
 	ON CONFLICT (contact_id) DO UPDATE SET (brand_id, orders_count, subscribed, created_at, birthday, opted_in_at, first_order_at, last_order_at, next_order_at,
 		last_cart_at, last_viewed_at, last_click_at, last_reply_at, last_delivered_at, last_engaged_at, cart_event_id, closing_event_id,
 		orders_value, language, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
@@ -244,7 +258,6 @@ BEGIN
 		EXCLUDED.promotional_consent, EXCLUDED.cart_consent, EXCLUDED.value_tier, EXCLUDED.opted_in_source, EXCLUDED.external_id,
 		EXCLUDED.first_name, EXCLUDED.last_name, EXCLUDED.time_zone, EXCLUDED.active_cart, EXCLUDED.active_cart_value,
 		EXCLUDED.last_viewed, EXCLUDED.message_days, EXCLUDED.click_days, EXCLUDED.attributes, EXCLUDED.products, EXCLUDED.categories);
-	RETURN cardinality(ids) > 0;
 END $$;
-COMMENT ON FUNCTION smsflow.fold_profiles(integer) IS 'Worker: folds the deltas of the contacts that at most so many deltas are about into profile_fact; false when there is nothing to fold, or another call is at it';
-REVOKE ALL ON FUNCTION smsflow.fold_profiles(integer) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.fold_profiles(integer, bigint) IS 'Worker: folds the deltas of contacts behind a contact_id, about so many deltas at a time, into profile_fact. Returns the number of contacts folded and where to go on, NULL when that was the last, or when another call is at it';
+REVOKE ALL ON FUNCTION smsflow.fold_profiles(integer, bigint) FROM PUBLIC;

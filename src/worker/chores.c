@@ -25,12 +25,12 @@
 #define WATCH_INTERVAL (5 * USECS_PER_MINUTE)
 
 /*
- * Deltas folded at one time, and the pause in between. A full campaign brings more than may be folded beside it: while
- * something is to be sent, slices are short and the pause is this many times as long as the last one took.
+ * Deltas folded at one time, about a millisecond of work, and the pause in between, which is so many times as long as the
+ * last slice took: what is asked for meanwhile waits for no more than one slice. A full campaign brings more than may be
+ * folded beside it; while something is to be sent, pauses are longer.
  */
-#define PROFILE_SLICE 500
-#define PROFILE_SLICE_BUSY 50
-#define PROFILE_PAUSE (50 * USECS_PER_SEC / 1000)
+#define PROFILE_SLICE 50
+#define PROFILE_PAUSE 4
 #define PROFILE_PAUSE_BUSY 30
 
 /* A failing chore is tried again after this. */
@@ -149,22 +149,37 @@ fold_step(void *arg)
 	worker_commit();
 }
 
-/* Facts are exact without it; folded, they are cheap to read. */
+/*
+ * Facts are exact without it; folded, they are cheap to read. A slice that a crash undoes is folded again, so nobody waits
+ * for the disk. A pass over the contacts is followed by another while it finds something.
+ */
 static void
 profiles_step(void *arg)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT4OID};
-	bool busy = worker.backlog > 0 || worker.in_flight > 0;
-	Datum slice = Int32GetDatum(busy ? PROFILE_SLICE_BUSY : PROFILE_SLICE);
+	static int64 reached = 0;
+	static bool found = false;
+	Oid types[] = {INT4OID, INT8OID};
+	int pause = worker.backlog > 0 || worker.in_flight > 0 ? PROFILE_PAUSE_BUSY : PROFILE_PAUSE;
+	Datum values[] = {Int32GetDatum(PROFILE_SLICE), Int64GetDatum(reached)};
 	int64 began = worker.clock->monotonic();
+	bool ended;
 
 	worker_begin("folding profiles", false);
-	smsflow_spi_plan(&plan, "SELECT smsflow.fold_profiles($1)", lengthof(types), types);
-	smsflow_spi_run(plan, &slice, NULL, false, SPI_OK_SELECT);
-	if (column_bool(0, 1))
-		profiles_due =
-			worker.clock->now() + Max(PROFILE_PAUSE, busy ? PROFILE_PAUSE_BUSY * (worker.clock->monotonic() - began) : 0);
+	smsflow_spi_plan(&plan,
+					 "SELECT f.folded > 0, f.reached FROM set_config('synchronous_commit', 'off', true),"
+					 " smsflow.fold_profiles($1, $2) AS f",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
+	found |= column_bool(0, 1);
+	reached = DatumGetInt64(smsflow_spi_value(0, 2, &ended));
+	if (!ended || found)
+		profiles_due = worker.clock->now() + pause * (worker.clock->monotonic() - began);
+	if (ended)
+	{
+		reached = 0;
+		found = false;
+	}
 	smsflow_fault("profiles");
 	worker_commit();
 }

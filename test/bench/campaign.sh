@@ -15,7 +15,9 @@ start_sink "$sink_port"
 make_store
 sql -f - >/dev/null <<'SQL'
 SELECT smsflow.create_segment('everybody', 'subscribed');
-DO $$ BEGIN WHILE smsflow.fold_profiles(20000) LOOP COMMIT; END LOOP; END $$;
+DO $$ DECLARE at bigint := 0; BEGIN
+	WHILE at IS NOT NULL LOOP SELECT reached INTO at FROM smsflow.fold_profiles(20000, at); COMMIT; END LOOP;
+END $$;
 CREATE FUNCTION processor_seconds() RETURNS numeric LANGUAGE sql AS $$
 	SELECT sum(ticks::numeric) / 100 FROM unnest((string_to_array(pg_read_file('/proc/self/stat'), ' '))[14:15]) AS ticks $$;
 CREATE FUNCTION launch(name text) RETURNS void LANGUAGE sql AS $$
