@@ -20,6 +20,11 @@ SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace IN (TABLE pg_temp.ou
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace IN (TABLE pg_temp.ours) AND p.prosecdef
 	AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s ~ '^search_path=("?pg_catalog"?)(, smsflow)?, pg_temp$');
 
+-- Nor does any other function in SQL; only procedures that end transactions cannot say so, and name every schema.
+SELECT p.oid::regproc FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+WHERE p.pronamespace IN (TABLE pg_temp.ours) AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
+	AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s ~ '^search_path=("?pg_catalog"?)(, smsflow)?, pg_temp$') ORDER BY 1;
+
 -- An access gives its functions, those that its views call, and no others; of relations only views, and only to be read.
 SELECT a.access, smsflow.grant_access(a.role, a.access) FROM pg_temp.accesses a ORDER BY 1;
 SELECT a.access, string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname) AS functions_beyond_the_list

@@ -8,7 +8,7 @@
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
 #   FUZZ_SECONDS=5 SIM_SECONDS=5   for each fuzz target, instead of 60; for the simulator, instead of 120
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 top=$PWD
 stages=${*:-unit regress isolation tap static fuzz sim}
 passed=0

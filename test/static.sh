@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks that need no server: both compilers with warnings as errors, cppcheck,
-# clang-tidy, the layout of the sources, and the rules of the house.
+# clang-tidy, clang's static analyzer (what scan-build runs), shellcheck, the
+# layout of the sources, the install script, and the rules of the house.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 PG_CONFIG=${PG_CONFIG:-pg_config}
 problems=0
 problem() { problems=$((problems + 1)); printf '  %s\n' "$1"; [ -n "${2:-}" ] && sed 's/^/    /' <<<"$2"; }
@@ -11,7 +12,7 @@ server=$($PG_CONFIG --includedir-server)
 version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" smsflow.control)
 extension_flags=(-std=gnu11 -Isrc -I"$server" -I"$($PG_CONFIG --includedir)" -D_GNU_SOURCE -DSMSFLOW_VERSION="\"$version\"")
 core=$(ls src/core/*.c)
-extension=$(ls src/*.c src/{types,contact,message,link,segment,campaign,sequence,otp,gateway,callback,ops,worker}/*.c 2>/dev/null)
+extension=$(ls src/*.c src/{types,contact,message,link,segment,campaign,sequence,otp,gateway,callback,metrics,ops,worker}/*.c)
 daemon=$(ls src/smsflowd/*.c)
 
 # The server's own headers are not ours to mend.
@@ -35,6 +36,25 @@ out=$(clang-tidy --quiet --warnings-as-errors='*' --checks="$tidy" $core -- -std
 out=$(clang-tidy --quiet --warnings-as-errors='*' --checks="$tidy" $daemon -- -std=gnu11 $(pkg-config --cflags libevent libpq) 2>/dev/null) ||
 	problem "clang-tidy on smsflowd" "$(head -40 <<<"$out")"
 
+# clang-tidy has it for core and smsflowd; here the server's own headers are passed over.
+analyze() {
+	timeout 300 clang --analyze --analyzer-output text -Xclang -analyzer-werror "${extension_flags[@]}" -isystem "$server" "$1" -o /dev/null 2>&1
+}
+analyze_all() {
+	local file code=0
+	for file in $extension; do
+		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || code=1; done
+		analyze "$file" &
+	done
+	while [ "$(jobs -rp | wc -l)" -gt 0 ]; do wait -n || code=1; done
+	return $code
+}
+out=$(analyze_all) || problem "static analyzer on the extension" "$(head -40 <<<"$out")"
+
+# Words are split on purpose where lists are passed on, and variables of sourced files are not seen.
+out=$(shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning --exclude=SC2034,SC2046,SC2048,SC2154,SC2155,SC2206 --format=gcc \
+	$(git ls-files '*.sh') .ci/run 2>&1) || problem "shellcheck" "$out"
+
 tests=$(ls test/{unit,fuzz,sim}/*.[ch] test/bench/core.c)
 out=$(clang-format --dry-run --Werror $core $extension $daemon $tests $(ls src/*.h src/*/*.h) 2>&1) || problem "clang-format (run clang-format -i)" "$(grep -c error <<<"$out") places"
 
@@ -42,6 +62,10 @@ out=$(clang-format --dry-run --Werror $core $extension $daemon $tests $(ls src/*
 out=$(grep -nE '#include.*(postgres\.h|curl/|libpq|fmgr)' src/core/* 2>/dev/null) && problem "src/core includes what is above it" "$out"
 out=$(grep -rln PG_VERSION_NUM src | grep -v '^src/compat.h$') && problem "PG_VERSION_NUM outside src/compat.h" "$out"
 out=$(grep -nE '^\s*CREATE (OR REPLACE|.* IF NOT EXISTS)' "smsflow--$version.sql") && problem "the install script would adopt planted objects" "$out"
+out=$(grep -nE '^CREATE (UNLOGGED )?(TABLE|VIEW|FUNCTION|PROCEDURE|AGGREGATE|TYPE|DOMAIN|SEQUENCE) ' "smsflow--$version.sql" | grep -vE ' smsflow(_bi)?\.') &&
+	problem "the install script creates what has no schema" "$out"
+out=$(grep -nE '^(INSERT INTO|UPDATE|DELETE FROM|ALTER TABLE|REVOKE .* ON|COMMENT ON (TABLE|VIEW|FUNCTION|TYPE|COLUMN)) ' "smsflow--$version.sql" | grep -vE 'smsflow') &&
+	problem "the install script names what has no schema" "$out"
 if [ -e "test/upgrade/smsflow--$version.sql" ]; then
 	cmp -s "test/upgrade/smsflow--$version.sql" "smsflow--$version.sql" || problem "$version is released, and its SQL has changed: see src/upgrade/README.md"
 fi
@@ -60,5 +84,5 @@ for kind in sql:REGRESS test/specs:ISOLATION; do
 done
 out=$(git grep -nIE '\b(TODO|FIXME|XXX)\b' -- src sql Makefile 2>/dev/null) && problem "left-over marks" "$out"
 
-[ $problems -eq 0 ] && echo "  compilers, cppcheck, clang-tidy, clang-format and house rules: no problem"
+[ $problems -eq 0 ] && echo "  compilers, cppcheck, clang-tidy, static analyzer, shellcheck, clang-format and house rules: no problem"
 exit $((problems > 0))

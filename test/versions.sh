@@ -12,7 +12,7 @@
 # Needs root. Prints what check.sh prints, with the version before it.
 
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 
 : "${VERSIONS_DIR:=/var/tmp/smsflow-versions}"
 : "${VERSIONS_STAGES:=unit regress isolation}"

@@ -298,7 +298,7 @@ add_list(SmsflowRecords *records, Jsonb *of_query, Jsonb *list)
 {
 	JsonbIterator *it = JsonbIteratorInit(&list->root);
 	JsonbValue value;
-	JsonbIteratorToken token = JsonbIteratorNext(&it, &value, true);
+	JsonbIteratorToken token;
 
 	records->record = palloc(sizeof(Jsonb *) * (JB_ROOT_COUNT(list) + 1));
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)

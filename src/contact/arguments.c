@@ -13,6 +13,10 @@
 #include "errcodes.h"
 #include "types/types.h"
 
+static SmsflowStatement find_brand = {.sql = "SELECT brand_id FROM smsflow.brand WHERE name = $1",
+									  .nargs = 1,
+									  .types = (const Oid[]){TEXTOID}};
+
 const char *
 smsflow_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
@@ -32,6 +36,18 @@ smsflow_phone_argument(FunctionCallInfo fcinfo, int n)
 
 	smsflow_phone_format(smsflow_phone_from_text(text, strlen(text), NULL), number);
 	return smsflow_value(CStringGetTextDatum(number));
+}
+
+int32
+smsflow_brand_id(const char *name)
+{
+	const NullableDatum args[] = {smsflow_value(CStringGetTextDatum(name))};
+
+	if (smsflow_execute(&find_brand, args) == 0)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("brand \"%s\" does not exist", name),
+						errdetail("Contacts, consent and campaigns belong to a brand."),
+						errhint("Create it with smsflow.create_brand(), or leave the argument out.")));
+	return DatumGetInt32(smsflow_result(1).value);
 }
 
 int32

@@ -1,17 +1,11 @@
 /*
- * statement.c - statements that are planned once and kept, and the brand that most of them need.
+ * statement.c - statements that are planned once and kept.
  */
 #include "contact/contact.h"
 
-#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "errcodes.h"
 #include "message/spi.h"
-
-static SmsflowStatement find_brand = {.sql = "SELECT brand_id FROM smsflow.brand WHERE name = $1",
-									  .nargs = 1,
-									  .types = (const Oid[]){TEXTOID}};
 
 /* prepare_generic prepares a statement whose plan does not depend on its parameters. */
 static void
@@ -51,16 +45,4 @@ smsflow_result(int column)
 
 	result.value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &result.isnull);
 	return result;
-}
-
-int32
-smsflow_brand_id(const char *name)
-{
-	const NullableDatum args[] = {smsflow_value(CStringGetTextDatum(name))};
-
-	if (smsflow_execute(&find_brand, args) == 0)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("brand \"%s\" does not exist", name),
-						errdetail("Contacts, consent and campaigns belong to a brand."),
-						errhint("Create it with smsflow.create_brand(), or leave the argument out.")));
-	return DatumGetInt32(smsflow_result(1).value);
 }

@@ -18,7 +18,7 @@ older()
 	[ "$1" != "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -1)" = "$1" ]
 }
 
-cat <<END
+cat <<SCRIPT
 \\echo Use "ALTER EXTENSION smsflow UPDATE TO '$to'" to load this file. \\quit
 -- smsflow $from to $to, made by src/upgrade/update.sh.  Nobody but the extension's owner may create anything in its schema.
 SET LOCAL search_path TO pg_catalog, smsflow, pg_temp;
@@ -31,7 +31,7 @@ BEGIN
 	END IF;
 END \$\$;
 
-END
+SCRIPT
 while [ "$1" != -- ]
 do
 	release=$(basename "$1" .sql)

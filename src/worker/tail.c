@@ -240,7 +240,7 @@ tail_step(void *arg)
 	if (!tail->loaded)
 	{
 		load_tail(tail);
-		late_count = read_late(tail, &ids);
+		(void) read_late(tail, &ids); /* Remembers who runs now; what they wrote already, read_first() has. */
 		late_count = read_first(tail, &ids);
 	}
 	else

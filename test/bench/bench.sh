@@ -7,7 +7,7 @@
 # CONTACTS (1000000), BACKLOG (10000000) and SNAPSHOT_SECONDS (120) make a
 # smaller run of it.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 BENCH_TABLE=$(mktemp)
 export BENCH_TABLE
 trap 'rm -f "$BENCH_TABLE"' EXIT

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the benchmarks share: a private server with smsflow, the gateway
 # stand-in, contacts, and bulk enqueueing. Sourced; every benchmark is one run
 # on one machine, so that its ratios can be trusted where its rates cannot.

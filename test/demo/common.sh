@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by demo.sh and demo-stop.sh: where the demo lives, how it is
 # recognized, and as whom it runs.  To be sourced by bash.
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The day of the store, scene by scene. What a scene does is SQL that the
 # store's own application sends, as role "store": it knows smsflow by
 # subscribe() and opt_out() alone. To be sourced by demo.sh.

@@ -4,7 +4,7 @@
 #
 #   test/sim/mutants.sh [SCHEDULES]		how many schedules each mutant gets, 100000 by default
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 schedules=${1:-100000}
 work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-mutants.XXXXXX")
 trap 'rm -rf "$work"' EXIT
