@@ -6,7 +6,9 @@
 #   make demo        a store that plays one day; make demo-stop removes it
 #   make check       everything a developer trusts
 #   make check-versions  the same server tests on the other supported PostgreSQL releases
-#   make check-all   both, as CI does
+#   make check-packages  Debian packages of each release, built, installed and tried
+#   make deb         packages of this Debian, in build/deb
+#   make check-all   all of these
 #   make installcheck  the regression tests alone, against an installed build
 #   make bench       measurements, see test/bench/README.md
 #   make soak        half an hour of random faults under load
@@ -67,7 +69,12 @@ check:
 	test/check.sh
 else ifneq ($(PGXS),)
 include $(PGXS)
+# Debian's packages of the extension are without it.
+WITH_SMSFLOWD ?= yes
+ifeq ($(WITH_SMSFLOWD),yes)
 all: smsflowd
+install: install-smsflowd
+endif
 else
 all install installcheck:
 	@echo "No PostgreSQL server headers were found. Run 'make deps', or set PG_CONFIG." >&2; exit 1
@@ -115,15 +122,17 @@ src/smsflowd/generated/report_css.inc: src/smsflowd/report.css
 	@mkdir -p $(@D)
 	sed -e 's/["\\]/\\&/g' -e 's/.*/"&\\n"/' $< > $@.tmp && mv $@.tmp $@
 smsflowd: $(SMSFLOWD_SOURCES) $(SMSFLOWD_HEADERS)
-	$(CC) -std=gnu11 -O2 -g -Wall -Wextra $(WERROR) -o $@ $(SMSFLOWD_SOURCES) $$(pkg-config --cflags --libs libevent libpq) -lm
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra $(WERROR) $(SMSFLOWD_FLAGS) -o $@ $(SMSFLOWD_SOURCES) $$(pkg-config --cflags --libs libevent libpq) -lm
 
-install: install-smsflowd
+unitdir ?= $(datadir)/smsflow
 install-smsflowd: smsflowd
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) smsflowd '$(DESTDIR)$(bindir)/smsflowd'
 	$(MKDIR_P) '$(DESTDIR)$(datadir)/smsflow'
 	$(INSTALL_DATA) $(srcdir)/src/smsflowd/example.conf '$(DESTDIR)$(datadir)/smsflow/smsflowd.conf'
-	sed 's#@bindir@#$(bindir)#' $(srcdir)/src/smsflowd/smsflowd.service.in > '$(DESTDIR)$(datadir)/smsflow/smsflowd@.service'
+	$(INSTALL_DATA) $(srcdir)/src/smsflowd/example.nginx.conf '$(DESTDIR)$(datadir)/smsflow/smsflowd.nginx.conf'
+	$(MKDIR_P) '$(DESTDIR)$(unitdir)'
+	sed 's#@bindir@#$(bindir)#' $(srcdir)/src/smsflowd/smsflowd.service.in > '$(DESTDIR)$(unitdir)/smsflowd@.service'
 
 # The extension with places to fail (src/fault.h), for test/t/012_faults.pl alone: what has none is linked as it is.
 FAULTY = $(shell grep -l smsflow_.*fault $(SOURCES))
@@ -172,8 +181,10 @@ fuzz: $(FUZZERS)
 
 check-versions:
 	test/check.sh versions
+check-packages:
+	test/check.sh packages
 check-all:
-	test/check.sh unit regress isolation tap static fuzz sim versions
+	test/check.sh unit regress isolation tap static fuzz sim versions packages
 deps:
 	test/deps.sh check
 demo:
@@ -187,12 +198,22 @@ bench:
 	test/bench/core.sh
 bench-core:
 	test/bench/core.sh
+# The packages of this Debian, in build/deb, from a copy of the tree: dpkg-buildpackage writes beside it.
+deb:
+	dpkg-checkbuilddeps debian/control || { echo "Run 'apt-get build-dep ./' first." >&2; exit 1; }
+	rm -rf build/deb && mkdir -p build/deb/smsflow
+	tar --exclude=./build --exclude=./.git -cf - . | tar -xf - -C build/deb/smsflow
+	cd build/deb/smsflow && pg_buildext updatecontrol && dpkg-buildpackage -us -uc -b
+
+# What is committed, for PGXN (zip) and for packagers, with what META.json speaks of.
 META.json: META.json.in smsflow.control
 	sed 's/@VERSION@/$(EXTVERSION)/' META.json.in > $@
-dist: META.json
-	git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json -o smsflow-$(EXTVERSION).tar.gz HEAD
+dist: META.json smsflow--$(EXTVERSION).sql
+	@mkdir -p build/dist
+	for kind in zip tar.gz; do git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json --add-file=smsflow--$(EXTVERSION).sql \
+		-o build/dist/smsflow-$(EXTVERSION).$$kind HEAD || exit 1; done
 
-.PHONY: check example-release check-versions check-all unit sim soak faults fuzz deps demo demo-stop static bench bench-core dist install-smsflowd
+.PHONY: check example-release check-versions check-packages check-all unit sim soak faults fuzz deps demo demo-stop static bench bench-core dist deb install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

@@ -4,7 +4,7 @@
 # README among them), static checks. Servers run as an ordinary user, on private ports, in
 # a folder that is removed at the end. Closes with "N passed, N failed".
 #
-#   test/check.sh [unit|regress|isolation|tap|static|fuzz|sim|versions ...]   default: all but versions
+#   test/check.sh [unit|regress|isolation|tap|static|fuzz|sim|versions|packages ...]   default: all but the last two
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
 #   FUZZ_SECONDS=5 SIM_SECONDS=5   for each fuzz target, instead of 60; for the simulator, instead of 120
 set -uo pipefail
@@ -183,8 +183,8 @@ run_sim() {
 	[ "$seconds" -lt 120 ] || result $((${count:-0} < 1000000)) "sim: a million schedules"
 }
 
-# The other releases of PostgreSQL, each in a Debian of its own.
-run_versions() {
+# Scripts that print a line for each of their steps, as this one does.
+run_steps() {
 	local verdict name
 	while read -r verdict name; do
 		case $verdict in
@@ -192,8 +192,14 @@ run_versions() {
 		FAILED) bad "$name" ;;
 		*) echo "$verdict $name" ;;
 		esac
-	done < <(test/versions.sh ${CHECK_VERSIONS:-})
+	done < <("$@")
 }
+
+# The other releases of PostgreSQL, each in a Debian of its own.
+run_versions() { run_steps test/versions.sh ${CHECK_VERSIONS:-}; }
+
+# The packages of each.
+run_packages() { run_steps test/packages.sh ${CHECK_VERSIONS:-}; }
 
 for stage in $stages; do
 	say "$stage"

@@ -53,7 +53,7 @@ out=$(analyze_all) || problem "static analyzer on the extension" "$(head -40 <<<
 
 # Words are split on purpose where lists are passed on, and variables of sourced files are not seen.
 out=$(shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning --exclude=SC2034,SC2046,SC2048,SC2154,SC2155,SC2206 --format=gcc \
-	$(git ls-files '*.sh') .ci/run 2>&1) || problem "shellcheck" "$out"
+	$(git ls-files '*.sh') .ci/run debian/tests/first-sms debian/smsflowd.postinst 2>&1) || problem "shellcheck" "$out"
 
 tests=$(ls test/{unit,fuzz,sim}/*.[ch] test/bench/core.c)
 out=$(clang-format --dry-run --Werror $core $extension $daemon $tests $(ls src/*.h src/*/*.h) 2>&1) || problem "clang-format (run clang-format -i)" "$(grep -c error <<<"$out") places"
@@ -66,6 +66,8 @@ out=$(grep -nE '^CREATE (UNLOGGED )?(TABLE|VIEW|FUNCTION|PROCEDURE|AGGREGATE|TYP
 	problem "the install script creates what has no schema" "$out"
 out=$(grep -nE '^(INSERT INTO|UPDATE|DELETE FROM|ALTER TABLE|REVOKE .* ON|COMMENT ON (TABLE|VIEW|FUNCTION|TYPE|COLUMN)) ' "smsflow--$version.sql" | grep -vE 'smsflow') &&
 	problem "the install script names what has no schema" "$out"
+[[ "$(head -1 debian/changelog)" == "smsflow ($version-"* ]] || problem "debian/changelog is of another version than smsflow.control"
+out=$(make -s dist 2>&1 && perl test/dist.pl build/dist/*.zip 2>&1) || problem "what make dist writes is not as PGXN wants it" "$out"
 if [ -e "test/upgrade/smsflow--$version.sql" ]; then
 	cmp -s "test/upgrade/smsflow--$version.sql" "smsflow--$version.sql" || problem "$version is released, and its SQL has changed: see src/upgrade/README.md"
 fi

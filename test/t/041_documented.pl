@@ -21,9 +21,9 @@ sub none_missing
 # Whether a link leads to a file or folder of the source tree, and to a heading of it where it names one.
 sub link_target
 {
-	my ($folder, $link) = @_;
+	my ($from, $link) = @_;
 	my ($file, $heading) = $link =~ /^([^#]*)#?(.*)$/;
-	my $name = $file eq '' ? 'README.md' : "$folder/$file";
+	my $name = $file eq '' ? $from : dirname($from) . "/$file";
 
 	return 0 if !source_exists($name);
 	return 1 if $heading eq '';
@@ -101,11 +101,10 @@ my @documents = ('README.md', 'CONTRIBUTING.md', documents('doc'), documents('sr
 
 for my $name (@documents)
 {
-	my $folder = dirname($name);
 	my $text = document($name);
 
 	none_missing("what $name names exists", grep { !$known{$_} && !/_$/ } $text =~ /(?<![\w\/@.-])(smsflow(?:_bi)?\.[a-z_]+)/g);
-	none_missing("links of $name lead somewhere", grep { !/^[a-z]+:/ && !link_target($folder, $_) } $text =~ /\]\(([^)\s]+)\)/g);
+	none_missing("links of $name lead somewhere", grep { !/^[a-z]+:/ && !link_target($name, $_) } $text =~ /\]\(([^)\s]+)\)/g);
 }
 
 $SmsflowTest::node->stop;

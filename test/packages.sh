@@ -1,0 +1,66 @@
+#!/bin/sh
+#
+# Debian packages: builds them with apt's build dependencies in the Debian of each release of PostgreSQL, installs them in
+# another that has nothing else, and sends a first message there (debian/tests/first-sms). Then a cluster of PostgreSQL 15
+# with data and waiting messages becomes one of 17 by pg_upgrade, as when Debian 12 becomes Debian 13.
+#
+#   packages.sh [15 17 18]
+#   VERSIONS_DIR=/var/tmp/smsflow-versions   where the Debians and, in packages/VERSION, the packages are kept
+#
+# Prints a line for each step: "ok" or "FAILED", and what it was.
+
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. test/debian.sh
+
+# step NAME COMMAND...; its output goes to the log.
+step()
+{
+	name=$1
+	shift
+	if "$@" >>"$log" 2>&1
+	then printf 'ok      %s\n' "$name"
+	else
+		tail -20 "$log"
+		bad "$name" "The log is $log"
+		return 1
+	fi
+}
+
+apt() { in_root "$1" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends "$2" ${3+"$3"} ${4+"$4"} ${5+"$5"} ${6+"$6"}; }
+
+build()
+{
+	make_root "$1" "$VERSIONS_DIR/$1" && copy_tree "$builder" && apt "$builder" update &&
+		in_root "$builder" sh -c 'cd /smsflow && export DEBIAN_FRONTEND=noninteractive &&
+			apt-get -qq -y --no-install-recommends build-dep ./ && DEB_BUILD_OPTIONS=parallel=2 make deb' || return
+	rm -rf "$packages" && mkdir -p "$packages" && cp "$builder"/smsflow/build/deb/*.deb "$packages/" && rm -f "$packages"/*-dbgsym_*
+}
+
+# Only what apt installs for the sake of the packages, and what the test needs besides.
+install_packages()
+{
+	make_root "$1" "$VERSIONS_DIR/$1-installed" && copy_tree "$target" && rm -rf "$target/packages" && cp -r "$packages" "$target/packages" &&
+		apt "$target" update && in_root "$target" sh -c 'export DEBIAN_FRONTEND=noninteractive
+			apt-get -qq -y purge "postgresql-*-smsflow" smsflowd; apt-get -qq -y --no-install-recommends install /packages/*.deb'
+}
+
+first_sms()
+{
+	apt "$target" install curl nginx-light perl ssl-cert && in_root "$target" /smsflow/debian/tests/first-sms
+}
+
+try_packages()
+{
+	builder=$VERSIONS_DIR/$1/debian
+	target=$VERSIONS_DIR/$1-installed/debian
+	packages=$VERSIONS_DIR/packages/$1
+	log=$VERSIONS_DIR/packages-$1.log
+	: >"$log"
+	step "$1: packages are built" build "$1" && step "$1: they install" install_packages "$1" && step "$1: a first message is sent and reported" first_sms
+}
+
+for version in ${*:-15 17 18}
+do
+	try_packages "$version"
+done
