@@ -1,6 +1,11 @@
 --
 -- Campaigns: from a draft to one message per member
 --
+\set database regress_smsflow_campaign
+\getenv tree PG_ABS_SRCDIR
+\set ECHO none
+\i :tree/test/fixtures/database.sql
+\set ECHO all
 \set VERBOSITY sqlstate
 -- Neither the hour of the day nor the rules for carts in the United States are of interest here.
 SELECT smsflow.suspend_rule('window'), smsflow.suspend_rule('consent_level', 'US'), smsflow.suspend_rule('cart_once', 'US');
@@ -177,9 +182,5 @@ SELECT expand(100) > 0 AS expanded;
 SELECT count(*), count(DISTINCT external_id) FROM written WHERE campaign = 'cron';
 SELECT smsflow.launch_scheduled('nothing', 'Campaigns');
 
--- Other tests have senders of their own.
-UPDATE smsflow.sender SET enabled = false, pool = 'of campaign' WHERE address IN ('+14155550170', '+14155550171');
-DROP VIEW written;
-DROP FUNCTION expand(integer, integer);
-
-SELECT smsflow.resume_rule('window') AND smsflow.resume_rule('consent_level', 'US') AND smsflow.resume_rule('cart_once', 'US') AS resumed;
+\c :home
+DROP DATABASE regress_smsflow_campaign;

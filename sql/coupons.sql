@@ -1,6 +1,11 @@
 --
 -- Coupons of campaigns: one for each message that is made, back when it was not sent, and the end of a pool
 --
+\set database regress_smsflow_coupons
+\getenv tree PG_ABS_SRCDIR
+\set ECHO none
+\i :tree/test/fixtures/database.sql
+\set ECHO all
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 SELECT smsflow.suspend_rule('window');
@@ -11,15 +16,9 @@ SELECT smsflow.create_segment('all', 'true', 'Coupons') > 0 AS created;
 SELECT smsflow.add_gateway('coupons', 'generic_json', 'https://sms.example') > 0 AS gateway, smsflow.add_sender('+14155550174', 'coupons', pool => 'coupons') > 0 AS sender;
 CREATE FUNCTION make(name text, pool text, body text DEFAULT 'Your code: {{coupon}}') RETURNS boolean LANGUAGE sql AS $$
 	SELECT smsflow.create_campaign(name, 'all', body, options => jsonb_build_object('pool', 'coupons', 'coupons', pool), brand => 'Coupons') > 0 $$;
-CREATE FUNCTION expand(slice integer) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-	FOR n IN 1 .. 10000 LOOP
-		IF coalesce(smsflow.advance_campaigns(slice) > clock_timestamp(), true) THEN
-			RETURN 'expanded';
-		END IF;
-	END LOOP;
-	RETURN 'there is no end to it';
-END $$;
+\set ECHO none
+\i :tree/test/fixtures/expand.sql
+\set ECHO all
 CREATE VIEW written AS SELECT k.name AS campaign, c.external_id AS who, o.body, o.refusal, o.message_id, o.contact_id
 	FROM smsflow.outbox o JOIN smsflow.contact c USING (contact_id) JOIN smsflow.campaign k USING (campaign_id) WHERE k.options ? 'coupons' ORDER BY k.campaign_id, c.contact_id;
 CREATE VIEW taken AS SELECT p.name AS pool, count(*) AS codes, count(c.message_id) AS taken, count(c.campaign_id) AS dealt FROM smsflow.coupon c JOIN smsflow.coupon_pool p USING (coupon_pool_id) GROUP BY 1;
@@ -86,6 +85,5 @@ SELECT make('short', 'short', 'Your code: {{coupon|WELCOME}}'), make('shorter', 
 SELECT smsflow.launch_campaign('short', brand => 'Coupons'), smsflow.launch_campaign('shorter', brand => 'Coupons'), expand(1000000);
 SELECT campaign, body, refusal, count(*) FROM written WHERE campaign LIKE 'short%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 
-DROP VIEW taken, written;
-DROP FUNCTION expand(integer), make(text, text, text);
-SELECT smsflow.resume_rule('window') AS resumed;
+\c :home
+DROP DATABASE regress_smsflow_coupons;

@@ -1,6 +1,11 @@
 --
 -- Campaigns: what is checked before a launch, when messages are due, who is left out, waves, budgets and repetition
 --
+\set database regress_smsflow_launches
+\getenv tree PG_ABS_SRCDIR
+\set ECHO none
+\i :tree/test/fixtures/database.sql
+\set ECHO all
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 SET TimeZone = 'UTC';
@@ -19,16 +24,9 @@ CREATE VIEW written AS
 CREATE FUNCTION make(name text, options jsonb DEFAULT '{}', body text DEFAULT 'Hi') RETURNS boolean LANGUAGE sql AS $$
 	SELECT smsflow.create_campaign(name, 'all', body, options => '{"pool": "launches"}' || options, brand => 'Launches') > 0 $$;
 CREATE FUNCTION launch(name text) RETURNS void LANGUAGE sql AS $$ SELECT smsflow.launch_campaign(name, brand => 'Launches') $$;
--- Expands all that is due, as the worker does.
-CREATE FUNCTION expand(slice integer DEFAULT 100) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-	FOR n IN 1 .. 10000 LOOP
-		IF coalesce(smsflow.advance_campaigns(slice) > clock_timestamp(), true) THEN
-			RETURN 'expanded';
-		END IF;
-	END LOOP;
-	RETURN 'there is no end to it';
-END $$;
+\set ECHO none
+\i :tree/test/fixtures/expand.sql
+\set ECHO all
 
 -- Options that cannot be used.
 \set VERBOSITY sqlstate
@@ -204,6 +202,30 @@ SELECT status, error FROM smsflow.progress_campaign WHERE campaign = 'harm';
 SELECT smsflow.resume_campaign('harm', 'Launches'), smsflow.tend_campaigns(10);
 SELECT status FROM smsflow.progress_campaign WHERE campaign = 'harm';
 
-DROP FUNCTION expand(integer), launch(text), make(text, jsonb, text);
-DROP VIEW written;
-SELECT smsflow.resume_rule('window') AS resumed;
+-- A variable without a value: its recipient gets nothing, or it is left blank, or the campaign fails; a look at it fails never.
+SELECT make('skips', '{}', 'Hi{{#if name}}!{{/if}} {{name}}'), make('blanks', '{"missing": "blank"}', 'Hi{{#if name}}!{{/if}} {{name}}'),
+	make('fails', '{"missing": "fail"}', 'Hi {{name}}');
+UPDATE smsflow.contact AS c SET attributes = '{"name": "Ann"}' FROM smsflow.brand AS b WHERE b.brand_id = c.brand_id AND b.name = 'Launches' AND c.external_id = '1';
+SELECT k.name, p.body, p.refusal, count(*) FROM unnest('{skips,blanks,fails}'::text[]) WITH ORDINALITY AS k (name, place)
+	CROSS JOIN LATERAL smsflow.preview_campaign(k.name, 100, 'Launches') AS p GROUP BY k.place, k.name, p.body, p.refusal ORDER BY k.place, p.body;
+SELECT launch('skips'), launch('blanks'), launch('fails');
+SET client_min_messages = error;
+SELECT expand();
+RESET client_min_messages;
+SELECT campaign, status, queued, refused, regexp_replace(error, '[0-9]+', 'N') AS error FROM smsflow.progress_campaign
+	WHERE campaign IN ('skips', 'blanks', 'fails') ORDER BY 1;
+SELECT campaign, body, refusal, count(*) FROM written WHERE campaign IN ('skips', 'blanks', 'fails') GROUP BY 1, 2, 3 ORDER BY 1, 2;
+
+-- The variables of a text are those of contact_vars(), from which send() and steps have theirs.
+UPDATE smsflow.contact AS c SET first_name = 'Eve', language = 'de', region = 'US-FL', time_zone = 'Europe/Oslo',
+	attributes = '{"first_name": "attribute", "size": {"shoe": 38}, "tags": ["a", "b"], "born": "2026-03-01T23:30:00Z"}'
+	FROM smsflow.brand AS b WHERE b.brand_id = c.brand_id AND b.name = 'Launches' AND c.external_id = '2';
+SELECT make('all variables', '{}', '{{first_name|-}} {{last_name|-}} {{external_id|-}} {{language|-}} {{region|-}} {{brand}} {{_brand}} {{_time_zone}} '
+	'{{size.shoe|-}} {{tags.1|-}} {{size|-}} {{first_name.x|-}} {{born|-|date:DD Mon HH24:MI}}');
+SELECT count(*) AS people, count(*) FILTER (WHERE p.body = smsflow.render(k.body, smsflow.contact_vars(c, 'Launches', NULL))) AS same,
+	max(p.body) FILTER (WHERE c.first_name = 'Eve') AS body
+	FROM smsflow.preview_campaign('all variables', 10, 'Launches') AS p JOIN smsflow.contact AS c USING (contact_id)
+	JOIN smsflow.campaign AS k ON k.name = 'all variables';
+
+\c :home
+DROP DATABASE regress_smsflow_launches;

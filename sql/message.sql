@@ -4,7 +4,7 @@
 SELECT smsflow.suspend_rule('window'), smsflow.suspend_rule('consent_level', 'US'), smsflow.suspend_rule('cart_once', 'US');
 SET client_min_messages = warning;
 SELECT smsflow.subscribe('+12125550161', '{transactional,cart}', 'test', 'I agree', external_id => 'eve',
-	attributes => '{"first_name": "Eve", "language": "de", "size": "M"}') IS NOT NULL AS eve,
+	attributes => '{"first_name": "Eve", "language": "de-AT", "size": "M"}') IS NOT NULL AS eve,
 	smsflow.subscribe('+12125550162', '{promotional,transactional}', 'test', 'I agree') IS NOT NULL AS bob,
 	smsflow.opt_out('+12125550162', '{promotional,transactional}') AS bob_stopped,
 	smsflow.subscribe('+12125550163', '{transactional,promotional}', 'test', 'I agree', level => 'implied') IS NOT NULL AS dan;

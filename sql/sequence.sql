@@ -1,4 +1,9 @@
 -- Store events, watched tables, sequences.
+\set database regress_smsflow_sequence
+\getenv tree PG_ABS_SRCDIR
+\set ECHO none
+\i :tree/test/fixtures/database.sql
+\set ECHO all
 \set VERBOSITY sqlstate
 -- Neither the hour of the day nor the rules for carts in the United States are of interest here.
 SELECT smsflow.suspend_rule('window'), smsflow.suspend_rule('consent_level', 'US'), smsflow.suspend_rule('cart_once', 'US');
@@ -303,3 +308,6 @@ REVOKE ALL ON FUNCTION smsflow.watch_orders, smsflow.unwatch FROM regress_strang
 DROP ROLE regress_shop, regress_stranger;
 
 SELECT smsflow.resume_rule('window') AND smsflow.resume_rule('consent_level', 'US') AND smsflow.resume_rule('cart_once', 'US') AS resumed;
+
+\c :home
+DROP DATABASE regress_smsflow_sequence;

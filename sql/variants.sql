@@ -1,6 +1,11 @@
 --
 -- Variants of a campaign: who gets which, what came of them, and which has won
 --
+\set database regress_smsflow_variants
+\getenv tree PG_ABS_SRCDIR
+\set ECHO none
+\i :tree/test/fixtures/database.sql
+\set ECHO all
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 SET TimeZone = 'UTC';
@@ -13,15 +18,9 @@ SELECT smsflow.add_gateway('variants', 'generic_json', 'https://sms.example') > 
 CREATE FUNCTION make(name text, options jsonb DEFAULT '{}') RETURNS boolean LANGUAGE sql AS $$
 	SELECT smsflow.create_campaign(name, 'all', 'Hi', options => '{"pool": "variants"}' || options, brand => 'Variants') > 0 $$;
 CREATE FUNCTION launch(name text) RETURNS void LANGUAGE sql AS $$ SELECT smsflow.launch_campaign(name, brand => 'Variants') $$;
-CREATE FUNCTION expand() RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-	FOR n IN 1 .. 10000 LOOP
-		IF coalesce(smsflow.advance_campaigns(300) > clock_timestamp(), true) THEN
-			RETURN 'expanded';
-		END IF;
-	END LOOP;
-	RETURN 'there is no end to it';
-END $$;
+\set ECHO none
+\i :tree/test/fixtures/expand.sql
+\set ECHO all
 -- The first so many messages of a variant were sent, and of these the first so many brought an order.
 CREATE PROCEDURE sell(campaign text, variant integer, sent integer, orders integer) LANGUAGE sql AS $$
 	WITH message AS MATERIALIZED (
@@ -119,7 +118,29 @@ SELECT expand();
 SELECT name, status, winner, queued FROM smsflow.campaign WHERE name IN ('no winner', 'by hand') ORDER BY 1;
 SELECT campaign, variant, messages BETWEEN 400 AND 600 AS half FROM share WHERE campaign IN ('no winner', 'by hand') ORDER BY 1, 2;
 
-DROP VIEW share;
-DROP PROCEDURE sell(text, integer, integer, integer);
-DROP FUNCTION expand(), launch(text), make(text, jsonb);
-SELECT smsflow.resume_rule('window') AS resumed;
+-- Texts in the language of the recipient: pt is for pt-BR, too, and of two the closer one. Each variant has its own.
+UPDATE smsflow.contact AS c SET language = ('{pt_BR,pt-PT,PT,en,de-AT,p}'::text[])[c.external_id::integer] WHERE c.external_id IN ('1', '2', '3', '4', '5', '6');
+SELECT make('spoken'), make('spoken variants');
+SELECT smsflow.translate_campaign('spoken', 'pt', 'Ola', brand => 'Variants'), smsflow.translate_campaign('spoken', 'pt_PT', 'Ola de Lisboa', brand => 'Variants'),
+	smsflow.translate_campaign('spoken', 'de-AT', 'Servas', brand => 'Variants'), smsflow.translate_campaign('spoken', 'de-AT', 'Servus', brand => 'Variants');
+SELECT c.external_id, c.language, p.body FROM smsflow.preview_campaign('spoken', 2000, 'Variants') AS p JOIN smsflow.contact AS c USING (contact_id)
+	WHERE c.external_id IN ('1', '2', '3', '4', '5', '6', '7') ORDER BY 1;
+SELECT smsflow.add_variant('spoken variants', v, 'Hi ' || v, brand => 'Variants') FROM unnest('{A,B}'::text[]) AS v;
+SELECT smsflow.translate_campaign('spoken variants', 'pt', 'Ola A', 'A', 'Variants'), smsflow.translate_campaign('spoken variants', 'pt', 'Ola', NULL, 'Variants');
+SELECT bool_and(p.body = CASE WHEN p.variant = 'A' AND c.external_id IN ('1', '2', '3') THEN 'Ola A' ELSE 'Hi ' || p.variant END) AS each_its_own
+	FROM smsflow.preview_campaign('spoken variants', 2000, 'Variants') AS p JOIN smsflow.contact AS c USING (contact_id);
+SELECT launch('spoken'), expand();
+SELECT o.body, count(*) > 1 AS several FROM smsflow.outbox o JOIN smsflow.campaign k USING (campaign_id) WHERE k.name = 'spoken' GROUP BY o.body ORDER BY o.body COLLATE "C";
+\set VERBOSITY sqlstate
+SELECT smsflow.translate_campaign('spoken', 'pt', 'Ola', brand => 'Variants');
+SELECT smsflow.translate_campaign('spoken variants', 'portuguese', 'Ola', brand => 'Variants');
+SELECT smsflow.translate_campaign('spoken variants', 'pt', ' ', brand => 'Variants');
+SELECT smsflow.translate_campaign('spoken variants', 'pt', NULL, brand => 'Variants');
+SELECT smsflow.translate_campaign('spoken variants', NULL, 'Ola', brand => 'Variants');
+SELECT smsflow.translate_campaign('spoken variants', 'pt', 'Ola {{', brand => 'Variants');
+SELECT smsflow.translate_campaign('spoken variants', 'pt', 'Ola', 'C', 'Variants');
+SELECT smsflow.translate_campaign('nothing', 'pt', 'Ola', brand => 'Variants');
+\set VERBOSITY default
+
+\c :home
+DROP DATABASE regress_smsflow_variants;

@@ -115,8 +115,8 @@ CREATE OR REPLACE FUNCTION smsflow.auto_reply_text(action text, contact_id bigin
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT a.body FROM smsflow.auto_reply a LEFT JOIN smsflow.contact c ON c.contact_id = auto_reply_text.contact_id
-	WHERE a.action = auto_reply_text.action AND a.language IN ('', c.language, split_part(c.language, '-', 1))
-	ORDER BY length(a.language) DESC LIMIT 1;
+	WHERE a.action = auto_reply_text.action AND smsflow.language_fits(a.language, coalesce(c.language, '')) >= 0
+	ORDER BY smsflow.language_fits(a.language, coalesce(c.language, '')) DESC LIMIT 1;
 END;
 COMMENT ON FUNCTION smsflow.auto_reply_text(text, bigint) IS 'Text of an automatic answer in the language of a contact, NULL when there is none';
 REVOKE ALL ON FUNCTION smsflow.auto_reply_text(text, bigint) FROM PUBLIC;

@@ -17,6 +17,7 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
+#include "campaign/queue.h"
 #include "contact/contact.h"
 #include "errcodes.h"
 #include "segment/segment.h"
@@ -56,61 +57,6 @@ static SmsflowStatement start_campaign =
 	 .nargs = 1,
 	 .types = (const Oid[]){INT4OID}};
 
-static SmsflowStatement find_queues = {.sql = "SELECT smsflow.queues_for(smsflow.lane_of(purpose), 'campaign:' || campaign_id,"
-											  "  coalesce(options ->> 'pool', 'default'))"
-											  " FROM smsflow.campaign WHERE campaign_id = $1",
-									   .nargs = 1,
-									   .types = (const Oid[]){INT4OID}};
-
-/*
- * $1 campaign, $2 contacts, $3 queues, $4 whether it has coupons, $5 whether it has rounds. What is past the budget is not
- * appended, nor anything behind it: the campaign goes on there when the budget is raised.
- */
-static SmsflowStatement append_messages =
-	{.sql =
-		 "WITH k AS MATERIALIZED ("
-		 "  SELECT c.campaign_id, c.brand_id, c.purpose, c.queued_parts, (c.options ->> 'budget')::bigint AS budget"
-		 "  FROM smsflow.campaign AS c WHERE c.campaign_id = $1"
-		 " ), drafted AS MATERIALIZED ("
-		 "  SELECT d.*, k.queued_parts + sum(d.parts) FILTER (WHERE d.refusal IS NULL) OVER (ORDER BY d.contact_id) > k.budget"
-		 "    IS TRUE AS too_much"
-		 "  FROM k CROSS JOIN smsflow.draft_campaign($1, $2) AS d"
-		 " ), appended AS ("
-		 "  INSERT INTO smsflow.outbox (due_at, expires_at, contact_id, recipient, queue_id, brand_id, campaign_id, purpose,"
-		 "   variant, parts, unicode, refusal, body, consent_event_id, links)"
-		 "  SELECT m.due_at, m.expires_at, m.contact_id, m.phone,"
-		 "   CASE WHEN m.refusal IS NULL THEN ($3)[1 + m.contact_id % cardinality($3)] ELSE 0 END,"
-		 "   k.brand_id, k.campaign_id, k.purpose, m.variant, m.parts, m.unicode, m.refusal, m.body, m.consent_event_id, m.links"
-		 "  FROM k CROSS JOIN drafted AS m WHERE NOT m.too_much"
-		 "  RETURNING message_id, contact_id, queue_id, variant, parts, refusal IS NOT NULL AS refused"
-		 " ), recorded AS ("
-		 "  INSERT INTO smsflow.campaign_recipient SELECT $1, a.contact_id FROM appended AS a WHERE $5"
-		 " ), total AS ("
-		 "  SELECT queue_id, variant, refused, count(*) AS messages, sum(parts) AS parts FROM appended"
-		 "  GROUP BY queue_id, variant, refused"
-		 " ), counted AS ("
-		 "  INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, "
-		 "value,"
-		 "   variant)"
-		 "  SELECT date_trunc('hour', clock_timestamp(), 'UTC'), k.brand_id, k.campaign_id, 0, coalesce(q.sender_id, 0), 0,"
-		 "   k.purpose, v.measure, sum(v.value), coalesce(t.variant, 0)"
-		 "  FROM k CROSS JOIN total AS t JOIN smsflow.queue AS q USING (queue_id) CROSS JOIN LATERAL (VALUES"
-		 "   ('recipients', t.messages),"
-		 "   (CASE WHEN t.refused THEN 'suppressed' ELSE 'queued' END, t.messages),"
-		 "   ('parts', CASE WHEN NOT t.refused THEN t.parts END)) AS v (measure, value)"
-		 "  WHERE v.value IS NOT NULL GROUP BY k.brand_id, k.campaign_id, q.sender_id, k.purpose, v.measure, t.variant"
-		 " )"
-		 " SELECT coalesce(sum(messages) FILTER (WHERE NOT refused), 0)::bigint,"
-		 "  coalesce(sum(messages) FILTER (WHERE refused), 0)::bigint,"
-		 "  coalesce(sum(parts) FILTER (WHERE NOT refused), 0)::bigint,"
-		 "  (SELECT min(d.contact_id) FROM drafted AS d WHERE d.too_much),"
-		 "  (SELECT array_agg(a.contact_id ORDER BY a.message_id) FROM appended AS a WHERE $4 AND NOT a.refused),"
-		 "  (SELECT array_agg(a.message_id ORDER BY a.message_id) FROM appended AS a WHERE $4 AND NOT a.refused),"
-		 "  smsflow.note_enqueued(coalesce(array_agg(queue_id) FILTER (WHERE NOT refused), '{}'))"
-		 " FROM total",
-	 .nargs = 5,
-	 .types = (const Oid[]){INT4OID, INT8ARRAYOID, INT4ARRAYOID, BOOLOID, BOOLOID}};
-
 static SmsflowStatement move_cursor =
 	{.sql = "UPDATE smsflow.campaign SET cursor_contact_id = $2, queued = queued + $3, refused = refused + $4,"
 			" queued_parts = queued_parts + $5, waits_for = $6 WHERE campaign_id = $1",
@@ -134,10 +80,6 @@ static SmsflowStatement find_turn = {.sql = "SELECT smsflow.whose_turn($1, $2)",
 static SmsflowStatement take_coupons = {.sql = "SELECT smsflow.take_coupons($1, $2)",
 										.nargs = 2,
 										.types = (const Oid[]){INT4OID, INT8ARRAYOID}};
-
-static SmsflowStatement bind_coupons = {.sql = "SELECT smsflow.bind_coupons($1, $2, $3)",
-										.nargs = 3,
-										.types = (const Oid[]){INT4OID, INT8ARRAYOID, INT8ARRAYOID}};
 
 static SmsflowStatement fail_campaign =
 	{.sql = "UPDATE smsflow.campaign SET status = 'failed', error = $2, finished_at = clock_timestamp()"
@@ -196,39 +138,17 @@ members_of_turn(const Campaign *campaign, ArrayType *members)
 typedef struct Slice
 {
 	int64 cursor;
-	NullableDatum queued;
-	NullableDatum refused;
-	NullableDatum parts;
+	Queued queued;
 	const char *waits_for; /* why the campaign cannot go on behind the cursor; NULL: it can */
 } Slice;
 
 static void
 append_slice(const Campaign *campaign, ArrayType *members, Slice *slice)
 {
-	const NullableDatum id = smsflow_value(Int32GetDatum(campaign->campaign_id));
-	NullableDatum append[] = {id,
-							  smsflow_value(PointerGetDatum(members)),
-							  {0},
-							  smsflow_value(BoolGetDatum(campaign->has_coupons)),
-							  smsflow_value(BoolGetDatum(campaign->has_rounds))};
-	NullableDatum past_budget;
-
-	smsflow_execute(&find_queues, append);
-	append[2] = smsflow_result(1);
-	smsflow_execute(&append_messages, append);
-	slice->queued = smsflow_result(1);
-	slice->refused = smsflow_result(2);
-	slice->parts = smsflow_result(3);
-	past_budget = smsflow_result(4);
-	if (campaign->has_coupons)
+	slice->queued = smsflow_queue(smsflow_read_plan(campaign->campaign_id, true), campaign->has_rounds, members);
+	if (slice->queued.past_budget != 0)
 	{
-		const NullableDatum bind[] = {id, smsflow_result(5), smsflow_result(6)};
-
-		smsflow_execute(&bind_coupons, bind);
-	}
-	if (!past_budget.isnull)
-	{
-		slice->cursor = DatumGetInt64(past_budget.value) - 1;
+		slice->cursor = slice->queued.past_budget - 1;
 		slice->waits_for = "budget";
 	}
 }
@@ -255,8 +175,7 @@ static void
 expand_slice(const Campaign *campaign, int contacts)
 {
 	const NullableDatum id = smsflow_value(Int32GetDatum(campaign->campaign_id));
-	const NullableDatum none = smsflow_value(Int64GetDatum(0));
-	Slice slice = {.cursor = campaign->cursor, .queued = none, .refused = none, .parts = none};
+	Slice slice = {.cursor = campaign->cursor};
 	ArrayType *members = read_slice(campaign, contacts, &slice.cursor);
 
 	if (members == NULL)
@@ -272,9 +191,9 @@ expand_slice(const Campaign *campaign, int contacts)
 	{
 		const NullableDatum move[] = {id,
 									  smsflow_value(Int64GetDatum(slice.cursor)),
-									  slice.queued,
-									  slice.refused,
-									  slice.parts,
+									  smsflow_value(Int64GetDatum(slice.queued.queued)),
+									  smsflow_value(Int64GetDatum(slice.queued.refused)),
+									  smsflow_value(Int64GetDatum(slice.queued.parts)),
 									  {slice.waits_for ? CStringGetTextDatum(slice.waits_for) : 0, slice.waits_for == NULL}};
 
 		smsflow_execute(&move_cursor, move);

@@ -76,6 +76,16 @@ CREATE TABLE smsflow.campaign_variant (
 COMMENT ON TABLE smsflow.campaign_variant IS 'Text or time that a share of a campaign''s recipients gets, by a hash of the contact that never changes';
 COMMENT ON COLUMN smsflow.campaign_variant.after IS 'How long after the launch, or its local time, the message is due';
 
+CREATE TABLE smsflow.campaign_translation (
+	campaign_id	integer NOT NULL REFERENCES smsflow.campaign ON DELETE CASCADE,
+	variant		smallint NOT NULL,
+	language	text NOT NULL CHECK (language <> ''),
+	body		text NOT NULL,
+	PRIMARY KEY (campaign_id, variant, language)
+);
+COMMENT ON TABLE smsflow.campaign_translation IS 'Text of a campaign or variant for recipients of a language; pt is also for those of pt-BR who have no text of their own';
+COMMENT ON COLUMN smsflow.campaign_translation.variant IS '0: the campaign''s own text';
+
 CREATE TABLE smsflow.campaign_wave (
 	campaign_id	integer NOT NULL REFERENCES smsflow.campaign ON DELETE CASCADE,
 	wave		smallint NOT NULL CHECK (wave > 0),

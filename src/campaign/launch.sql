@@ -323,6 +323,8 @@ BEGIN
 	END IF;
 	INSERT INTO smsflow.campaign_variant SELECT made.campaign_id, v.variant, v.name, v.body, v.weight, v.after
 		FROM smsflow.campaign_variant AS v WHERE v.campaign_id = k.campaign_id;
+	INSERT INTO smsflow.campaign_translation SELECT made.campaign_id, t.variant, t.language, t.body
+		FROM smsflow.campaign_translation AS t WHERE t.campaign_id = k.campaign_id;
 	INSERT INTO smsflow.campaign_wave SELECT made.campaign_id, w.wave, w.segment_id, w.after
 		FROM smsflow.campaign_wave AS w WHERE w.campaign_id = k.campaign_id;
 	PERFORM smsflow.begin_campaign(made, now(), NULL);

@@ -17,6 +17,7 @@ CREATE OR REPLACE VIEW smsflow.campaign_option (option, kind, meaning) AS
 		('pause_on', 'rates', 'rates at which it pauses itself: {"opt_out_rate": 0.02, "failure_rate": 0.2, "min_sent": 100}'),
 		('pause_on_alert', 'flag', 'whether an alert of a rule that pauses holds it; false'),
 		('coupons', 'text', 'pool that {{coupon}} comes from'),
+		('missing', 'choice skip blank fail', 'what a variable without value and default does: the recipient gets nothing (skip), nothing is written (blank), or the campaign fails; skip'),
 		('test_percent', 'number 1 99', 'share of recipients that its variants are tried on; the others wait for the winner'),
 		('decide_after', 'duration', 'time after the launch at which the winner is chosen by itself'),
 		('decide_by', 'choice orders clicks replies opt_outs delivered', 'what the winner has most of, or of opt-outs least'),

@@ -1,5 +1,19 @@
 -- Variants, what came of them, and which has won. Re-runnable.
 
+CREATE OR REPLACE FUNCTION smsflow.variant_named(k smsflow.campaign, name text) RETURNS smallint
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	number CONSTANT smallint := (SELECT v.variant FROM smsflow.campaign_variant AS v WHERE v.campaign_id = (k).campaign_id AND v.name = variant_named.name);
+BEGIN
+	IF number IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('variant "%s" does not exist', variant_named.name),
+			DETAIL = format('Campaign "%s" has no variant of this name.', (k).name), HINT = 'Its variants are in smsflow.campaign_variant.';
+	END IF;
+	RETURN number;
+END $$;
+COMMENT ON FUNCTION smsflow.variant_named(smsflow.campaign, text) IS 'Number of a variant; SF004 if the campaign has none of this name';
+REVOKE ALL ON FUNCTION smsflow.variant_named(smsflow.campaign, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.add_variant(campaign text, name text, body text DEFAULT NULL, weight integer DEFAULT 1,
 		after interval DEFAULT '0', brand text DEFAULT 'default') RETURNS integer
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -29,6 +43,27 @@ END $$;
 COMMENT ON FUNCTION smsflow.add_variant(text, text, text, integer, interval, text) IS
 'Adds a variant to a draft and returns its number. Once there are variants, two at least, each recipient gets one of them, by a hash of the contact and in proportion to the weights; without a body it has the campaign''s own, so that it differs in when it is due: after the launch, or after its local time. SF003 for a malformed body, SF004 for an unknown campaign, SF005 if it is no draft or the name is taken, SF007 for other arguments';
 REVOKE ALL ON FUNCTION smsflow.add_variant(text, text, text, integer, interval, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.translate_campaign(name text, language text, body text, variant text DEFAULT NULL, brand text DEFAULT 'default') RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	k CONSTANT smsflow.campaign := smsflow.lock_campaign(translate_campaign.name, translate_campaign.brand, '{draft}');
+	number CONSTANT smallint := CASE WHEN translate_campaign.variant IS NULL THEN 0 ELSE smsflow.variant_named(k, translate_campaign.variant) END;
+BEGIN
+	IF coalesce(translate_campaign.language !~ '^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$' OR btrim(translate_campaign.body) = '', true)
+			OR translate_campaign.body IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this translation cannot be used',
+			DETAIL = 'A translation has a language such as pt or pt-BR, and a text.', HINT = 'Example: smsflow.translate_campaign(''spring sale'', ''pt'', ''Ola'').';
+	END IF;
+	PERFORM smsflow.check_template(translate_campaign.body), smsflow.check_content(translate_campaign.body, k.purpose, translate_campaign.brand);
+	INSERT INTO smsflow.campaign_translation AS t (campaign_id, variant, language, body)
+	VALUES (k.campaign_id, number, replace(translate_campaign.language, '_', '-'), translate_campaign.body)
+	ON CONFLICT ON CONSTRAINT campaign_translation_pkey DO UPDATE SET body = excluded.body;
+	UPDATE smsflow.campaign AS c SET approved_by = NULL, approved_at = NULL WHERE c.campaign_id = k.campaign_id;
+END $$;
+COMMENT ON FUNCTION smsflow.translate_campaign(text, text, text, text, text) IS
+'Gives a draft, or one of its variants, a text for recipients of a language (BCP 47; pt is also for pt-BR); who wants another has the text as it was written. A second call replaces the first. SF003 for a malformed body, SF004 for an unknown campaign or variant, SF005 if it is no draft, SF007 for other arguments';
+REVOKE ALL ON FUNCTION smsflow.translate_campaign(text, text, text, text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.results_of(k smsflow.campaign)
 	RETURNS TABLE (variant smallint, held_out boolean, recipients bigint, sent bigint, delivered bigint, clicked bigint, replied bigint, opted_out bigint,
@@ -127,13 +162,9 @@ CREATE OR REPLACE FUNCTION smsflow.choose_winner(campaign text, variant text DEF
 DECLARE
 	k CONSTANT smsflow.campaign := smsflow.lock_campaign(choose_winner.campaign, choose_winner.brand, '{running,paused,done}');
 	found CONSTANT record := smsflow.find_winner(k);
-	chosen CONSTANT smallint := CASE WHEN choose_winner.variant IS NULL THEN found.variant ELSE (SELECT v.variant
-		FROM smsflow.campaign_variant AS v WHERE v.campaign_id = k.campaign_id AND v.name = choose_winner.variant) END;
+	chosen CONSTANT smallint := CASE WHEN choose_winner.variant IS NULL THEN found.variant ELSE smsflow.variant_named(k, choose_winner.variant) END;
 BEGIN
-	IF choose_winner.variant IS NOT NULL AND chosen IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('variant "%s" does not exist', choose_winner.variant),
-			DETAIL = format('Campaign "%s" has no variant of this name.', k.name), HINT = 'Its variants are in smsflow.campaign_variant.';
-	ELSIF NOT EXISTS (SELECT FROM smsflow.campaign_variant AS v WHERE v.campaign_id = k.campaign_id) THEN
+	IF NOT EXISTS (SELECT FROM smsflow.campaign_variant AS v WHERE v.campaign_id = k.campaign_id) THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" has no variants', k.name),
 			DETAIL = 'There is nothing to choose from.', HINT = 'Variants are added to a draft with smsflow.add_variant().';
 	END IF;

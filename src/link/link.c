@@ -63,13 +63,13 @@ find_domain(SmsflowLinkDomain *domain, const char *brand)
 }
 
 static const char *
-base_url_of(SmsflowLinkDomain *domain, Jsonb *vars)
+base_url_of(SmsflowLinkDomain *domain, const SmsflowVariables *vars)
 {
 	const char *text = "default";
 	size_t len = strlen(text);
 	char *brand;
 
-	smsflow_jsonb_text(vars, "_brand", &text, &len);
+	vars->find(vars->ctx, "_brand", strlen("_brand"), &text, &len);
 	brand = pnstrdup(text, len);
 	if (domain->brand == NULL || strcmp(domain->brand, brand) != 0)
 		find_domain(domain, brand);
@@ -118,10 +118,11 @@ parse_key(const char *text, SmsflowSipKey *key)
 	*key = smsflow_sip_key(bytes);
 }
 
-static void
-read_key(SmsflowSipKey *key)
+SmsflowSipKey
+smsflow_link_key(void)
 {
 	static SPIPlanPtr plan = NULL;
+	SmsflowSipKey key;
 	bool isnull;
 
 	SPI_connect();
@@ -130,8 +131,9 @@ read_key(SmsflowSipKey *key)
 	if (SPI_processed == 0)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_NOT_READY), errmsg("the key of short links is missing"),
 						errdetail("smsflow.link_key is empty."), errhint("Call smsflow.set_link_domain().")));
-	parse_key(TextDatumGetCString(smsflow_spi_value(0, 1, &isnull)), key);
+	parse_key(TextDatumGetCString(smsflow_spi_value(0, 1, &isnull)), &key);
 	SPI_finish();
+	return key;
 }
 
 /* The key, read once for as long as the statement that calls a function runs. */
@@ -140,9 +142,8 @@ key_for(FmgrInfo *function)
 {
 	if (function->fn_extra == NULL)
 	{
-		SmsflowSipKey key;
+		SmsflowSipKey key = smsflow_link_key();
 
-		read_key(&key);
 		function->fn_extra = MemoryContextAlloc(function->fn_mcxt, sizeof(key));
 		memcpy(function->fn_extra, &key, sizeof(key));
 	}
@@ -159,8 +160,8 @@ write_code(SmsflowSipKey key, int64 message_id, int number, char *code)
 }
 
 /* A text that comes from a dump has its codes already. */
-static bool
-put_codes(char *body, SmsflowSipKey key, int64 message_id)
+bool
+smsflow_put_codes(char *body, SmsflowSipKey key, int64 message_id)
 {
 	bool found = false;
 
@@ -190,7 +191,7 @@ smsflow_write_codes(PG_FUNCTION_ARGS)
 	Datum written;
 	bool null = false;
 
-	if (!put_codes(body, key_for(fcinfo->flinfo), message_id))
+	if (!smsflow_put_codes(body, key_for(fcinfo->flinfo), message_id))
 		return PointerGetDatum(row);
 	written = CStringGetTextDatum(body);
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, columns, 1, &body_column, &written, &null));

@@ -11,9 +11,9 @@
 #include "postgres.h"
 
 #include "utils/array.h"
-#include "utils/jsonb.h"
 
 #include "core/shortcode.h"
+#include "types/types.h"
 
 /* A domain that was looked up, kept for as long as one statement runs. */
 typedef struct SmsflowLinkDomain
@@ -27,7 +27,7 @@ typedef struct SmsflowLinkDomain
 typedef struct SmsflowLinks
 {
 	SmsflowLinkDomain *domain;
-	Jsonb *vars;
+	const SmsflowVariables *vars;
 	int count;
 	Datum targets[SMSFLOW_SHORTCODE_LINKS];
 } SmsflowLinks;
@@ -40,5 +40,11 @@ extern bool smsflow_shorten(void *links, const char *url, size_t len, const char
 
 /* smsflow_link_targets returns the targets as text[]; isnull where the text has no links. */
 extern NullableDatum smsflow_link_targets(const SmsflowLinks *links);
+
+/* smsflow_link_key reads the key of the codes; SF008 when there is none. */
+extern SmsflowSipKey smsflow_link_key(void);
+
+/* smsflow_put_codes puts the codes of a message into its text, in place; false when the text has no stand-ins. */
+extern bool smsflow_put_codes(char *body, SmsflowSipKey key, int64 message_id);
 
 #endif

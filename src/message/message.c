@@ -94,10 +94,10 @@ Datum
 smsflow_render_message(PG_FUNCTION_ARGS)
 {
 	char *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Jsonb *vars = PG_GETARG_JSONB_P(1);
+	const SmsflowVariables vars = smsflow_jsonb_variables(PG_GETARG_JSONB_P(1));
 	char *missing = NULL;
-	SmsflowLinks links = {.domain = domain_for(fcinfo->flinfo), .vars = vars};
-	char *rendered = smsflow_render_links(body, vars, smsflow_shorten, &links, &missing);
+	SmsflowLinks links = {.domain = domain_for(fcinfo->flinfo), .vars = &vars};
+	char *rendered = smsflow_render_links(body, &vars, smsflow_shorten, &links, &missing);
 	NullableDatum targets = smsflow_link_targets(&links);
 	TupleDesc desc;
 	Datum values[5] = {0};

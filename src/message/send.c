@@ -143,7 +143,8 @@ static const char resolve_query[] =
 	" LEFT JOIN smsflow.sender n ON n.sender_id = smsflow.pool_sender($9, $2::smsflow.phone, c.region,"
 	"  COALESCE(c.contact_id, substr($2, 2)::bigint))"
 	" LEFT JOIN LATERAL (SELECT t.template_id, t.body FROM smsflow.template t WHERE t.brand_id = b.brand_id AND t.name = $5"
-	"  AND t.language IN ('', COALESCE(c.language, '')) ORDER BY t.language DESC LIMIT 1) t ON true"
+	"  AND smsflow.language_fits(t.language, COALESCE(c.language, '')) >= 0"
+	"  ORDER BY smsflow.language_fits(t.language, COALESCE(c.language, '')) DESC LIMIT 1) t ON true"
 	" WHERE b.name = $1";
 
 static void
@@ -212,8 +213,9 @@ render(SendCall *call)
 	const char *problem;
 	char *missing = NULL;
 	SmsflowLinkDomain domain = {.context = CurrentMemoryContext};
-	SmsflowLinks links = {.domain = &domain, .vars = call->vars};
-	char *rendered = smsflow_render_links(call->body, call->vars, smsflow_shorten, &links, &missing);
+	const SmsflowVariables vars = smsflow_jsonb_variables(call->vars);
+	SmsflowLinks links = {.domain = &domain, .vars = &vars};
+	char *rendered = smsflow_render_links(call->body, &vars, smsflow_shorten, &links, &missing);
 
 	call->links = smsflow_link_targets(&links);
 	if (rendered == NULL)

@@ -14,7 +14,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('marketer', 'set_template lint_template message_parts smart_encode render'),
 		('marketer', 'create_campaign estimate_campaign preview_campaign launch_campaign pause_campaign resume_campaign'),
 		('marketer', 'cancel_campaign schedule_campaign pace_campaign budget_campaign explain'),
-		('marketer', 'add_variant add_wave add_reminder choose_winner campaign_results test_campaign approve_campaign'),
+		('marketer', 'add_variant translate_campaign add_wave add_reminder choose_winner campaign_results test_campaign approve_campaign'),
 		('marketer', 'create_coupon_pool add_coupons campaign_option interested'),
 		('marketer', 'create_sequence add_step set_step remove_step enable_sequence disable_sequence pause_sequence resume_sequence'),
 		('marketer', 'install_recipe engaged_since last_answer awaits_confirmation'),

@@ -71,6 +71,7 @@ SELECT pg_extension_config_dump('smsflow.campaign', '');
 SELECT pg_extension_config_dump('smsflow.campaign_campaign_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.campaign_variant', '');
 SELECT pg_extension_config_dump('smsflow.campaign_wave', '');
+SELECT pg_extension_config_dump('smsflow.campaign_translation', '');
 SELECT pg_extension_config_dump('smsflow.campaign_member', '');
 SELECT pg_extension_config_dump('smsflow.campaign_recipient', '');
 SELECT pg_extension_config_dump('smsflow.campaign_policy', '');

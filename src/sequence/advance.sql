@@ -296,7 +296,7 @@ CREATE OR REPLACE FUNCTION smsflow.advance_due(max_rows integer) RETURNS void
 		CROSS JOIN LATERAL (SELECT 1 + (hashint8extended(d.enrollment_id, d.this_step) & 2147483647)
 			% nullif(jsonb_array_length(d.options -> 'variants'), 0) AS number) v
 		LEFT JOIN LATERAL (SELECT t.template_id, t.body FROM smsflow.template t WHERE t.brand_id = d.brand_id AND t.name = d.options ->> 'template'
-			AND t.language IN ('', coalesce(c.language, '')) ORDER BY t.language DESC LIMIT 1) t ON true
+			AND smsflow.language_fits(t.language, coalesce(c.language, '')) >= 0 ORDER BY smsflow.language_fits(t.language, coalesce(c.language, '')) DESC LIMIT 1) t ON true
 		CROSS JOIN LATERAL smsflow.render_message(coalesce(d.options -> 'variants' ->> (v.number - 1)::integer, t.body, d.body, ''), smsflow.contact_vars(c, b.name, d.data)) r
 		WHERE d.stop IS NULL),
 	appended AS (

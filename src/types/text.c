@@ -9,6 +9,7 @@
 #include "../core/gsm.h"
 #include "../core/instant.h"
 #include "../core/keyword.h"
+#include "../core/language.h"
 #include "../core/template.h"
 #include "../errcodes.h"
 #include "access/htup_details.h"
@@ -99,6 +100,21 @@ smsflow_pg_classify_reply(PG_FUNCTION_ARGS)
 	return result_row(fcinfo, values, nulls);
 }
 
+/* language_fits(offered text, wanted text) returns integer */
+PG_FUNCTION_INFO_V1(smsflow_pg_language_fits);
+Datum
+smsflow_pg_language_fits(PG_FUNCTION_ARGS)
+{
+	text *offered = PG_GETARG_TEXT_PP(0);
+	text *wanted = PG_GETARG_TEXT_PP(1);
+	int fits =
+		smsflow_language_fits(VARDATA_ANY(offered), VARSIZE_ANY_EXHDR(offered), VARDATA_ANY(wanted), VARSIZE_ANY_EXHDR(wanted));
+
+	if (fits < 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(fits);
+}
+
 /* ---- templates ---- */
 
 /* array_element returns the element a step such as "0" names, or NULL. */
@@ -176,6 +192,12 @@ lookup_variable(void *ctx, const char *path, size_t pathlen, const char **text, 
 	}
 }
 
+SmsflowVariables
+smsflow_jsonb_variables(Jsonb *vars)
+{
+	return (SmsflowVariables){lookup_variable, vars};
+}
+
 /* No message is nearly as long; what hostile data makes longer ends here. */
 #define MAX_RENDERED 65536
 
@@ -193,7 +215,7 @@ append_rendered(void *ctx, const char *text, size_t len)
 
 /* A date has no zone and is shown as it is; an instant is shown in the zone of the recipient, the variable _time_zone. */
 static bool
-read_local(Jsonb *vars, const char *value, size_t len, Timestamp *local)
+read_local(const SmsflowVariables *vars, const char *value, size_t len, Timestamp *local)
 {
 	const char *date = psprintf("%.*sT00:00:00Z", (int) Min(len, 10), value);
 	const char *found;
@@ -208,7 +230,7 @@ read_local(Jsonb *vars, const char *value, size_t len, Timestamp *local)
 	}
 	if (!smsflow_instant_read(value, len, &instant))
 		return false;
-	if (lookup_variable(vars, "_time_zone", strlen("_time_zone"), &found, &found_len))
+	if (vars->find(vars->ctx, "_time_zone", strlen("_time_zone"), &found, &found_len))
 		zone = pnstrdup(found, found_len);
 	if (pg_tzset(zone) == NULL)
 		zone = "UTC";
@@ -250,9 +272,10 @@ raise_template_error(const char *body, const SmsflowTemplateError *err)
 
 /* render returns the rendered text; when a variable is missing it returns NULL and tells in err which. */
 static char *
-render(const char *body, Jsonb *vars, SmsflowTemplateLink link, void *link_ctx, SmsflowTemplateError *err)
+render(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx, SmsflowTemplateError *err)
 {
-	const SmsflowTemplateValues values = {lookup_variable, vars, link, link_ctx, write_date, vars};
+	const SmsflowTemplateValues values = {vars->find, vars->ctx,  link,
+										  link_ctx,   write_date, unconstify(SmsflowVariables *, vars)};
 	StringInfoData out;
 
 	initStringInfo(&out);
@@ -266,8 +289,9 @@ render(const char *body, Jsonb *vars, SmsflowTemplateLink link, void *link_ctx, 
 char *
 smsflow_render_template(const char *body, Jsonb *vars)
 {
+	const SmsflowVariables values = smsflow_jsonb_variables(vars);
 	SmsflowTemplateError err;
-	char *rendered = render(body, vars, NULL, NULL, &err);
+	char *rendered = render(body, &values, NULL, NULL, &err);
 
 	if (rendered == NULL)
 		raise_template_error(body, &err);
@@ -277,11 +301,13 @@ smsflow_render_template(const char *body, Jsonb *vars)
 char *
 smsflow_try_render(const char *body, Jsonb *vars, char **missing)
 {
-	return smsflow_render_links(body, vars, NULL, NULL, missing);
+	const SmsflowVariables values = smsflow_jsonb_variables(vars);
+
+	return smsflow_render_links(body, &values, NULL, NULL, missing);
 }
 
 char *
-smsflow_render_links(const char *body, Jsonb *vars, SmsflowTemplateLink link, void *link_ctx, char **missing)
+smsflow_render_links(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx, char **missing)
 {
 	SmsflowTemplateError err;
 	char *rendered = render(body, vars, link, link_ctx, &err);

@@ -15,6 +15,11 @@ CREATE OR REPLACE FUNCTION smsflow.render(body text, vars jsonb) RETURNS text
 	AS 'MODULE_PATHNAME', 'smsflow_pg_render' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION smsflow.render(text, jsonb) IS 'Template with {{path}} and {{path|default}} replaced by the values in vars';
 
+CREATE OR REPLACE FUNCTION smsflow.language_fits(offered text, wanted text) RETURNS integer
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_language_fits';
+COMMENT ON FUNCTION smsflow.language_fits(text, text) IS 'How well a text in an offered language is for somebody who wants another (BCP 47, as pt-BR): the more the better, 0 for the empty one, which is for everybody; null: not for them. A text in pt is for who wants pt-BR, and not the reverse';
+REVOKE ALL ON FUNCTION smsflow.language_fits(text, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.classify_reply(body text, OUT action text, OUT rule text) RETURNS record
 	AS 'MODULE_PATHNAME', 'smsflow_pg_classify_reply' LANGUAGE c STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION smsflow.classify_reply(text) IS 'What a reply asks for (opt_out, review, opt_in, confirm, help, none) and the rule that decided';

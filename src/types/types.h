@@ -74,8 +74,19 @@ extern char *smsflow_render_template(const char *body, Jsonb *vars);
 /* smsflow_try_render is the same, but for a variable without value it returns NULL and its name in *missing. */
 extern char *smsflow_try_render(const char *body, Jsonb *vars, char **missing);
 
-/* smsflow_render_links is smsflow_try_render, with short links made by the function link. */
-extern char *smsflow_render_links(const char *body, Jsonb *vars, SmsflowTemplateLink link, void *link_ctx, char **missing);
+/* Where the values of a template come from. */
+typedef struct SmsflowVariables
+{
+	SmsflowTemplateLookup find;
+	void *ctx;
+} SmsflowVariables;
+
+/* The values in a jsonb; the text of the string, number or boolean at a path. */
+extern SmsflowVariables smsflow_jsonb_variables(Jsonb *vars);
+
+/* smsflow_render_links is smsflow_try_render with values from anywhere, and short links made by the function link. */
+extern char *smsflow_render_links(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx,
+								  char **missing);
 
 /* smsflow_require_template raises SF003 for a malformed template. */
 extern void smsflow_require_template(const char *body);

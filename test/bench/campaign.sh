@@ -36,7 +36,7 @@ CREATE FUNCTION insert_bare() RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
 	before numeric;
 BEGIN
-	CREATE TABLE bare (LIKE smsflow.outbox INCLUDING INDEXES);
+	CREATE TABLE bare (LIKE smsflow.outbox_default INCLUDING INDEXES);
 	before := processor_seconds();
 	INSERT INTO bare SELECT * FROM smsflow.outbox WHERE campaign_id = (SELECT max(campaign_id) FROM smsflow.campaign);
 	RETURN processor_seconds() - before;
