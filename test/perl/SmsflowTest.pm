@@ -16,7 +16,8 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(start_server create_extension create_shop sql error_of wait_until wait_sql worker_pid wait_for_worker kill_worker add_route write_secret
-	send_sms status_of wait_status wait_settled quickly phone check_is_clean);
+	send_sms status_of wait_status wait_settled quickly phone check_is_clean npm_packages
+	listen_on_tcp);
 
 our $node;
 our $secrets;
@@ -202,6 +203,30 @@ sub quickly
 
 	$step->();
 	cmp_ok(time() - $begin, '<', $seconds, $what);
+}
+
+# Installs packages of npm, and returns the folder that then has node_modules; nothing where npm or its registry is not here.
+sub npm_packages
+{
+	my (@packages) = @_;
+	my $folder = PostgreSQL::Test::Utils::tempdir();
+	my $failed = system("HOME='$folder' timeout 120 npm install --silent --no-audit --no-fund --prefix '$folder' @packages >'$folder/npm.log' 2>&1");
+
+	return $failed ? undef : $folder;
+}
+
+# Lets a role connect without a password by TCP, as clients have to that know no sockets; returns the port.
+sub listen_on_tcp
+{
+	my ($role) = @_;
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+
+	$node->append_conf('postgresql.conf', "listen_addresses = '127.0.0.1'\nport = $port\n");
+	$node->append_conf('pg_hba.conf', "host shop $role 127.0.0.1/32 trust\n");
+	$node->stop;
+	$node->{_port} = $port;
+	$node->start;
+	return $port;
 }
 
 # Every invariant that the extension can check holds. Counters follow within a second.

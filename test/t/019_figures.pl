@@ -5,8 +5,8 @@ use strict;
 use warnings;
 
 use File::Basename qw(basename dirname);
+use File::Copy qw(copy);
 use JSON::PP ();
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SmsflowTest;
 use Test::More;
@@ -77,22 +77,25 @@ SKIP:
 	my $jar = '/usr/share/java/postgresql.jar';
 
 	skip 'no Java compiler or driver', 1 if !-e $jar || system('javac -version >/dev/null 2>&1') != 0;
-	my $port = PostgreSQL::Test::Cluster::get_free_port();
-	$node->append_conf('postgresql.conf', "listen_addresses = '127.0.0.1'\nport = $port\n");
-	$node->append_conf('pg_hba.conf', "host shop viewer 127.0.0.1/32 trust\n");
-	$node->stop;
-	$node->{_port} = $port;
-	$node->start;
+	my $port = listen_on_tcp('viewer');
+
 	reads_all('JDBC', 'java', '-cp', $jar, "$here/../clients/JdbcClient.java", "jdbc:postgresql://127.0.0.1:$port/shop", 'viewer');
 }
 SKIP:
 {
-	my $folder = PostgreSQL::Test::Utils::tempdir();
+	my $folder = npm_packages(qw(pg@8 drizzle-orm@0.45 drizzle-kit@0.31)) or skip 'node, npm or its registry is not here', 2;
+	my $config = { dialect => 'postgresql', out => $folder, schemaFilter => [ 'smsflow_bi' ],
+		dbCredentials => { host => $node->host, port => 0 + $node->port, user => 'viewer', database => 'shop', ssl => JSON::PP::false } };
 
-	skip 'node, npm or its registry is not here', 1
-		if system("HOME='$folder' timeout 120 npm install --silent --no-audit --no-fund --prefix '$folder' pg\@8 >'$folder/npm.log' 2>&1") != 0;
 	local $ENV{NODE_PATH} = "$folder/node_modules";
 	reads_all('node-postgres', 'node', "$here/../clients/node_client.js");
+
+	append_to_file("$folder/drizzle.config.json", JSON::PP->new->encode($config));
+	copy("$here/../clients/drizzle_client.mjs", $folder);
+	system("cd '$folder' && PATH=node_modules/.bin:\$PATH && HOME='$folder' timeout 60 drizzle-kit pull --config=drizzle.config.json >pull.log 2>&1"
+			. " && esbuild schema.ts --format=esm --outfile=schema.mjs >>pull.log 2>&1") == 0 or diag(slurp_file("$folder/pull.log"));
+	reads_all('Drizzle', 'node', "$folder/drizzle_client.mjs");
 }
 
+$node->stop;
 done_testing();

@@ -12,11 +12,10 @@ use SmsflowKannel;
 use SmsflowTest;
 use Test::More;
 
-my $folder = PostgreSQL::Test::Utils::tempdir();
-
 skip_without_kannel();
+my $folder = npm_packages('smpp@0.5');
 plan skip_all => 'npm is not installed (Debian: apt-get install npm), or does not get its package "smpp"'
-  if system("HOME='$folder' timeout 120 npm install --silent --no-audit --no-fund --prefix '$folder' smpp\@0.5 >/dev/null 2>&1") != 0;
+  if !$folder;
 $ENV{SMPP_MODULES} = "$folder/node_modules";
 
 start_way('smpp');

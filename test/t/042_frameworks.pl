@@ -13,7 +13,7 @@ use Test::More;
 
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my $node = start_server('frameworks', {}, 'smsflow.public_url' => 'http://shop.example');
-my @pids;
+my ($modules, @pids);
 
 create_shop(2);
 add_route('frame', SmsflowGateway->start, profile => 'kannel', gateway => '{"username": "shop"}');
@@ -40,7 +40,7 @@ sub start
 	print $file $text;
 	close($file);
 	local %ENV = (%ENV, PORT => $port, PGHOST => $node->host, PGPORT => $node->port, PGDATABASE => 'shop',
-		NODE_PATH => "$folder/node_modules");
+		NODE_PATH => ($modules // '') . '/node_modules');
 	$pid = fork() // die "fork: $!";
 	if ($pid == 0)
 	{
@@ -73,10 +73,7 @@ sub test_framework
 }
 
 SKIP: {
-	local $ENV{HOME} = $folder;
-
-	skip('node, npm or its registry is not here', 5)
-		if system("timeout 120 npm install --silent --no-audit --no-fund --prefix $folder express\@4 pg\@8 >$folder/npm.log 2>&1") != 0;
+	$modules = npm_packages(qw(express@4 pg@8)) or skip('node, npm or its registry is not here', 5);
 	test_framework('Express', start('express.js', example('Express'), 'node'), 1);
 }
 SKIP: {
