@@ -54,4 +54,11 @@ smsflow_purpose_from_name(const char *name, size_t len, SmsflowPurpose *purpose)
 	return false;
 }
 
+/* smsflow_purpose_is_marketing tells what is never sent twice and needs an express consent of its own. */
+static inline bool
+smsflow_purpose_is_marketing(SmsflowPurpose purpose)
+{
+	return purpose == SMSFLOW_PURPOSE_CART || purpose == SMSFLOW_PURPOSE_PROMOTIONAL;
+}
+
 #endif /* SMSFLOW_PURPOSE_H */

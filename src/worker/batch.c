@@ -14,20 +14,25 @@
 #include "worker/journal.h"
 #include "worker/worker.h"
 
+/* How much shorter the validity of a message may become by what the first of its request has. */
+#define VALIDITY_SLACK (60 * USECS_PER_SEC)
+
 /* ---- what may share a request ---- */
 
+/* What is said once for all is said by the first: its text, and until when it is worth sending. */
 static bool
-same_request(const BatchRules *rules, const Job *a, const Job *b)
+same_words(const Job *first, const Job *job)
 {
-	if (rules->same_body && (strcmp(a->body, b->body) != 0 || a->media_count > 0 || b->media_count > 0))
-		return false;
-	return rules->number == NULL || a->recipient != b->recipient;
+	return strcmp(first->body, job->body) == 0 && job->expires_at >= first->expires_at &&
+		   job->expires_at - first->expires_at <= VALIDITY_SLACK;
 }
 
+/* Items of a batch name no media. */
 static bool
 fits(const Job *job, const Gateway *gateway)
 {
-	return !job->alone && request_problem(job, gateway) == NULL;
+	return !job->alone && job->media_count == 0 && (!gateway->batch.marketing || smsflow_purpose_is_marketing(job->purpose)) &&
+		   request_problem(job, gateway) == NULL;
 }
 
 /* While a route is on trial, one message tries it. */
@@ -48,8 +53,10 @@ batch_takes(const Batch *batch, const Job *job, const Sender *sender)
 
 	if (batch->count >= Min(gateway->batch.most, SMSFLOW_MAX_BATCH) || !fits(job, gateway))
 		return false;
-	for (int i = 0; i < batch->count; i++)
-		if (!same_request(&gateway->batch, batch->jobs[i], job))
+	if (gateway->batch.same_body && !same_words(batch->jobs[0], job))
+		return false;
+	for (int i = 0; i < batch->count && gateway->batch.number; i++)
+		if (batch->jobs[i]->recipient == job->recipient)
 			return false;
 	return true;
 }

@@ -91,13 +91,16 @@ static void
 read_batch(BatchRules *batch, Jsonb *rules, int most)
 {
 	char *same = batch_rule(rules, "same");
+	char *only = batch_rule(rules, "only");
 
 	*batch = (BatchRules){
 		.most = most,
+		.query = batch_rule(rules, "query"),
 		.body = batch_rule(rules, "body"),
 		.item = batch_rule(rules, "item"),
 		.separator = batch_rule(rules, "separator"),
 		.same_body = same && strcmp(same, "body") == 0,
+		.marketing = only && strcmp(only, "marketing") == 0,
 		.results = batch_rule(rules, "results"),
 		.number = batch_rule(rules, "number"),
 		.id_path = batch_rule(rules, "id"),

@@ -196,12 +196,6 @@ may_start(const Job *job, int64 margin)
 	return smsflow_may_start(job->check_again, job->expires_at, job->open_until, margin, worker.clock->now());
 }
 
-static bool
-is_marketing(const Job *job)
-{
-	return job->purpose == SMSFLOW_PURPOSE_CART || job->purpose == SMSFLOW_PURPOSE_PROMOTIONAL;
-}
-
 /* A cancel is about that message, whatever its purpose; all else that transactions revoke stops marketing. */
 static bool
 may_stop(const SmsflowNotes *notes, const void *what)
@@ -209,7 +203,8 @@ may_stop(const SmsflowNotes *notes, const void *what)
 	const Job *job = what;
 
 	for (int i = 0; i < notes->revocations; i++)
-		if ((is_marketing(job) || notes->revocation[i].kind == SMSFLOW_REVOKE_MESSAGE) && concerns(&notes->revocation[i], job))
+		if ((smsflow_purpose_is_marketing(job->purpose) || notes->revocation[i].kind == SMSFLOW_REVOKE_MESSAGE) &&
+			concerns(&notes->revocation[i], job))
 			return true;
 	return false;
 }
@@ -224,7 +219,8 @@ may_stop_anything(const SmsflowNotes *notes, const void *what)
 static bool
 waits_for_prepared(const Job *job)
 {
-	return smsflow_prepared_concerns(may_stop, job) || (is_marketing(job) && smsflow_prepared_concerns(may_stop_anything, NULL));
+	return smsflow_prepared_concerns(may_stop, job) ||
+		   (smsflow_purpose_is_marketing(job->purpose) && smsflow_prepared_concerns(may_stop_anything, NULL));
 }
 
 /*
@@ -336,7 +332,7 @@ waits_for_commit(Queue *queue, Job *job)
 {
 	if (!waits_for_prepared(job))
 		return false;
-	if (is_marketing(job) && smsflow_prepared_concerns(may_stop_anything, NULL))
+	if (smsflow_purpose_is_marketing(job->purpose) && smsflow_prepared_concerns(may_stop_anything, NULL))
 		queue_wait_until(queue, worker.clock->monotonic() + SMSFLOW_PREPARED_LOOK);
 	else
 		dispatch_hold(queue_pop(queue), "prepared", worker.clock->now() + PREPARED_PAUSE);

@@ -133,8 +133,7 @@ is_touch(const Job *job)
 static bool
 says_how_to_opt_out(const Job *job)
 {
-	return job->body && (job->purpose == SMSFLOW_PURPOSE_PROMOTIONAL || job->purpose == SMSFLOW_PURPOSE_CART) &&
-		   smsflow_has_opt_out_wording(job->body, strlen(job->body));
+	return job->body && smsflow_purpose_is_marketing(job->purpose) && smsflow_has_opt_out_wording(job->body, strlen(job->body));
 }
 
 static void

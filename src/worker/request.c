@@ -222,16 +222,17 @@ build_lookup_url(SmsflowRequest *request, Variables *vars, const Gateway *gatewa
 static bool
 build_url(SmsflowRequest *request, Variables *vars, const Gateway *gateway)
 {
+	const char *query = vars->batch && gateway->batch.query ? gateway->batch.query : gateway->query;
 	StringInfoData url;
 
 	initStringInfo(&url);
 	appendStringInfoString(&url, gateway->base_url);
 	if (!render(&url, vars, PLACE_URL, gateway->path))
 		return false;
-	if (gateway->query[0] != '\0')
+	if (query[0] != '\0')
 	{
 		appendStringInfoChar(&url, '?');
-		if (!render(&url, vars, PLACE_URL, gateway->query))
+		if (!render(&url, vars, PLACE_URL, query))
 			return false;
 	}
 	request->url = url.data;

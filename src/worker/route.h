@@ -95,10 +95,12 @@ typedef struct LimitSet
 typedef struct BatchRules
 {
 	int most;        /* messages; below 2 each has its own request */
+	char *query;     /* NULL: that of the profile */
 	char *body;      /* with {{items}} */
 	char *item;      /* of a message */
 	char *separator; /* between items, as it is */
 	bool same_body;  /* the text is said once for all */
+	bool marketing;  /* takes nothing else */
 	char *results;   /* path of the list of results */
 	char *number;    /* path of the recipient in a result; NULL: results are in the order of the items */
 	char *id_path;

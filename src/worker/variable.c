@@ -127,7 +127,7 @@ static bool
 if_marketing(StringInfo out, const Job *job, const char *rest)
 {
 	appendStringInfoString(out, rest);
-	return job->purpose == SMSFLOW_PURPOSE_PROMOTIONAL || job->purpose == SMSFLOW_PURPOSE_CART;
+	return smsflow_purpose_is_marketing(job->purpose);
 }
 
 /* ---- what tells one message from another ---- */

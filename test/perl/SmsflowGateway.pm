@@ -118,7 +118,8 @@ sub fields_of
 	my ($body) = @_;
 
 	utf8::encode($body);
-	return eval { $json->decode($body) } // {};
+	my $fields = eval { $json->decode($body) };
+	return ref $fields eq 'HASH' ? $fields : {};
 }
 
 # message id => its requests

@@ -89,7 +89,9 @@ sub test_request
 	return if !$fixture->{media};
 	$before = $gateway->requests;
 	send_sms($route->{name}, 'Look', 'transactional', media_urls => "'{" . join(',', @{ $fixture->{media}{urls} }) . "}'", expires_in => "'30 days'");
-	like(sent_body(wait_request($before)), qr/\Q$fixture->{media}{contains}\E/, 'media');
+	$request = wait_request($before);
+	like(sent_body($request), qr/\Q$fixture->{media}{contains}\E/, 'media');
+	is($request->{target}, "/$route->{name}$fixture->{media}{target}", '... at the path for media') if $fixture->{media}{target};
 	return if !$fixture->{media}{most};
 	$id = send_sms($route->{name}, 'Look', 'transactional', media_urls => "'{https://shop.example/1.jpg,https://shop.example/2.jpg}'");
 	wait_status($id, 'rejected', 'more media than it takes');
@@ -248,9 +250,11 @@ sub test_batch
 	my ($request, @ids);
 
 	$gateway->script({ status => $case->{status} // 200, body => $fill->(text_of($case->{answer})) });
-	sql(join('; ', 'BEGIN', (map { "SELECT smsflow.send('$to[$_]', '$case->{texts}[$_]', 'transactional', pool => '$route->{name}', expires_in => '30 days')" } 0, 1), 'COMMIT'));
+	my $purpose = $case->{purpose} // 'transactional';
+	sql(join('; ', 'BEGIN', (map { "SELECT smsflow.send('$to[$_]', '$case->{texts}[$_]', '$purpose', pool => '$route->{name}', expires_in => '30 days')" } 0, 1), 'COMMIT'));
 	$request = wait_request($before);
 	is(sent_body($request), $fill->($case->{body}), 'two messages are one request');
+	is($request->{target}, "/$route->{name}$case->{target}", '... whose URL is that of several') if $case->{target};
 	ok(wait_sql('each has its result', "SELECT string_agg(status, ' ' ORDER BY message_id) FROM smsflow.message WHERE message_id IN ($first, $first + 1)", $case->{becomes}),
 		"... $case->{becomes}");
 	is(sql("SELECT provider_id FROM smsflow.message WHERE message_id = $first"), $fill->($case->{provider_id}), '... with its id');

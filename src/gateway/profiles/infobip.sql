@@ -4,12 +4,12 @@
 -- No options; the base URL is the account's own, the secret is the API key. A
 -- refusal comes inside a 200. Our message id is theirs, so a repeat is refused
 -- with status 23, which proves that they have the message; their logs show it for 48 hours. Only status 5 means
--- that a handset has it: status 2 has the word "delivered" too, but is the operator's.
+-- that a handset has it: status 2 has the word "delivered" too, but is the operator's. Messages with media go to MMS v2, whose log is another.
 INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, success_pattern, id_path, error_path,
-	report, report_status, inbound, in_doubt, validity, callback, signature, lookup, batch, builtin)
-VALUES ('infobip', 'POST', '/sms/3/messages', '{"Authorization": "App {{secret}}", "Accept": "application/json"}', 'application/json',
+	report, report_status, inbound, in_doubt, validity, media, callback, signature, lookup, batch, builtin)
+VALUES ('infobip', 'POST', '/{{if_media.mms|sms}}/{{if_media.2|3}}/messages', '{"Authorization": "App {{secret}}", "Accept": "application/json"}', 'application/json',
 	'{"messages": [{"sender": "{{from_digits}}", "destinations": [{"to": "{{to_digits}}", "messageId": "{{idempotency_key}}"}], '
-	'"content": {"text": "{{body}}"}, "options": {"validityPeriod": {"amount": {{validity_minutes}}, "timeUnit": "MINUTES"}}{{report_request|}}}]}',
+	'{{media}}, "options": {"validityPeriod": {"amount": {{validity_minutes}}, "timeUnit": "MINUTES"}}{{report_request|}}}]}',
 	'"groupId"\s*:\s*[13]\M|REJECTED_DUPLICATE_MESSAGE_ID', 'messages.0.messageId', 'messages.0.status.id requestError.serviceException.messageId',
 	'{"status": "status.id", "code": "error.id", "code_prefix": "error-", "provider_id": "messageId", "reference": "callbackData",
 	  "cost": "price.pricePerMessage", "currency": "price.currency", "at": "doneAt", "parts": "messageCount smsCount", "carrier": "mccMnc"}',
@@ -18,6 +18,8 @@ VALUES ('infobip', 'POST', '/sms/3/messages', '{"Authorization": "App {{secret}}
 	  "14": "rejected", "17": "rejected", "18": "rejected", "19": "rejected", "20": "rejected", "21": "rejected", "24": "rejected", "25": "rejected",
 	  "51": "rejected", "52": "rejected", "87": "rejected"}',
 	'{"from": "from", "to": "to", "body": "text cleanText", "id": "messageId"}', 'resend', '[60,172801)',
+	'{"none": "\"content\": {\"text\": \"{{body}}\"}", "before": "\"content\": {\"messageSegments\": [{\"type\": \"TEXT\", \"text\": \"{{body}}\"}, ",
+	  "item": "{\"type\": \"LINK\", \"contentUrl\": \"{{media_url}}\"}", "separator": ", ", "after": "]}"}',
 	'{"records": "results", "ask": ", \"webhooks\": {\"delivery\": {\"url\": \"{{callback_url}}\", \"intermediateReport\": true}, \"contentType\": \"application/json\", \"callbackData\": \"{{reference}}\"}"}',
 	'{"kind": "hmac", "hash": "sha256", "header": "x-hub-signature-256", "encoding": "hex", "payload": "{body}"}',
 	'{"by_reference": {"url": "/sms/3/logs?messageId={{idempotency_key}}", "records": "results", "match": {"to": "to_digits"}}}',
@@ -39,7 +41,7 @@ INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('infobip', '18', 'configuration', 'only the test number is allowed', true),
 	('infobip', '19', 'filtered', 'no route', true),
 	('infobip', '20', 'filtered', 'too many messages to this number', true),
-	('infobip', '21', 'unknown', 'system error', true),
+	('infobip', '21', 'temporary', 'system error', true),
 	('infobip', '24', 'invalid', 'user data header', true),
 	('infobip', '25', 'invalid', 'too long', true),
 	('infobip', '51', 'undeliverable', 'no destination', true),

@@ -38,4 +38,9 @@ INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('sinch', '410', 'configuration', 'no originator', true),
 	('sinch', '411', 'invalid', 'too many parts', true),
 	('sinch', '412', 'configuration', 'region is not provisioned', true),
-	('sinch', '413', 'configuration', 'account is blocked', true);
+	('sinch', '413', 'configuration', 'account is blocked', true),
+	('sinch', '414', 'invalid', 'MMS', true),
+	('sinch', '415', 'invalid', 'MMS', true),
+	('sinch', '416', 'invalid', 'MMS', true),
+	('sinch', '417', 'invalid', 'MMS', true),
+	('sinch', '418', 'invalid', 'MMS', true);

@@ -80,6 +80,7 @@ INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('twilio', '30035', 'configuration', '10DLC campaign', true),
 	('twilio', '30036', 'expired', 'validity passed', true),
 	('twilio', '30410', 'temporary', 'provider timed out', true),
+	('twilio', 'text:3044', 'configuration', 'registration of the number is refused', true),
 	('twilio', '30450', 'filtered', 'blocked as traffic pumping', true),
 	('twilio', '30500', 'temporary', 'internal error', true),
 	('twilio', '63018', 'throttled', 'channel rate', true);

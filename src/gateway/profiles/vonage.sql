@@ -5,8 +5,10 @@
 -- answers 200 also to what it refuses, reports each part of a long message by
 -- itself, names the recipient "msisdn" and our sender "to", and hands on long
 -- replies in parts. Codes of reports have another meaning than those of answers.
+-- It is asked about the first part of a message, by its id. The Messages API can
+-- be asked by the Reports API alone, which is paid for.
 INSERT INTO smsflow.gateway_profile (profile, method, path, content_type, body, success_pattern, id_path, error_path,
-	report, report_status, inbound, validity, max_length, wait_pattern, callback, signature, builtin)
+	report, report_status, inbound, validity, max_length, wait_pattern, callback, signature, lookup, builtin)
 VALUES ('vonage', 'POST', '/sms/json', 'application/x-www-form-urlencoded',
 	'api_key={{option.username}}&api_secret={{secret}}&from={{from_digits}}&to={{to_digits}}&text={{body}}&type={{if_unicode.unicode|text}}'
 	'&ttl={{validity_milliseconds}}&client-ref={{reference}}{{report_request|}}',
@@ -17,7 +19,12 @@ VALUES ('vonage', 'POST', '/sms/json', 'application/x-www-form-urlencoded',
 	  "expired": "expired", "unknown": "unknown"}',
 	'{"from": "msisdn", "to": "to", "body": "text", "id": "messageId", "part_ref": "concat-ref", "part_total": "concat-total", "part_number": "concat-part"}',
 	'[20,604801)', 3200, '\[ *([0-9]+) *\]',
-	'{"ask": "&status-report-req=1&callback={{callback_url}}"}', '{"kind": "vonage", "hash": "md5"}', true);
+	'{"ask": "&status-report-req=1&callback={{callback_url}}"}', '{"kind": "vonage", "hash": "md5"}',
+	'{"by_id": {"url": "/search/message?api_key={{option.username}}&api_secret={{secret}}&id={{provider_id}}", "match": {"to": "to_digits"}},
+	  "report": {"status": "final-status =accepted", "provider_id": "message-id", "cost": "price", "currency": "=EUR", "at": "date-closed",
+	    "carrier": "network", "per_part": true},
+	  "status": {"DELIVRD": "delivered", "EXPIRED": "expired", "UNDELIV": "undelivered", "REJECTD": "rejected", "UNKNOWN": "unknown", "FAILED": "undelivered"}}',
+	true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('vonage', '1', 'throttled', 'too fast', true),
