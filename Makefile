@@ -121,7 +121,8 @@ SMSFLOWD_HEADERS = $(wildcard src/smsflowd/*.h) src/smsflowd/generated/report_cs
 src/smsflowd/generated/report_css.inc: src/smsflowd/report.css
 	@mkdir -p $(@D)
 	sed -e 's/["\\]/\\&/g' -e 's/.*/"&\\n"/' $< > $@.tmp && mv $@.tmp $@
-smsflowd: $(SMSFLOWD_SOURCES) $(SMSFLOWD_HEADERS)
+smsflowd build/sanitized/smsflowd: $(SMSFLOWD_SOURCES) $(SMSFLOWD_HEADERS)
+	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra $(WERROR) $(SMSFLOWD_FLAGS) -o $@ $(SMSFLOWD_SOURCES) $$(pkg-config --cflags --libs libevent libpq) -lm
 
 unitdir ?= $(datadir)/smsflow
@@ -158,6 +159,17 @@ build/unit/%: test/unit/%.c build/libsmsflow_core.a $(wildcard test/unit/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(CORE_FLAGS) -o $@ $< build/libsmsflow_core.a -lm
 unit: $(UNIT_TESTS)
+
+# Unit tests and smsflowd once more, with the sanitizers of addresses and undefined behaviour: an error ends the program.
+SANITIZE = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+build/sanitized/core/%.o: src/core/%.c $(CORE_HEADERS) $(CORE_TABLES)
+	@mkdir -p $(@D)
+	$(CC) $(CORE_FLAGS) $(SANITIZE) -c -o $@ $<
+build/sanitized/unit/%: test/unit/%.c $(CORE:src/core/%.c=build/sanitized/core/%.o) $(wildcard test/unit/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CORE_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lm
+build/sanitized/smsflowd: SMSFLOWD_FLAGS = $(SANITIZE)
+sanitized: $(UNIT_TESTS:build/unit/%=build/sanitized/unit/%) build/sanitized/smsflowd
 
 SIM_SECONDS ?= 120
 build/sim/sim: $(wildcard test/sim/*.[ch]) build/libsmsflow_core.a
@@ -213,7 +225,7 @@ dist: META.json smsflow--$(EXTVERSION).sql
 	for kind in zip tar.gz; do git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json --add-file=smsflow--$(EXTVERSION).sql \
 		-o build/dist/smsflow-$(EXTVERSION).$$kind HEAD || exit 1; done
 
-.PHONY: check example-release check-versions check-packages check-all unit sim soak faults fuzz deps demo demo-stop static bench bench-core dist deb install-smsflowd
+.PHONY: check example-release check-versions check-packages check-all unit sanitized sim soak faults fuzz deps demo demo-stop static bench bench-core dist deb install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

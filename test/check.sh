@@ -4,13 +4,13 @@
 # README among them), static checks. Servers run as an ordinary user, on private ports, in
 # a folder that is removed at the end. Closes with "N passed, N failed".
 #
-#   test/check.sh [unit|regress|isolation|tap|static|fuzz|sim|versions|packages ...]   default: all but the last two
+#   test/check.sh [unit|regress|isolation|tap|sanitize|static|fuzz|sim|versions|packages ...]   default: all but the last two
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
 #   FUZZ_SECONDS=5 SIM_SECONDS=5   for each fuzz target, instead of 60; for the simulator, instead of 120
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 top=$PWD
-stages=${*:-unit regress isolation tap static fuzz sim}
+stages=${*:-unit regress isolation tap sanitize static fuzz sim}
 passed=0
 failed=0
 failures=()
@@ -53,14 +53,15 @@ mkdir -p "$work/out"
 [ "$(id -u)" -eq 0 ] && chown -R postgres "$work"
 chmod 755 "$work"
 
+# run_unit [FOLDER KIND]
 run_unit() {
-	local program log=$work/unit.log
-	for program in build/unit/*; do
+	local folder=${1:-build/unit} kind=${2:-unit} program log=$work/unit.log
+	for program in "$folder"/*; do
 		[ -x "$program" ] || continue
 		"$program" "$top" >"$log" 2>&1
 		local code=$?
 		if [ $code -ne 0 ]; then tail -20 "$log"; fi
-		result $code "unit $(basename "$program"): $(tail -1 "$log")"
+		result $code "$kind $(basename "$program"): $(tail -1 "$log")"
 	done
 }
 
@@ -131,10 +132,16 @@ tap_file() {
 	echo "$code" >"$work/$name.result"
 }
 
-# They mostly wait for servers, so two run at a time.
 run_tap() {
-	local files=(${CHECK_TAP:-test/t/*.pl}) file name log code
 	install_faults || bad "the library with faults"
+	tap_files tap ${CHECK_TAP:-test/t/*.pl}
+}
+
+# tap_files KIND FILES...: they mostly wait for servers, so two run at a time.
+tap_files() {
+	local kind=$1 file name log code
+	shift
+	local files=("$@")
 	for file in "${files[@]}"; do
 		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
 		tap_file "$file" &
@@ -148,8 +155,22 @@ run_tap() {
 			grep -E '^ *#|not ok|Failed|Result|exited' "$log" | head -40
 			grep -hE '(ERROR|FATAL):  |error running SQL| died | at .* line [0-9]+\.$' "$work/tap/$name"/log/regress_log_* "$work/tap/$name"/tmp_check/log/regress_log_* 2>/dev/null | tail -5 | cut -c1-500
 		fi
-		result "$code" "tap $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
+		result "$code" "$kind $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
 	done
+}
+
+# core and smsflowd once more, built so that an error of addresses, of undefined behaviour or a leak ends the program.
+run_sanitize() {
+	local log=$work/sanitize.log
+	if ! make -s -j2 sanitized WERROR=-Werror >"$log" 2>&1; then
+		tail -20 "$log"
+		bad "sanitize: it does not build"
+		return
+	fi
+	run_unit build/sanitized/unit "sanitized unit"
+	cp build/sanitized/smsflowd "$work/"
+	rm -rf "$work/tap"
+	tap_files "sanitized smsflowd" test/t/020_smsflowd.pl test/t/021_links.pl test/t/022_receiver_faults.pl
 }
 
 run_static() { test/static.sh; result $? "static checks"; }
