@@ -12,6 +12,7 @@
 #   make installcheck  the regression tests alone, against an installed build
 #   make bench       measurements, see test/bench/README.md
 #   make soak        half an hour of random faults under load
+#   make soak-receiver  a minute of outage, and ten minutes of load on smsflowd
 
 EXTENSION = smsflow
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" smsflow.control)
@@ -183,6 +184,10 @@ SOAK_SECONDS ?= 1800
 soak:
 	SOAK_SECONDS=$(SOAK_SECONDS) TAP_SECONDS=$$(($(SOAK_SECONDS) + 900)) CHECK_TAP=test/soak/soak.pl test/check.sh tap
 
+# The receiver: a minute without the database under load, then ten minutes of load without growth.
+soak-receiver:
+	OUTAGE_SECONDS=60 STEADY_SECONDS=600 TAP_SECONDS=1800 CHECK_TAP=test/t/022_receiver_faults.pl test/check.sh tap
+
 FUZZ_SECONDS ?= 60
 FUZZERS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 build/fuzz/%: test/fuzz/%.c $(CORE) $(CORE_HEADERS) $(CORE_TABLES)
@@ -225,7 +230,7 @@ dist: META.json smsflow--$(EXTVERSION).sql
 	for kind in zip tar.gz; do git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json --add-file=smsflow--$(EXTVERSION).sql \
 		-o build/dist/smsflow-$(EXTVERSION).$$kind HEAD || exit 1; done
 
-.PHONY: check example-release check-versions check-packages check-all unit sanitized sim soak faults fuzz deps demo demo-stop static bench bench-core dist deb install-smsflowd
+.PHONY: check example-release check-versions check-packages check-all unit sanitized sim soak soak-receiver faults fuzz deps demo demo-stop static bench bench-core dist deb install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

@@ -15,12 +15,12 @@ use Time::HiRes qw(sleep time);
 # Before any test changes the folder.
 my $program = abs_path($ENV{SMSFLOWD} || './smsflowd');
 
-# Settings are those of its configuration; database has to be there.
+# Settings are those of its configuration; database has to be there. A port that is known before may be named.
 sub start
 {
 	my ($class, %setting) = @_;
 	my $folder = PostgreSQL::Test::Utils::tempdir();
-	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $port = delete $setting{port} // PostgreSQL::Test::Cluster::get_free_port();
 	my $self = bless { folder => $folder, url => "http://127.0.0.1:$port" }, $class;
 
 	mkdir("$folder/spool") or die $!;
@@ -46,6 +46,17 @@ sub run
 	for (my $end = time() + 20; $self->request('GET', '/metrics')->{status} != 200; sleep(0.02))
 	{
 		die 'smsflowd does not start: ' . $self->log_text if time() > $end;
+	}
+}
+
+# Until it takes callbacks into the database.
+sub wait_for_database
+{
+	my ($self) = @_;
+
+	for (my $end = time() + 30; $self->request('GET', '/healthz')->{status} != 200; sleep(0.02))
+	{
+		die 'smsflowd has no database: ' . $self->log_text if time() > $end;
 	}
 }
 

@@ -12,11 +12,10 @@ use Cwd qw(abs_path);
 use Encode qw(encode);
 use Exporter 'import';
 use File::Basename qw(dirname);
-use HTTP::Tiny;
 use JSON::PP ();
-use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use SmsflowDaemon;
 use SmsflowTest;
 use Test::More;
 
@@ -26,7 +25,6 @@ our @EXPORT = qw(skip_without_kannel start_way start_kannel stop_kannel kannel_f
 use constant { SENDER => '+14155550100', LOST => 40, STOPPED => 42, CONTACTS => 50 };
 
 my $kannel_sh = abs_path(dirname(__FILE__) . '/../gateway/kannel.sh');
-my $program = abs_path($ENV{SMSFLOWD} || './smsflowd');
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my $kannel = "$folder/kannel";
 my $json = JSON::PP->new->utf8;
@@ -36,8 +34,7 @@ END
 {
 	my $result = $?;
 	stop_kannel() if $kannel_runs;
-	kill('KILL', $receiver) if $receiver;
-	waitpid($receiver, 0) if $receiver;
+	$receiver->stop('KILL') if $receiver;
 	$? = $result;
 }
 
@@ -53,22 +50,6 @@ sub network
 }
 
 sub column { my ($name, $id) = @_; return sql("SELECT $name FROM smsflow.message WHERE message_id = $id"); }
-
-sub start_receiver
-{
-	my ($port) = @_;
-
-	mkdir("$folder/spool") or die $!;
-	PostgreSQL::Test::Utils::append_to_file("$folder/smsflowd.conf", join("\n", "listen = 127.0.0.1:$port",
-		'database = ' . $SmsflowTest::node->connstr('shop') . ' user=receiver', "spool_dir = $folder/spool", ''));
-	$receiver = fork() // die $!;
-	if ($receiver == 0)
-	{
-		open(STDERR, '>>', "$folder/smsflowd.log") or die $!;
-		exec($program, '-c', "$folder/smsflowd.conf") or POSIX::_exit(127);
-	}
-	return wait_until('smsflowd takes callbacks', sub { HTTP::Tiny->new->get("http://127.0.0.1:$port/healthz")->{success} });
-}
 
 sub start_kannel
 {
@@ -112,7 +93,8 @@ sub start_way
 	sql("SELECT smsflow.add_gateway('kannel', 'kannel', 'http://127.0.0.1:$ENV{KANNEL_SENDSMS_PORT}', '{\"username\": \"shop\"}');
 		SELECT smsflow.add_sender('@{[SENDER]}', 'kannel', pool => 'kannel');
 		CREATE ROLE receiver LOGIN; SELECT smsflow.grant_access('receiver', 'receiver')");
-	ok(start_receiver($port), 'smsflowd starts') or BAIL_OUT(slurp("$folder/smsflowd.log"));
+	$receiver = SmsflowDaemon->start(port => $port, database => $SmsflowTest::node->connstr('shop') . ' user=receiver');
+	$receiver->wait_for_database;
 	ok(start_kannel(), 'Kannel starts') or BAIL_OUT('without Kannel there is nothing to test');
 }
 

@@ -7,11 +7,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
-use Cwd qw(abs_path);
 use HTTP::Tiny;
-use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use SmsflowDaemon;
 use SmsflowTest;
 use Test::More;
 
@@ -21,38 +20,11 @@ my $gateway = SmsflowGateway->start;
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $url = "http://127.0.0.1:$port";
 my $node = start_server('reports', {}, 'smsflow.public_url' => $url);
-my $daemon;
 
 create_shop(60);
 add_route('main', $gateway);
-start_daemon();
-
-sub start_daemon
-{
-	my $folder = abs_path(PostgreSQL::Test::Utils::tempdir());
-
-	append_to_file("$folder/conf", "listen = 127.0.0.1:$port\nspool_dir = $folder\ndatabase = " . $node->connstr('shop') . "\n");
-	$daemon = fork() // die $!;
-	if ($daemon == 0)
-	{
-		open(STDERR, '>', "$folder/log");
-		exec($ENV{SMSFLOWD}, '-c', "$folder/conf") or POSIX::_exit(127);
-	}
-	wait_until('smsflowd is ready', sub { HTTP::Tiny->new->get("$url/healthz")->{status} == 200 })
-		or die slurp_file("$folder/log");
-}
-
-END
-{
-	my $status = $?;
-
-	if ($daemon)
-	{
-		kill('TERM', $daemon);
-		waitpid($daemon, 0);
-	}
-	$? = $status;
-}
+my $daemon = SmsflowDaemon->start(port => $port, database => $node->connstr('shop'));
+$daemon->wait_for_database;
 
 # A call as a gateway would make it; returns the status.
 sub call

@@ -1,6 +1,9 @@
 # What strangers and bad luck do to smsflowd, with the real function behind it: reports that come twice, forged or cut off, while
 # the server crashes under load; clients that never end; thousands of connections that do nothing. No report that was answered
 # with 200 is lost, and none is applied twice.
+#
+# make soak-receiver makes a long run of it: OUTAGE_SECONDS (0) without the database, then STEADY_SECONDS (0) of load over
+# which smsflowd must not grow.
 
 use strict;
 use warnings;
@@ -18,6 +21,8 @@ use Time::HiRes qw(sleep time);
 my $clients = 4;
 my $messages = 200;
 my $idle = 10_000;
+my $outage = $ENV{OUTAGE_SECONDS} // 0;
+my $steady = $ENV{STEADY_SECONDS} // 0;
 my $node = start_server('receiver', {}, 'smsflow.public_url' => 'http://shop.example');
 my $server = SmsflowGateway->start;
 my $folder = PostgreSQL::Test::Utils::tempdir();
@@ -64,22 +69,49 @@ sub in_background
 	POSIX::_exit(0);
 }
 
-# The server crashes under load, and comes back.
+# Each client sends reports about messages of its own; their process ids.
 my @ids = sort { $a <=> $b } keys %url;
-my @pids = map { my $n = $_; in_background(sub { send_reports(6, "kept.$n", map { $ids[$_] } grep { $_ % $clients == $n } 0 .. $#ids) }) } 0 .. $clients - 1;
+
+sub clients
+{
+	my ($seconds, $name) = @_;
+
+	return map { my $n = $_; in_background(sub { send_reports($seconds, "$name.$n", map { $ids[$_] } grep { $_ % $clients == $n } 0 .. $#ids) }) } 0 .. $clients - 1;
+}
+
+sub memory { my ($kb) = slurp_file("/proc/$daemon->{pid}/status") =~ /VmRSS:\s+(\d+)/; return $kb; }
+
+# The server crashes under load, and comes back.
+my @pids = clients(6 + $outage, 'kept');
 
 ok(wait_sql('reports arrive', 'SELECT count(*) > 20 FROM smsflow.callback'), 'reports arrive');
 $node->stop('immediate');
 ok(wait_until('they are spooled', sub { ($daemon->metric('smsflowd_spooled_total') // 0) > 20 }), 'without the database they go to the spool');
+my $back = time() + $outage;
+wait_until('the outage is over', sub { time() >= $back }, $outage + 10);
 $node->start;
 waitpid($_, 0) for @pids;
 my @kept = map { split(/\n/, slurp_file("$folder/kept.$_")) } 0 .. $clients - 1;
 cmp_ok(scalar(@kept), '>', $messages / 2, 'reports were answered with 200, each many times');
-ok(wait_until('the spool is drained', sub { ($daemon->metric('smsflowd_spool_bytes') // 1) == 0 }), 'the spool is replayed');
-ok(wait_sql('all are applied', "SELECT count(*) FROM smsflow.message WHERE status = 'delivered' AND message_id IN (" . join(',', @kept) . ')', scalar(@kept), 60),
+ok(wait_until('the spool is drained', sub { ($daemon->metric('smsflowd_spool_bytes') // 1) == 0 }, 60 + 2 * $outage), 'the spool is replayed');
+ok(wait_sql('all are applied', "SELECT count(*) FROM smsflow.message WHERE status = 'delivered' AND message_id IN (" . join(',', @kept) . ')', scalar(@kept), 60 + 2 * $outage),
 	'no report that was answered with 200 is lost');
 is(sql('SELECT count(*) FROM (SELECT FROM smsflow.report GROUP BY message_id HAVING count(*) > 1) d'), 0, '... and none is applied twice');
 is(sql("SELECT count(*) FROM smsflow.report WHERE status <> 'delivered'"), 0, '... and no forged one at all');
+
+# Load for long: what smsflowd has after the first tenth is what it needs.
+if ($steady)
+{
+	my $warm = time() + $steady / 10;
+	my @steady = clients($steady, 'steady');
+
+	wait_until('smsflowd has warmed up', sub { time() >= $warm }, $steady / 10 + 10);
+	my $had = memory();
+	waitpid($_, 0) for @steady;
+	note(sprintf('memory of smsflowd after a tenth and after all of %d s: %d and %d kB', $steady, $had, memory()));
+	cmp_ok(memory() - $had, '<', 1024, 'memory of smsflowd is flat');
+	is(sql('SELECT count(*) FROM (SELECT FROM smsflow.report GROUP BY message_id HAVING count(*) > 1) d'), 0, '... and no report is applied twice');
+}
 
 # Cut off: half a body is no report.
 my $half = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $daemon->{url} =~ /(\d+)$/) or die $@;
@@ -105,8 +137,7 @@ $slow->syswrite("GET /healthz HTTP/1.1\r\n");
 cmp_ok(time() - $begin, '<', 30, '... in time');
 
 # Connections that do nothing, from processes with as many descriptors as there are.
-my $memory = sub { my ($kb) = slurp_file("/proc/$daemon->{pid}/status") =~ /VmRSS:\s+(\d+)/; return $kb };
-my $light = $memory->();
+my $light = memory();
 pipe(my $told, my $tell) or die $!;
 my @holders = map {
 	in_background(sub {
@@ -125,7 +156,7 @@ for (@holders)
 }
 is($opened, $idle, 'thousands of connections that do nothing');
 quickly(2, '... do not keep others from being served', sub { is($daemon->request('GET', '/healthz')->{status}, 200, '... which are answered') });
-cmp_ok($memory->() - $light, '<', 200_000, '... and take less than 20 kB each');
+cmp_ok(memory() - $light, '<', 200_000, '... and take less than 20 kB each');
 waitpid($_, 0) for @holders;
 quickly(2, 'when they were silent for long enough they are gone', sub { is($daemon->request('POST', $url{$ids[1]}, { 'Content-Type' => 'application/json' }, '{"status": "delivered"}')->{status}, 200, 'and reports arrive') });
 
