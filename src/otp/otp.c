@@ -33,6 +33,7 @@
 
 #define KEY_NAME "otp_key"
 #define NONCE_LENGTH 16
+#define MIN_DIGITS 6
 #define MAX_DIGITS 10
 
 static const NullableDatum nothing = {0, true};
@@ -331,31 +332,74 @@ smsflow_otp_start(PG_FUNCTION_ARGS)
 
 /* ---- otp_check ---- */
 
-static const char *
-try_code(const char *given)
+/* What otp_check() found of the newest code. */
+typedef struct Asked
 {
-	NullableDatum otp_id = smsflow_result(1);
-	NullableDatum nonce = smsflow_result(2);
-	int digits = DatumGetInt32(smsflow_result(3).value);
-	int tries_left = DatumGetInt32(smsflow_result(4).value);
-	NullableDatum outcome = smsflow_result(5);
-	char code[MAX_DIGITS + 1];
-	char *key;
+	NullableDatum otp_id;
+	bytea *nonce; /* NULL: the code cannot be entered any more, or there was none */
+	int digits;
+	int tries_left;
+	const char *ended; /* the answer, whatever is entered; NULL: the code is open */
+} Asked;
 
+static Asked
+read_newest(const OtpCall *call)
+{
+	Asked asked = {.otp_id = nothing, .digits = MIN_DIGITS, .ended = "none"};
+	NullableDatum nonce, outcome;
+
+	if (smsflow_execute(&newest, (NullableDatum[]){call->brand_id, call->number, call->scope}) == 0)
+		return asked;
+	asked.otp_id = smsflow_result(1);
+	asked.digits = DatumGetInt32(smsflow_result(3).value);
+	asked.tries_left = DatumGetInt32(smsflow_result(4).value);
+	nonce = smsflow_result(2);
+	outcome = smsflow_result(5);
 	if (!outcome.isnull)
-		return strcmp(TextDatumGetCString(outcome.value), "locked") == 0 ? "locked" : "none";
-	if (DatumGetBool(smsflow_result(6).value))
-		return "expired";
-	nonce.value = PointerGetDatum(DatumGetByteaPCopy(nonce.value));
-	key = read_key();
-	make_code(key, DatumGetInt64(otp_id.value), DatumGetByteaPP(nonce.value), digits, code);
-	if (same_code(key, only_digits(given), code))
+		asked.ended = strcmp(TextDatumGetCString(outcome.value), "locked") == 0 ? "locked" : "none";
+	else
+		asked.ended = DatumGetBool(smsflow_result(6).value) ? "expired" : NULL;
+	if (!nonce.isnull)
+		asked.nonce = DatumGetByteaPCopy(nonce.value);
+	return asked;
+}
+
+/*
+ * Whether the code is right. The same is computed where there is no code to compare with, so that an application which
+ * shows "wrong" for every refusal does not tell by the time it takes whom a code was sent to.
+ */
+static bool
+is_right(const Asked *asked, const char *given)
+{
+	char code[MAX_DIGITS + 1];
+	char *key = read_key();
+	const bytea *nonce = asked->nonce;
+
+	if (nonce == NULL)
 	{
-		smsflow_execute(&approve, &otp_id);
+		bytea *decoy = palloc0(VARHDRSZ + NONCE_LENGTH);
+
+		SET_VARSIZE(decoy, VARHDRSZ + NONCE_LENGTH);
+		nonce = decoy;
+	}
+	make_code(key, asked->otp_id.isnull ? 0 : DatumGetInt64(asked->otp_id.value), nonce, asked->digits, code);
+	return same_code(key, only_digits(given), code) && asked->ended == NULL;
+}
+
+static const char *
+try_code(const OtpCall *call, const char *given)
+{
+	Asked asked = read_newest(call);
+
+	if (is_right(&asked, given))
+	{
+		smsflow_execute(&approve, &asked.otp_id);
 		return "approved";
 	}
-	smsflow_execute(&count_try, &otp_id);
-	return tries_left == 1 ? "locked" : "wrong";
+	if (asked.ended)
+		return asked.ended;
+	smsflow_execute(&count_try, &asked.otp_id);
+	return asked.tries_left == 1 ? "locked" : "wrong";
 }
 
 /* otp_check(phone, code, scope, brand) returns text */
@@ -368,9 +412,7 @@ smsflow_otp_check(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	read_call(&call, text_argument(fcinfo, 0), text_argument(fcinfo, 2), text_argument(fcinfo, 3));
-	status = smsflow_execute(&newest, (NullableDatum[]){call.brand_id, call.number, call.scope}) == 0
-				 ? "none"
-				 : try_code(text_argument(fcinfo, 1));
+	status = try_code(&call, text_argument(fcinfo, 1));
 	SPI_finish();
 	PG_RETURN_TEXT_P(cstring_to_text(status));
 }

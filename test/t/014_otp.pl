@@ -105,7 +105,27 @@ sub test_overtakes
 	cmp_ok(scalar(grep { $_->{n} > $gateway->by_message->{$id}[0]{n} } $gateway->requests), '>', 0, '... after the code');
 }
 
+# Whatever the answer will be, a code is computed and compared, so that the time an answer takes says no more than it does:
+# while the key cannot be read there is none for anybody.
+sub test_same_work
+{
+	my %number = map { $_->[0] => "+121255501$_->[1]" } [ none => 10 ], [ wrong => 11 ], [ expired => 12 ], [ locked => 13 ], [ used => 14 ];
+	my $check = sub { return "SELECT smsflow.otp_check('$_[0]', '000000x', 'work')" };
+	my $key = "$SmsflowTest::secrets/otp_key";
+
+	start_code($number{$_}, 'work') for grep { $_ ne 'none' } sort keys %number;
+	sql($check->($number{locked})) for 1 .. 5;
+	sql("UPDATE smsflow.otp SET expires_at = started_at WHERE phone::text = '$number{expired}'");
+	sql("SELECT smsflow.otp_check(o.phone::text, substring(smsflow.otp_text(m.message_id, m.body) FROM '[0-9]+'), 'work')
+		FROM smsflow.otp o JOIN smsflow.outbox m USING (message_id) WHERE o.phone::text = '$number{used}'");
+	append_to_file($key, '');
+	is(error_of($check->($number{$_})), 'SF008', "$_: a code is computed") for sort keys %number;
+	unlink $key;
+	is(join(' ', map { sql($check->($number{$_})) } sort keys %number), 'expired locked none none wrong', '... to give these answers');
+}
+
 test_code_travels();
+test_same_work();
 test_void_code();
 test_overtakes();
 check_is_clean();
