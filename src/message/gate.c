@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -447,6 +448,25 @@ smsflow_quiet_at(PG_FUNCTION_ARGS)
 	decide_consent(&q);
 	smsflow_gate_decide_hours(&q, &decision);
 	PG_RETURN_BOOL(decision.reason != NULL);
+}
+
+/* Columns of smsflow.gate_decision. */
+#define DECISION_REASON 1
+#define DECISION_RETRY_AT 2
+
+/* final_refusal(gate_decision) returns text. Not in SQL: as part of a query, it would ask the gate once for each column. */
+PG_FUNCTION_INFO_V1(smsflow_final_refusal);
+Datum
+smsflow_final_refusal(PG_FUNCTION_ARGS)
+{
+	HeapTupleHeader decision = PG_GETARG_HEAPTUPLEHEADER(0);
+	bool allowed, is_final;
+	Datum reason = GetAttributeByNum(decision, DECISION_REASON, &allowed);
+
+	GetAttributeByNum(decision, DECISION_RETRY_AT, &is_final);
+	if (allowed || !is_final)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(reason);
 }
 
 /* consent_refusal(consent, purpose) returns text: the level alone, wherever the recipient is */

@@ -17,8 +17,7 @@ COMMENT ON FUNCTION smsflow.gate_contact(smsflow.contact, smsflow.purpose, times
 REVOKE ALL ON FUNCTION smsflow.gate_contact(smsflow.contact, smsflow.purpose, timestamptz) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.final_refusal(decision smsflow.gate_decision) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN CASE WHEN (decision).retry_at IS NULL THEN (decision).reason END;
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_final_refusal';
 COMMENT ON FUNCTION smsflow.final_refusal(smsflow.gate_decision) IS 'The reason when no time heals it: such a message is refused at once, all others wait for their hour';
 REVOKE ALL ON FUNCTION smsflow.final_refusal(smsflow.gate_decision) FROM PUBLIC;
 

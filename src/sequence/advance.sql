@@ -63,10 +63,12 @@ CREATE OR REPLACE TRIGGER event_of_consent AFTER INSERT ON smsflow.consent_event
 
 -- Decisions. ------------------------------------------------------------------
 
--- The lowest entry of the index, however many wait: whether anybody is due is asked all the time.
+-- The lowest entry of the index, however many wait: whether anybody is due is asked all the time. In PL/pgSQL, which keeps the plan.
 CREATE OR REPLACE FUNCTION smsflow.first_due(sequence_id integer) RETURNS timestamptz
-	LANGUAGE sql STABLE PARALLEL SAFE
+	LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
 	RETURN (SELECT min(n.next_at) FROM smsflow.enrollment n WHERE n.sequence_id = first_due.sequence_id AND n.ended_at IS NULL);
+END $$;
 COMMENT ON FUNCTION smsflow.first_due(integer) IS 'Instant at which the first enrolment of a sequence is due; NULL when none waits';
 REVOKE ALL ON FUNCTION smsflow.first_due(integer) FROM PUBLIC;
 
@@ -228,7 +230,7 @@ CREATE OR REPLACE FUNCTION smsflow.apply_events(event_ids bigint[]) RETURNS void
 			WHERE o.sequence_id = w.sequence_id AND o.contact_id = w.contact_id AND o.end_reason IS DISTINCT FROM 'not_admitted'
 				AND o.started_at > e.occurred_at - smsflow.limit_window(w.cap)) <= smsflow.limit_count(w.cap))
 	-- Each change of the cart restarts the clock; later steps are put off at least as long.
-	ON CONFLICT (sequence_id, contact_id, ref, round) DO UPDATE SET event_id = EXCLUDED.event_id, data = EXCLUDED.data,
+	ON CONFLICT (contact_id, sequence_id, ref, round) DO UPDATE SET event_id = EXCLUDED.event_id, data = EXCLUDED.data,
 		next_at = CASE WHEN n.step <= EXCLUDED.step OR EXCLUDED.next_at IS NULL THEN EXCLUDED.next_at ELSE greatest(n.next_at, EXCLUDED.next_at) END,
 		ended_at = EXCLUDED.ended_at, end_reason = EXCLUDED.end_reason
 	WHERE n.ended_at IS NULL AND n.event_id < EXCLUDED.event_id;
@@ -254,8 +256,13 @@ CREATE OR REPLACE FUNCTION smsflow.sequence_queues(s smsflow.sequence) RETURNS i
 COMMENT ON FUNCTION smsflow.sequence_queues(smsflow.sequence) IS 'Queues of a sequence, one per sender of its pool, made where missing';
 REVOKE ALL ON FUNCTION smsflow.sequence_queues(smsflow.sequence) FROM PUBLIC;
 
+-- One plan, kept: making it costs as much as 200 enrolments. It reads single rows by index, because it must not turn with the statistics.
 CREATE OR REPLACE FUNCTION smsflow.advance_due(max_rows integer) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET enable_seqscan = off SET enable_hashjoin = off
+	SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+DECLARE
+	queue_ids integer[];
+BEGIN
 	WITH due AS MATERIALIZED (
 		SELECT n.enrollment_id, n.contact_id, n.ref, n.event_id, n.data, n.step, n.passed, n.round, n.next_at, s.sequence_id, s.brand_id, s.purpose, s.exit_on,
 			coalesce((s.options ->> 'valid_for')::interval, smsflow.default_validity(s.purpose)) AS valid_for
@@ -265,21 +272,27 @@ CREATE OR REPLACE FUNCTION smsflow.advance_due(max_rows integer) RETURNS void
 			ORDER BY o.next_at LIMIT advance_due.max_rows FOR UPDATE SKIP LOCKED) n
 		WHERE s.enabled AND s.paused_at IS NULL AND smsflow.first_due(s.sequence_id) <= clock_timestamp()
 		ORDER BY n.next_at LIMIT advance_due.max_rows),
+	-- Looked up once for all who are at the same place.
+	place AS MATERIALIZED (
+		SELECT p.sequence_id, p.step, this.step AS this_step, this.body, this.options, coalesce(smsflow.is_control(this.options), false) AS is_control,
+			later.step AS later_step, later.after
+		FROM (SELECT DISTINCT d.sequence_id, d.step FROM due d) p
+		LEFT JOIN LATERAL (SELECT o.step, o.body, o.options FROM smsflow.sequence_step o
+			WHERE o.sequence_id = p.sequence_id AND o.step >= p.step ORDER BY o.step LIMIT 1) this ON true
+		LEFT JOIN LATERAL (SELECT o.step, o.after FROM smsflow.sequence_step o
+			WHERE o.sequence_id = p.sequence_id AND o.step > this.step ORDER BY o.step LIMIT 1) later ON true),
 	decided AS MATERIALIZED (
-		SELECT d.*, this.step AS this_step, this.body, this.options, later.step AS later_step, later.after,
+		SELECT d.*, p.this_step, p.body, p.options, p.later_step, p.after,
 			CASE WHEN c.contact_id IS NULL THEN 'contact_gone' WHEN x.kind IS NOT NULL THEN x.kind
-				WHEN this.step IS NULL THEN 'completed' END AS stop
+				WHEN p.this_step IS NULL THEN 'completed' END AS stop
 		FROM due d
+		JOIN place p ON p.sequence_id = d.sequence_id AND p.step = d.step
 		LEFT JOIN smsflow.contact c ON c.contact_id = d.contact_id
 		LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.event x WHERE x.contact_id = d.contact_id AND x.event_id > d.event_id
 			AND x.brand_id = d.brand_id AND x.kind = ANY (d.exit_on)
 			AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(x.ref, '') = d.ref) ORDER BY x.event_id LIMIT 1) x ON true
-		LEFT JOIN LATERAL (SELECT p.step, p.body, p.options FROM smsflow.sequence_step p
-			WHERE p.sequence_id = d.sequence_id AND p.step >= d.step ORDER BY p.step LIMIT 1) this ON true
-		LEFT JOIN LATERAL (SELECT p.step, p.after FROM smsflow.sequence_step p
-			WHERE p.sequence_id = d.sequence_id AND p.step > this.step ORDER BY p.step LIMIT 1) later ON true
 		-- What has a condition waits until decide_steps() has found it true.
-		WHERE NOT coalesce(smsflow.is_control(this.options), false) OR d.passed = this.step),
+		WHERE NOT p.is_control OR d.passed = p.this_step),
 	queues AS MATERIALIZED (
 		SELECT s.sequence_id, smsflow.sequence_queues(s) AS ids FROM smsflow.sequence s
 		WHERE s.sequence_id IN (SELECT d.sequence_id FROM decided d WHERE d.stop IS NULL)),
@@ -324,12 +337,15 @@ CREATE OR REPLACE FUNCTION smsflow.advance_due(max_rows integer) RETURNS void
 			ended_at = CASE WHEN d.stop IS NOT NULL OR d.later_step IS NULL THEN clock_timestamp() END,
 			end_reason = coalesce(d.stop, CASE WHEN d.later_step IS NULL THEN 'completed' END)
 		FROM decided d WHERE n.enrollment_id = d.enrollment_id)
-	SELECT smsflow.note_enqueued(array_agg(DISTINCT a.queue_id)) FROM appended a WHERE a.refusal IS NULL HAVING count(*) > 0
-$$;
+	SELECT array_agg(DISTINCT a.queue_id) INTO queue_ids FROM appended a WHERE a.refusal IS NULL;
+	IF queue_ids IS NOT NULL THEN
+		PERFORM smsflow.note_enqueued(queue_ids);
+	END IF;
+END $$;
 COMMENT ON FUNCTION smsflow.advance_due(integer) IS 'Asks for the messages of at most max_rows due enrolments whose step is decided, and moves them on';
 REVOKE ALL ON FUNCTION smsflow.advance_due(integer) FROM PUBLIC;
 
--- In PL/pgSQL, which keeps plans, because the worker looks more often than somebody is due; what moves them on is planned for how many they are.
+-- In PL/pgSQL, which keeps plans, because the worker looks more often than somebody is due.
 CREATE OR REPLACE FUNCTION smsflow.advance_enrollments(max_rows integer) RETURNS timestamptz
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE

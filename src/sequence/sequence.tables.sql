@@ -108,14 +108,13 @@ CREATE TABLE smsflow.enrollment (
 	round		integer NOT NULL DEFAULT 1,
 	passed		smallint,
 	waiting_since timestamptz,
-	UNIQUE (sequence_id, contact_id, ref, round)
+	UNIQUE (contact_id, sequence_id, ref, round)
 );
 CREATE INDEX enrollment_waiting ON smsflow.enrollment (contact_id) WHERE waiting_since IS NOT NULL AND ended_at IS NULL;
 COMMENT ON COLUMN smsflow.enrollment.round IS 'How often this person went through the sequence about this cart';
 COMMENT ON COLUMN smsflow.enrollment.passed IS 'Step whose condition was found true, so that its message may be asked for';
 COMMENT ON COLUMN smsflow.enrollment.waiting_since IS 'Since when a step waits for its condition';
 CREATE INDEX enrollment_due ON smsflow.enrollment (sequence_id, next_at) WHERE ended_at IS NULL;
-CREATE INDEX enrollment_contact ON smsflow.enrollment (contact_id) WHERE ended_at IS NULL;
 COMMENT ON TABLE smsflow.enrollment IS 'One person inside a sequence';
 COMMENT ON COLUMN smsflow.enrollment.ref IS 'Cart or order this enrolment is about; empty where there is none';
 COMMENT ON COLUMN smsflow.enrollment.event_id IS 'Newest event that started or restarted the clock; exit events after it end the enrolment';
