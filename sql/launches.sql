@@ -227,5 +227,22 @@ SELECT count(*) AS people, count(*) FILTER (WHERE p.body = smsflow.render(k.body
 	FROM smsflow.preview_campaign('all variables', 10, 'Launches') AS p JOIN smsflow.contact AS c USING (contact_id)
 	JOIN smsflow.campaign AS k ON k.name = 'all variables';
 
+-- What the policy wants is added to texts that do not say it, and counted; what is no marketing stays.
+SELECT smsflow.set_campaign_policy(prefix => 'Acme Shop: ', opt_out_text => 'Reply STOP to end', brand => 'Launches');
+SELECT make('bare'), make('named', body => 'The sale of {{ brand }}, STOP ends'), make('said', body => 'acme shop has a sale'), make('other', body => 'Launches: sale! Unsubscribe: STOP');
+SELECT smsflow.create_campaign('parcel', 'all', 'Your parcel', 'transactional', '{"pool": "launches"}', 'Launches') > 0 AS created;
+SELECT smsflow.add_variant('bare', v, 'Hi ' || v, brand => 'Launches'), smsflow.translate_campaign('bare', 'de', 'Hallo', v, 'Launches') FROM unnest('{A,B}'::text[]) AS v;
+SELECT smsflow.add_variant('bare', 'C', brand => 'Launches');
+SELECT k.name, k.body FROM smsflow.campaign AS k WHERE k.name IN ('bare', 'named', 'said', 'other', 'parcel') ORDER BY k.campaign_id;
+SELECT v.name, v.body, t.body FROM smsflow.campaign AS k JOIN smsflow.campaign_variant AS v USING (campaign_id)
+	LEFT JOIN smsflow.campaign_translation AS t USING (campaign_id, variant) WHERE k.name = 'bare' ORDER BY 1;
+SELECT make('too long', body => repeat('x', 1520));
+SELECT make('counted', body => repeat('x', 140));
+SELECT parts, count(*) > 0 AS some FROM smsflow.preview_campaign('counted', 10, 'Launches') GROUP BY 1;
+SELECT smsflow.set_campaign_policy(prefix => '', brand => 'Launches');
+SELECT smsflow.set_campaign_policy(opt_out_text => 'Have a nice day', brand => 'Launches');
+SELECT smsflow.set_campaign_policy(opt_out_text => '{{', brand => 'Launches');
+SELECT prefix, opt_out_text FROM smsflow.campaign_policy JOIN smsflow.brand USING (brand_id) WHERE name = 'Launches';
+
 \c :home
 DROP DATABASE regress_smsflow_launches;

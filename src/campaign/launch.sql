@@ -8,20 +8,28 @@ CREATE OR REPLACE FUNCTION smsflow.acting_role() RETURNS text
 COMMENT ON FUNCTION smsflow.acting_role() IS 'Role that a caller acts as, also inside a function with the rights of its owner';
 REVOKE ALL ON FUNCTION smsflow.acting_role() FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.set_campaign_policy(approval text DEFAULT NULL, holdout integer DEFAULT NULL, brand text DEFAULT 'default') RETURNS void
+CREATE OR REPLACE FUNCTION smsflow.set_campaign_policy(approval text DEFAULT NULL, holdout integer DEFAULT NULL, brand text DEFAULT 'default',
+		prefix text DEFAULT NULL, opt_out_text text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	INSERT INTO smsflow.campaign_policy AS p (brand_id, approval, holdout)
-	VALUES (smsflow.brand_named(set_campaign_policy.brand), coalesce(set_campaign_policy.approval, 'none'), coalesce(set_campaign_policy.holdout, 0))
+	PERFORM smsflow.check_template(set_campaign_policy.prefix), smsflow.check_template(set_campaign_policy.opt_out_text);
+	IF NOT smsflow.has_opt_out_wording(nullif(set_campaign_policy.opt_out_text, '')) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'opt_out_text does not say how to opt out',
+			DETAIL = 'It has none of the words that tell it, such as STOP.', HINT = 'Example: "Reply STOP to end".';
+	END IF;
+	INSERT INTO smsflow.campaign_policy AS p (brand_id, approval, holdout, prefix, opt_out_text)
+	VALUES (smsflow.brand_named(set_campaign_policy.brand), coalesce(set_campaign_policy.approval, 'none'), coalesce(set_campaign_policy.holdout, 0),
+		coalesce(set_campaign_policy.prefix, ''), coalesce(set_campaign_policy.opt_out_text, ''))
 	ON CONFLICT ON CONSTRAINT campaign_policy_pkey DO UPDATE
-		SET approval = coalesce(set_campaign_policy.approval, p.approval), holdout = coalesce(set_campaign_policy.holdout, p.holdout);
+		SET approval = coalesce(set_campaign_policy.approval, p.approval), holdout = coalesce(set_campaign_policy.holdout, p.holdout),
+			prefix = coalesce(set_campaign_policy.prefix, p.prefix), opt_out_text = coalesce(set_campaign_policy.opt_out_text, p.opt_out_text);
 EXCEPTION WHEN check_violation OR numeric_value_out_of_range THEN
 	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this policy cannot be used',
-		DETAIL = 'approval is none, any or other; holdout is a percentage from 0 to 50.', HINT = 'Leave out what is to stay.';
+		DETAIL = 'approval is none, any or other; holdout is a percentage from 0 to 50; texts have at most 100 bytes.', HINT = 'Leave out what is to stay.';
 END $$;
-COMMENT ON FUNCTION smsflow.set_campaign_policy(text, integer, text) IS
-'What holds for all campaigns of a brand; null leaves it. approval: none is needed, by any role that may call approve_campaign(), or by an other than the author. holdout: percent of contacts, always the same, who get no campaign at all. SF004 unknown brand, SF007 other arguments';
-REVOKE ALL ON FUNCTION smsflow.set_campaign_policy(text, integer, text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.set_campaign_policy(text, integer, text, text, text) IS
+'What holds for all campaigns of a brand; null leaves it. approval: none is needed, by any role that may call approve_campaign(), or by an other than the author. holdout: percent of contacts, always the same, who get no campaign at all. prefix and opt_out_text: what is put before and behind the texts of marketing campaigns that are written from now on and do not name the brand, or do not say how to opt out; an empty text ends that. SF003 malformed text, SF004 unknown brand, SF007 other arguments';
+REVOKE ALL ON FUNCTION smsflow.set_campaign_policy(text, integer, text, text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.approve_campaign(name text, brand text DEFAULT 'default') RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

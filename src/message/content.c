@@ -121,3 +121,13 @@ smsflow_content_refusal_sql(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(reason));
 }
+
+/* has_opt_out_wording(body text) returns boolean */
+PG_FUNCTION_INFO_V1(smsflow_pg_has_opt_out_wording);
+Datum
+smsflow_pg_has_opt_out_wording(PG_FUNCTION_ARGS)
+{
+	text *body = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_BOOL(smsflow_has_opt_out_wording(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body)));
+}

@@ -63,6 +63,11 @@ CREATE OR REPLACE FUNCTION smsflow.content_refusal(body text, purpose smsflow.pu
 COMMENT ON FUNCTION smsflow.content_refusal(text, smsflow.purpose, text) IS 'What a text says against the rules of its purpose: too_long, public_shortener, brand_missing or opt_out_wording_missing; NULL when nothing';
 REVOKE ALL ON FUNCTION smsflow.content_refusal(text, smsflow.purpose, text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.has_opt_out_wording(body text) RETURNS boolean
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_has_opt_out_wording';
+COMMENT ON FUNCTION smsflow.has_opt_out_wording(text) IS 'Whether one of the words that tell how to opt out, such as STOP, stands in a text';
+REVOKE ALL ON FUNCTION smsflow.has_opt_out_wording(text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.check_content(body text, purpose smsflow.purpose, brand text) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -49,22 +49,29 @@ sub requests
 
 sub different { my %seen = map { $_ => 1 } @_; return scalar keys %seen; }
 
+# Launches a campaign whose expansion fails once on its way, and waits for its end and that of its messages.
+sub launch_with
+{
+	my ($fault, $name, $launch) = @_;
+
+	sql("ALTER SYSTEM SET smsflow.fault = '$fault'; SELECT pg_reload_conf()");
+	ok(wait_sql('the setting is read', "SELECT current_setting('smsflow.fault')", $fault), "$fault");
+	$launch->();
+	ok(wait_until($fault, sub { -e $node->data_dir . "/smsflow/fault.$fault" }), '... happens');
+	ok(wait_sql("campaign $name is done", "SELECT status FROM smsflow.campaign WHERE name = '$name'", 'done'), '... the campaign comes to its end');
+	ok(wait_settled(60), '... and its messages, too');
+}
+
 # The n-th slice does not commit, whatever ends it.
 sub test_boundary
 {
 	my ($action, $number) = @_;
 	my $name = "$action $number";
-	my $fault = "campaign:$action:$number";
 	my $pid = worker_pid();
 	my @sent;
 
 	create($name, 'every hundredth', 'main');
-	sql("ALTER SYSTEM SET smsflow.fault = '$fault'; SELECT pg_reload_conf()");
-	ok(wait_sql('the setting is read', "SELECT current_setting('smsflow.fault')", $fault), "$fault");
-	launch($name);
-	ok(wait_until($fault, sub { -e $node->data_dir . "/smsflow/fault.$fault" }), '... happens');
-	ok(wait_sql("campaign $name is done", "SELECT status FROM smsflow.campaign WHERE name = '$name'", 'done'), '... the campaign comes to its end');
-	ok(wait_settled(60), '... and its messages, too');
+	launch_with("campaign:$action:$number", $name, sub { launch($name) });
 	@sent = requests($name);
 	is(sql("SELECT count(*), count(DISTINCT o.contact_id) FROM smsflow.outbox o JOIN smsflow.campaign USING (campaign_id) WHERE name = '$name'"),
 		"$members|$members", '... each member has one message');
@@ -77,10 +84,42 @@ sub test_boundary
 test_boundary('kill', $_) for 1 .. 5;
 test_boundary('error', 2);
 
+# Waves, variants and coupons: everybody in one wave, with one text and one code, and a reminder for each who had a message.
+sub test_rounds
+{
+	my ($first, $second) = @_;
+	my $name = "rounds";
+	my $of = "(SELECT campaign_id FROM smsflow.campaign WHERE name = '$name')";
+	my $reminder = "$name reminder";
+
+	sql("SELECT smsflow.create_coupon_pool('$name', prefix => 'R')");
+	sql(qq{SELECT smsflow.create_campaign('$name', 'every hundredth', 'x', options => jsonb_build_object('pool', 'main', 'coupons', '$name', 'valid_until', now() + interval '1 hour'))});
+	sql("SELECT smsflow.add_variant('$name', v, v || ' {{coupon}}') FROM unnest('{A,B}'::text[]) v");
+	sql("SELECT smsflow.add_wave('$name', s, '0') FROM unnest(ARRAY['early', NULL]) s");
+	sql("SELECT smsflow.add_reminder('$name', '1 minute', 'This is $reminder.')");
+	launch_with($first, $name, sub { launch($name) });
+	is(sql("SELECT count(*), count(DISTINCT contact_id), count(DISTINCT body), count(DISTINCT variant) FROM smsflow.outbox WHERE campaign_id = $of"),
+		"$members|$members|$members|2", '... each member has one message, with a code of their own');
+	is(sql("SELECT count(*) FROM smsflow.coupon c JOIN smsflow.outbox o USING (message_id) WHERE c.campaign_id = $of AND c.contact_id = o.contact_id AND o.body LIKE '%' || c.code"),
+		$members, '... which is kept as theirs');
+	is(sql("SELECT count(*) FROM smsflow.coupon WHERE campaign_id = $of AND message_id IS NULL"), 0, '... and no code is used up without a message');
+
+	launch_with($second, $reminder,
+		sub { sql("UPDATE smsflow.campaign SET launch_at = now() WHERE name = '$reminder'; SELECT smsflow.note_config()") });
+	is(sql("SELECT count(*), count(DISTINCT contact_id) FROM smsflow.outbox o JOIN smsflow.campaign k USING (campaign_id) WHERE k.name = '$reminder'"),
+		"$members|$members", '... everybody is reminded once');
+	is(scalar(requests($reminder)), $members, '... and as often on the wire');
+}
+
+# Each round has four slices with members, and a fifth that finds nobody: these fail in the second wave, and in the reminder.
+sql(q{SELECT smsflow.create_segment('early', 'contact_id % 200 = 0')});
+test_rounds('campaign:kill:8', 'campaign:error:3');
+
 # The first message is on the wire before the campaign is expanded.
 create('prompt', 'every hundredth', 'main');
 launch('prompt');
-ok(wait_settled(60), 'all is sent');
+ok(wait_sql('it is expanded', q{SELECT status FROM smsflow.campaign WHERE name = 'prompt'}, 'done'), 'a campaign is queued');
+ok(wait_settled(60), '... and sent');
 cmp_ok(sql(q{SELECT round(extract(epoch FROM min(a.started_at) - max(k.launch_at)) * 1000) FROM smsflow.attempt a JOIN smsflow.outbox o USING (message_id)
 	JOIN smsflow.campaign k USING (campaign_id) WHERE k.name = 'prompt'}), '<', 500, 'the first message starts within 500 ms of the launch');
 
