@@ -28,7 +28,7 @@ SQL_TABLES = src/preamble.sql \
 PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.sql vonage.sql plivo.sql telnyx.sql sinch.sql messagebird.sql \
 	infobip.sql bulksms.sql clickatell.sql aws.sql africastalking.sql jasmin.sql)
 GATEWAY = $(addprefix src/gateway/,secret.sql gateway.sql sender.sql test.sql config.sql)
-METRICS = $(addprefix src/metrics/,credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql alerts.sql bi_comments.sql)
+METRICS = $(addprefix src/metrics/,credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql bi_variant.sql alerts.sql bi_comments.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/message/gate.sql src/message/message.sql src/metrics/fold.sql src/contact/ledger.sql src/contact/contact.sql $(GATEWAY) $(PROFILES) \
 	src/segment/profile.sql src/segment/segment.sql src/segment/ready.sql \

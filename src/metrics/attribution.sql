@@ -116,41 +116,6 @@ CREATE OR REPLACE VIEW smsflow_bi.attributed_revenue AS
 	LEFT JOIN sent s ON s.campaign_id = c.campaign_id AND s.sequence_id = c.sequence_id;
 COMMENT ON VIEW smsflow_bi.attributed_revenue IS 'Orders and revenue of campaigns and sequences by attribution model, with clicks of 5 days and deliveries of 12 hours, one row per currency; refunds are not taken off. Worked out anew from all orders and messages: for other windows, refunds or a range call smsflow.attribution()';
 
-CREATE OR REPLACE VIEW smsflow_bi.variant_results AS
-	WITH counted AS (
-		SELECT k.campaign_id, k.name AS campaign, b.name AS brand, m.variant,
-			coalesce(sum(m.value) FILTER (WHERE m.measure = 'recipients'), 0)::bigint AS recipients,
-			coalesce(sum(m.value) FILTER (WHERE m.measure = 'sent'), 0)::bigint AS sent,
-			coalesce(sum(m.value) FILTER (WHERE m.measure = 'delivered'), 0)::bigint AS delivered,
-			coalesce(sum(m.value) FILTER (WHERE m.measure = 'clickers'), 0)::bigint AS clickers,
-			coalesce(sum(m.value) FILTER (WHERE m.measure = 'orders'), 0)::bigint AS orders,
-			coalesce(sum(m.value) FILTER (WHERE m.measure = 'opt_outs'), 0)::bigint AS opt_outs
-		FROM smsflow.campaign k
-		JOIN smsflow.brand b USING (brand_id)
-		JOIN smsflow.metric_of_all_time m USING (campaign_id)
-		WHERE m.variant > 0
-		GROUP BY k.campaign_id, k.name, b.name, m.variant
-	), compared AS (
-		SELECT campaign_id, array_agg(variant ORDER BY variant) AS variants,
-			smsflow.probability_best(array_agg(least(clickers, sent) ORDER BY variant), array_agg(sent ORDER BY variant)) AS by_clicks,
-			smsflow.probability_best(array_agg(least(orders, sent) ORDER BY variant), array_agg(sent ORDER BY variant)) AS by_orders
-		FROM counted
-		GROUP BY campaign_id
-		HAVING count(*) <= 64
-	)
-	SELECT c.campaign, c.variant, c.recipients, c.sent, c.delivered, c.clickers, c.orders, c.opt_outs,
-		c.clickers::numeric / nullif(c.sent, 0) AS click_rate, c.orders::numeric / nullif(c.sent, 0) AS conversion_rate,
-		c.opt_outs::numeric / nullif(c.sent, 0) AS opt_out_rate,
-		(c.clickers::numeric / nullif(c.sent, 0)) / nullif(f.clickers::numeric / nullif(f.sent, 0), 0) - 1 AS click_uplift,
-		(c.orders::numeric / nullif(c.sent, 0)) / nullif(f.orders::numeric / nullif(f.sent, 0), 0) - 1 AS conversion_uplift,
-		x.by_clicks[array_position(x.variants, c.variant)] AS best_by_clicks,
-		x.by_orders[array_position(x.variants, c.variant)] AS best_by_orders, c.brand, c.campaign_id, v.name AS variant_name
-	FROM counted c
-	JOIN compared x USING (campaign_id)
-	JOIN counted f ON f.campaign_id = c.campaign_id AND f.variant = x.variants[1]
-	LEFT JOIN smsflow.campaign_variant v ON v.campaign_id = c.campaign_id AND v.variant = c.variant;
-COMMENT ON VIEW smsflow_bi.variant_results IS 'Variants of a campaign side by side, with their uplift over the first and the probability that each is the best';
-
 -- By intention: who was to get the campaign against who was left out by chance,
 -- whatever became of the messages, so that both groups are alike but for it.
 CREATE OR REPLACE VIEW smsflow_bi.holdout_lift AS

@@ -174,6 +174,7 @@ BEGIN
 			('attributed_revenue.cost', 'Costs in this currency that gateways reported for the messages; NULL: none'),
 			('return_on_spend', 'revenue / cost'),
 			('variant_results.variant', 'Number of the variant, from 1'),
+			('sequence_variant_results.variant', 'Number of the variant, from 1: its place in the list of texts of the step'),
 			('click_uplift', 'click_rate / click_rate of the first variant - 1; NULL when that is 0'),
 			('conversion_uplift', 'conversion_rate / conversion_rate of the first variant - 1; NULL when that is 0'),
 			('best_by_clicks', 'Probability that its true click rate is the highest; see smsflow.probability_best()'),

@@ -4,33 +4,24 @@
 CREATE OR REPLACE VIEW smsflow_bi.sequence_totals AS
 	SELECT q.name AS sequence, p.step, q.purpose::text AS purpose,
 		CASE WHEN q.enabled THEN 'enabled' ELSE 'disabled' END AS status,
-		coalesce(t.recipients, 0) AS recipients, coalesce(t.suppressed, 0) AS suppressed,
-		coalesce(t.queued, 0) AS queued, coalesce(t.sent, 0) AS sent, coalesce(t.delivered, 0) AS delivered,
-		coalesce(t.undelivered, 0) AS undelivered, coalesce(t.rejected, 0) AS rejected,
-		coalesce(t.expired, 0) AS expired, coalesce(t.in_doubt, 0) AS in_doubt, coalesce(t.parts, 0) AS parts,
-		coalesce(t.clicks, 0) AS clicks, coalesce(t.clickers, 0) AS clickers, coalesce(t.replies, 0) AS replies,
-		coalesce(t.opt_outs, 0) AS opt_outs, coalesce(t.orders, 0) AS orders,
-		CASE WHEN t.mixed_revenue THEN NULL ELSE coalesce(t.revenue, 0) END AS revenue,
-		CASE WHEN t.mixed_cost THEN NULL ELSE coalesce(t.cost, 0) END AS cost,
-		t.currency, t.delivery_rate, t.click_rate, t.conversion_rate, t.opt_out_rate, t.revenue_per_message,
-		t.first_sent_at, t.last_sent_at, t.cost_currency,
-		coalesce(t.accepted, 0) AS accepted, coalesce(t.unknown, 0) AS unknown, coalesce(t.cancelled, 0) AS cancelled,
+		t.recipients, t.suppressed, t.queued, t.sent, t.delivered, t.undelivered, t.rejected, t.expired, t.in_doubt, t.parts, t.clicks, t.clickers,
+		t.replies, t.opt_outs, t.orders, t.revenue, t.cost, t.currency, t.delivery_rate, t.click_rate, t.conversion_rate, t.opt_out_rate,
+		t.revenue_per_message, t.first_sent_at, t.last_sent_at, t.cost_currency, t.accepted, t.unknown, t.cancelled,
 		b.name AS brand, q.sequence_id
 	FROM smsflow.sequence q
 	JOIN smsflow.brand b USING (brand_id)
 	JOIN smsflow.sequence_step p USING (sequence_id)
-	LEFT JOIN smsflow.metric_total t USING (sequence_id, step);
+	JOIN smsflow.metric_total t USING (sequence_id, step);
 COMMENT ON VIEW smsflow_bi.sequence_totals IS 'One row per step of a sequence: what became of its messages, and what came of them. Exact at any instant';
 
 CREATE OR REPLACE VIEW smsflow_bi.sequence_funnel AS
 	SELECT q.name AS sequence, p.step, coalesce(n.entered, 0) AS entered, coalesce(n.waiting, 0) AS waiting,
-		coalesce(t.sent, 0) AS sent, coalesce(t.delivered, 0) AS delivered, coalesce(t.clickers, 0) AS clicked,
-		coalesce(t.orders, 0) AS converted, coalesce(n.completed, 0) AS completed, coalesce(n.exited, 0) AS exited,
+		t.sent, t.delivered, t.clickers AS clicked, t.orders AS converted, coalesce(n.completed, 0) AS completed, coalesce(n.exited, 0) AS exited,
 		coalesce(n.exited_by, '{}') AS exited_by_reason, b.name AS brand, q.sequence_id
 	FROM smsflow.sequence q
 	JOIN smsflow.brand b USING (brand_id)
 	JOIN smsflow.sequence_step p USING (sequence_id)
-	LEFT JOIN smsflow.metric_total t USING (sequence_id, step)
+	JOIN smsflow.metric_total t USING (sequence_id, step)
 	LEFT JOIN LATERAL (
 		SELECT sum(e.people)::bigint AS entered,
 			sum(e.people) FILTER (WHERE e.step = p.step AND e.end_reason IS NULL)::bigint AS waiting,

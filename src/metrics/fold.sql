@@ -131,6 +131,7 @@ CREATE OR REPLACE VIEW smsflow.metric_of_all_time AS
 COMMENT ON VIEW smsflow.metric_of_all_time IS 'Counters over all hours, folded and pending; several rows may share a key, so sum them';
 
 -- One level of sums, and names among its keys: who asks for one campaign by its name reads the rows of that campaign alone.
+-- A campaign or step of which nothing is counted yet has its row by the noughts.
 CREATE OR REPLACE VIEW smsflow.metric_total AS
 	WITH summed AS (
 		SELECT m.campaign_id, k.name AS campaign, m.sequence_id, m.step,
@@ -159,18 +160,25 @@ CREATE OR REPLACE VIEW smsflow.metric_total AS
 			max(currency) FILTER (WHERE measure = 'revenue' AND currency <> '' AND value <> 0) AS other_revenue_in,
 			min(currency) FILTER (WHERE measure = 'cost' AND currency <> '' AND value <> 0) AS cost_in,
 			max(currency) FILTER (WHERE measure = 'cost' AND currency <> '' AND value <> 0) AS other_cost_in
-		FROM smsflow.metric_of_all_time m
+		FROM (
+			SELECT campaign_id, sequence_id, step, measure, value, currency, first_at, last_at FROM smsflow.metric_of_all_time
+			UNION ALL
+			SELECT campaign_id, 0, 0::smallint, 'recipients', 0::numeric, '', NULL::timestamptz, NULL::timestamptz FROM smsflow.campaign
+			UNION ALL
+			SELECT 0, sequence_id, step, 'recipients', 0::numeric, '', NULL::timestamptz, NULL::timestamptz FROM smsflow.sequence_step
+		) m
 		LEFT JOIN smsflow.campaign k ON k.campaign_id = m.campaign_id
 		GROUP BY m.campaign_id, k.name, m.sequence_id, m.step
 	)
 	SELECT campaign_id, campaign, sequence_id, step,
-		recipients::bigint, suppressed::bigint, queued::bigint, sent::bigint, accepted::bigint, delivered::bigint,
-		undelivered::bigint, rejected::bigint, expired::bigint, in_doubt::bigint, unknown::bigint, cancelled::bigint,
-		parts::bigint, clicks::bigint, clickers::bigint, replies::bigint, opt_outs::bigint, orders::bigint,
-		revenue_in <> other_revenue_in AS mixed_revenue,
-		cost_in <> other_cost_in AS mixed_cost,
-		CASE WHEN revenue_in <> other_revenue_in THEN NULL ELSE revenue END AS revenue,
-		CASE WHEN cost_in <> other_cost_in THEN NULL ELSE cost END AS cost,
+		coalesce(recipients, 0)::bigint AS recipients, coalesce(suppressed, 0)::bigint AS suppressed, coalesce(queued, 0)::bigint AS queued,
+		coalesce(sent, 0)::bigint AS sent, coalesce(accepted, 0)::bigint AS accepted, coalesce(delivered, 0)::bigint AS delivered,
+		coalesce(undelivered, 0)::bigint AS undelivered, coalesce(rejected, 0)::bigint AS rejected, coalesce(expired, 0)::bigint AS expired,
+		coalesce(in_doubt, 0)::bigint AS in_doubt, coalesce(unknown, 0)::bigint AS unknown, coalesce(cancelled, 0)::bigint AS cancelled,
+		coalesce(parts, 0)::bigint AS parts, coalesce(clicks, 0)::bigint AS clicks, coalesce(clickers, 0)::bigint AS clickers,
+		coalesce(replies, 0)::bigint AS replies, coalesce(opt_outs, 0)::bigint AS opt_outs, coalesce(orders, 0)::bigint AS orders,
+		CASE WHEN revenue_in <> other_revenue_in THEN NULL ELSE coalesce(revenue, 0) END AS revenue,
+		CASE WHEN cost_in <> other_cost_in THEN NULL ELSE coalesce(cost, 0) END AS cost,
 		CASE WHEN revenue_in <> other_revenue_in OR (revenue_in IS NULL AND cost_in <> other_cost_in) THEN NULL
 			ELSE coalesce(revenue_in, cost_in) END AS currency,
 		CASE WHEN cost_in <> other_cost_in THEN NULL ELSE cost_in END AS cost_currency,
@@ -181,7 +189,7 @@ CREATE OR REPLACE VIEW smsflow.metric_total AS
 		CASE WHEN revenue_in <> other_revenue_in THEN NULL ELSE coalesce(revenue, 0) / nullif(sent, 0) END AS revenue_per_message,
 		first_sent_at, last_sent_at
 	FROM summed;
-COMMENT ON VIEW smsflow.metric_total IS 'Counters of all time and the rates between them; NULL counters are zero';
+COMMENT ON VIEW smsflow.metric_total IS 'Counters of all time and the rates between them, of every campaign, of every step of a sequence, and of all else together';
 
 CREATE OR REPLACE VIEW smsflow.campaign_recount AS
 	SELECT c.campaign_id, c.name AS campaign,

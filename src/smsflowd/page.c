@@ -155,6 +155,12 @@ static const char sequence_steps[] =
 	" (SELECT string_agg(key || ': ' || value, ', ' ORDER BY key) FROM jsonb_each_text(exited_by_reason)) AS \"Why they left\""
 	" FROM smsflow_bi.sequence_funnel ORDER BY sequence, step LIMIT 200";
 
+static const char sequence_variants[] =
+	"SELECT sequence AS \"Sequence\", step AS \"Step\", variant AS \"Variant\", sent AS \"Sent\","
+	" round(100 * click_rate, 2) AS \"Clicked, %\", round(100 * best_by_clicks::numeric, 1) AS \"Best by clicks, %\","
+	" round(100 * conversion_rate, 2) AS \"Ordered, %\", round(100 * best_by_orders::numeric, 1) AS \"Best by orders, %\""
+	" FROM smsflow_bi.sequence_variant_results ORDER BY sequence, step, variant LIMIT 200";
+
 static const char recovered_carts[] =
 	"SELECT sequence AS \"Sequence\", step AS \"Step\", minutes_up_to AS \"Minutes after the cart, up to\", carts AS \"Carts\","
 	" recovered AS \"Recovered\", round(100 * recovery_rate, 1) AS \"Recovered, %\", round(value, 2) AS \"Value\", currency AS "
@@ -169,6 +175,7 @@ static const char consent_funnel[] =
 static const struct section funnel[] = {
 	{"All campaigns, from recipients to orders", BARS, programme_funnel, "No campaign has messages yet."},
 	{"Sequences, step by step", TABLE, sequence_steps, "There is no sequence with steps yet."},
+	{"Variants of steps", TABLE, sequence_variants, "No step has variants."},
 	{"Carts of the last 35 days that came back", TABLE, recovered_carts, "Nobody was reminded of a cart yet."},
 	{"People, from signing up to ordering", BARS, consent_funnel, "Nobody has signed up yet."},
 };
