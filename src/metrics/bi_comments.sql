@@ -35,7 +35,7 @@ BEGIN
 			('clicks', 'Clicks on short links by people; previews and scanners do not count'),
 			('clickers', 'Messages with at least one click by a person'),
 			('replies', 'Replies within 24 hours after a message to the same person, credited to the last one'),
-			('opt_outs', 'Messages followed by an opt-out of the same person within 24 hours, credited to the last one'),
+			('opt_outs', 'Messages followed within 24 hours by a STOP of the same person, as a reply or told of by the carrier, credited to the last one'),
 			('orders', 'Orders within 12 hours after a message to the same person, each credited once, to the last campaign message or marketing message of a sequence'),
 			('revenue', 'Sum of the amounts of these orders, in currency; NULL when they are in several, see campaign_money'),
 			('cost', 'Sum of the costs that the gateway reported, in cost_currency; NULL when they are in several, see campaign_money'),
