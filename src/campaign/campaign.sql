@@ -32,9 +32,7 @@ BEGIN
 	SELECT c.* INTO k FROM smsflow.campaign AS c
 	WHERE c.name = campaign_named.name AND c.brand_id = smsflow.brand_named(campaign_named.brand);
 	IF NOT FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('campaign "%s" does not exist', campaign_named.name),
-			DETAIL = format('Brand "%s" has no campaign of this name.', campaign_named.brand),
-			HINT = 'Create it with smsflow.create_campaign().';
+		PERFORM smsflow.refuse_unknown('campaign', campaign_named.name, campaign_named.brand);
 	END IF;
 	RETURN k;
 END $$;
@@ -98,9 +96,7 @@ BEGIN
 	SELECT s.segment_id INTO its_segment FROM smsflow.segment AS s
 	WHERE s.name = create_campaign.segment AND s.brand_id = its_brand;
 	IF NOT FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('segment "%s" does not exist', create_campaign.segment),
-			DETAIL = format('Brand "%s" has no segment of this name.', create_campaign.brand),
-			HINT = 'Create it with smsflow.create_segment().';
+		PERFORM smsflow.refuse_unknown('segment', create_campaign.segment, create_campaign.brand);
 	END IF;
 	INSERT INTO smsflow.campaign AS c (brand_id, name, segment_id, body, purpose, options, owner)
 	VALUES (its_brand, create_campaign.name, its_segment, its_body,
@@ -108,8 +104,7 @@ BEGIN
 		quote_ident(smsflow.acting_role())::regrole)
 	ON CONFLICT DO NOTHING RETURNING c.campaign_id INTO id;
 	IF id IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" already exists', create_campaign.name),
-			DETAIL = 'The name of a campaign is unique within its brand.', HINT = 'Choose another name.';
+		PERFORM smsflow.refuse_taken('campaign', create_campaign.name, 'brand');
 	END IF;
 	RETURN id;
 END $$;

@@ -8,9 +8,7 @@ BEGIN
 	SELECT p.* INTO pool FROM smsflow.coupon_pool AS p
 	WHERE p.name = coupon_pool_named.name AND p.brand_id = smsflow.brand_named(coupon_pool_named.brand);
 	IF NOT FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('coupon pool "%s" does not exist', coupon_pool_named.name),
-			DETAIL = format('Brand "%s" has no pool of coupons of this name.', coupon_pool_named.brand),
-			HINT = 'Create it with smsflow.create_coupon_pool().';
+		PERFORM smsflow.refuse_unknown('coupon pool', coupon_pool_named.name, coupon_pool_named.brand);
 	END IF;
 	RETURN pool;
 END $$;
@@ -33,8 +31,7 @@ BEGIN
 	VALUES (smsflow.brand_named(create_coupon_pool.brand), create_coupon_pool.name, create_coupon_pool.prefix, create_coupon_pool.at_end)
 	ON CONFLICT DO NOTHING RETURNING p.coupon_pool_id INTO id;
 	IF id IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('coupon pool "%s" already exists', create_coupon_pool.name),
-			DETAIL = 'The name of a pool is unique within its brand.', HINT = 'Choose another name.';
+		PERFORM smsflow.refuse_taken('coupon pool', create_coupon_pool.name, 'brand');
 	END IF;
 	RETURN id;
 END $$;

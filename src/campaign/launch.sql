@@ -137,8 +137,7 @@ DECLARE
 	its_segment CONSTANT integer := (SELECT s.segment_id FROM smsflow.segment AS s WHERE s.name = add_wave.segment AND s.brand_id = k.brand_id);
 BEGIN
 	IF add_wave.segment IS NOT NULL AND its_segment IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('segment "%s" does not exist', add_wave.segment),
-			DETAIL = format('Brand "%s" has no segment of this name.', add_wave.brand), HINT = 'Create it with smsflow.create_segment().';
+		PERFORM smsflow.refuse_unknown('segment', add_wave.segment, add_wave.brand);
 	ELSIF coalesce(add_wave.after < coalesce(last.after, '0') OR add_wave.after > '60 days', true) THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'a wave cannot come before the one before it',
 			DETAIL = 'It begins 0 seconds to 60 days after the launch, and not earlier than the wave added last.', HINT = 'Add the waves in order.';

@@ -34,8 +34,7 @@ BEGIN
 	FROM smsflow.campaign_variant AS o WHERE o.campaign_id = k.campaign_id
 	ON CONFLICT ON CONSTRAINT campaign_variant_campaign_id_name_key DO NOTHING RETURNING v.variant INTO number;
 	IF number IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('variant "%s" already exists', add_variant.name),
-			DETAIL = format('Campaign "%s" has a variant of this name.', k.name), HINT = 'Choose another name.';
+		PERFORM smsflow.refuse_taken('variant', add_variant.name, 'campaign');
 	END IF;
 	UPDATE smsflow.campaign AS c SET approved_by = NULL, approved_at = NULL WHERE c.campaign_id = k.campaign_id;
 	RETURN number;

@@ -1,5 +1,25 @@
 -- Sets of contacts made from what is known of them. Re-runnable.
 
+-- ---- refusals that several rooms share ----
+
+CREATE OR REPLACE FUNCTION smsflow.refuse_unknown(kind text, name text, brand text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('%s "%s" does not exist', kind, name),
+		DETAIL = format('Brand "%s" has no %s of this name.', brand, kind), HINT = format('Create it with smsflow.create_%s().', replace(kind, ' ', '_'));
+END $$;
+COMMENT ON FUNCTION smsflow.refuse_unknown(text, text, text) IS 'Raises SF004: a brand has no segment, campaign or the like of this name';
+REVOKE ALL ON FUNCTION smsflow.refuse_unknown(text, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.refuse_taken(kind text, name text, whose text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('%s "%s" already exists', kind, name),
+		DETAIL = format('The name of a %s is unique within its %s.', kind, whose), HINT = 'Choose another name.';
+END $$;
+COMMENT ON FUNCTION smsflow.refuse_taken(text, text, text) IS 'Raises SF005: there is a campaign or the like of this name in its brand, or whatever it belongs to';
+REVOKE ALL ON FUNCTION smsflow.refuse_taken(text, text, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.create_segment(name text, predicate text, brand text DEFAULT 'default') RETURNS integer
 	AS 'MODULE_PATHNAME', 'smsflow_pg_create_segment' LANGUAGE c VOLATILE
 	SET search_path = pg_catalog, pg_temp;
