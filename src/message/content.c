@@ -91,17 +91,14 @@ smsflow_content_refusal(const char *body, SmsflowPurpose purpose, const char *br
 	const SmsflowPolicy *policy = smsflow_policy_at(GetCurrentTimestamp());
 	bool marketing = purpose == SMSFLOW_PURPOSE_PROMOTIONAL || purpose == SMSFLOW_PURPOSE_CART;
 	SmsflowParts parts;
-	char *text;
 
 	smsflow_count_parts(body, &parts);
 	if (parts.parts > policy->max_parts)
 		return "too_long";
-	if (!marketing && !policy->brand_named[purpose] && !policy->opt_out_wording[purpose])
-		return NULL;
-	text = lower_text(body);
-	if (marketing && has_shortener(policy, text))
+	/* A text without a dot has no domain, and need not be read once more. */
+	if (marketing && strchr(body, '.') != NULL && has_shortener(policy, lower_text(body)))
 		return "public_shortener";
-	if (policy->brand_named[purpose] && strstr(text, lower_text(brand)) == NULL)
+	if (policy->brand_named[purpose] && strstr(lower_text(body), lower_text(brand)) == NULL)
 		return "brand_missing";
 	if (policy->opt_out_wording[purpose] && !smsflow_has_opt_out_wording(body, strlen(body)))
 		return "opt_out_wording_missing";
