@@ -128,13 +128,11 @@ smsflowd build/sanitized/smsflowd: $(SMSFLOWD_SOURCES) $(SMSFLOWD_HEADERS)
 
 unitdir ?= $(datadir)/smsflow
 install-smsflowd: smsflowd
-	$(MKDIR_P) '$(DESTDIR)$(bindir)'
-	$(INSTALL_PROGRAM) smsflowd '$(DESTDIR)$(bindir)/smsflowd'
-	$(MKDIR_P) '$(DESTDIR)$(datadir)/smsflow'
-	$(INSTALL_DATA) $(srcdir)/src/smsflowd/example.conf '$(DESTDIR)$(datadir)/smsflow/smsflowd.conf'
-	$(INSTALL_DATA) $(srcdir)/src/smsflowd/example.nginx.conf '$(DESTDIR)$(datadir)/smsflow/smsflowd.nginx.conf'
-	$(MKDIR_P) '$(DESTDIR)$(unitdir)'
-	sed 's#@bindir@#$(bindir)#' $(srcdir)/src/smsflowd/smsflowd.service.in > '$(DESTDIR)$(unitdir)/smsflowd@.service'
+	install -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(datadir)/smsflow' '$(DESTDIR)$(unitdir)'
+	install -m 755 smsflowd '$(DESTDIR)$(bindir)/smsflowd'
+	install -m 644 src/smsflowd/example.conf '$(DESTDIR)$(datadir)/smsflow/smsflowd.conf'
+	install -m 644 src/smsflowd/example.nginx.conf '$(DESTDIR)$(datadir)/smsflow/smsflowd.nginx.conf'
+	sed 's#@bindir@#$(bindir)#' src/smsflowd/smsflowd.service.in > '$(DESTDIR)$(unitdir)/smsflowd@.service'
 
 # The extension with places to fail (src/fault.h), for test/t/012_faults.pl alone: what has none is linked as it is.
 FAULTY = $(shell grep -l smsflow_.*fault $(SOURCES))

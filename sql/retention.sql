@@ -33,7 +33,10 @@ SELECT * FROM smsflow.check() WHERE violations > 0;
 SELECT smsflow.apply_retention();
 SET smsflow.retention = '501d';
 SELECT smsflow.apply_retention();
+SELECT name, bytes > 0 AS has_size, from_id, to_id, newest_at < now() - interval '1 day' AS old, dropped_after BETWEEN now() + interval '22 hours' AND now() + interval '26 hours' AS tomorrow FROM smsflow.stat_storage WHERE from_id < 2 * 1048576 ORDER BY from_id;
 SET smsflow.retention = '400d';
+SELECT name, dropped_after <= now() AS now FROM smsflow.stat_storage WHERE dropped_after IS NOT NULL;
+SELECT bool_and(bytes > 0) AS tables FROM smsflow.stat_storage WHERE name IN ('contact', 'consent_event', 'claim') HAVING count(*) = 3;
 -- Not while somebody reads it, and then nothing has changed.
 BEGIN;
 LOCK TABLE smsflow.outbox_0 IN ACCESS SHARE MODE;
@@ -45,6 +48,9 @@ SELECT smsflow.apply_retention();
 SELECT to_regclass('smsflow.outbox_0'), to_regclass('smsflow.attempt_0'), to_regclass('smsflow.timer_0'), to_regclass('smsflow.report_0');
 SELECT message_id, body FROM smsflow.message;
 SELECT count(*) AS keys FROM smsflow.dedup;
+-- What she agreed to is kept, and proved.
+SELECT kind, purposes FROM smsflow.consent_event;
+SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();
 SELECT * FROM pg_temp.counters();
 SELECT * FROM smsflow.check() WHERE violations > 0;
 -- What is left is of today; its segment, and those made ahead, stay.

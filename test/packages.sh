@@ -60,7 +60,27 @@ try_packages()
 	step "$1: packages are built" build "$1" && step "$1: they install" install_packages "$1" && step "$1: a first message is sent and reported" first_sms
 }
 
-for version in ${*:-15 17 18}
+# Where Debian 12 was, PostgreSQL 15 stays beside that of Debian 13 until its clusters are upgraded.
+install_old()
+{
+	echo "deb $mirror bookworm main" >"$builder/etc/apt/sources.list.d/bookworm.list" && rm -rf "$builder/packages" && cp -r "$packages" "$builder/packages" &&
+		apt "$builder" update && in_root "$builder" sh -c 'DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
+			postgresql-15 /packages/postgresql-15-smsflow_*.deb'
+}
+
+upgrade_15_to_17()
+{
+	builder=$VERSIONS_DIR/17/debian
+	packages=$VERSIONS_DIR/packages/15
+	log=$VERSIONS_DIR/packages-upgrade.log
+	: >"$log"
+	step "17: PostgreSQL 15 is beside it" install_old && step "17: pg_upgrade from 15" in_root "$builder" env PG_MAJOR=17 DEBIAN_FRONTEND=noninteractive \
+		oldinstall=/usr/lib/postgresql/15 PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config CHECK_TAP=test/t/050_restore.pl /smsflow/test/check.sh tap
+}
+
+versions=" ${*:-15 17 18} "
+for version in $versions
 do
 	try_packages "$version"
 done
+[ "${versions#* 15 }" = "$versions" ] || [ "${versions#* 17 }" = "$versions" ] || upgrade_15_to_17

@@ -34,7 +34,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'review settle_review conversation set_business_hours reply'),
 		('operator', 'set_link_domain link'),
 		('operator', 'set_campaign_policy set_price set_seeds'),
-		('operator', 'stat_worker stat_gateway stat_sender stat_queue progress_campaign')
+		('operator', 'stat_worker stat_gateway stat_sender stat_queue stat_storage progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;
 COMMENT ON VIEW smsflow.access IS 'What each access of grant_access() gives: functions, views, or smsflow_bi for all views of that schema';

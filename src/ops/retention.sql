@@ -73,3 +73,33 @@ EXCEPTION WHEN lock_not_available THEN
 END $$;
 COMMENT ON FUNCTION smsflow.apply_retention() IS 'Drops the oldest segment of the message tables (1,048,576 messages) when all of it is older than smsflow.retention and has expired more than 7 days ago; false when there is none, when it is in use, or when smsflow.retention is 0. Counters stay as they are';
 REVOKE ALL ON FUNCTION smsflow.apply_retention() FROM PUBLIC;
+
+-- A segment is told by its newest message, without reading the others.
+CREATE OR REPLACE VIEW smsflow.stat_storage AS
+	SELECT format('messages %s', s.segment) AS name, t.rows, t.bytes, s.from_id, s.to_id, n.created_at AS newest_at,
+		CASE WHEN s.to_id <= q.last_value AND k.keep > interval '0' THEN GREATEST(n.created_at + k.keep, n.expires_at + interval '7 days', now()) END AS dropped_after
+	FROM smsflow.message_segment s
+	CROSS JOIN smsflow.message_id_seq q
+	CROSS JOIN (SELECT current_setting('smsflow.retention')::interval AS keep) k
+	CROSS JOIN LATERAL (
+		SELECT sum(pg_total_relation_size(c.oid))::bigint AS bytes,
+			sum(greatest(c.reltuples, 0)) FILTER (WHERE c.relname = 'outbox_' || s.segment)::bigint AS rows
+		FROM pg_class c WHERE c.relnamespace = 'smsflow'::regnamespace
+			AND c.relname IN ('outbox_' || s.segment, 'attempt_' || s.segment, 'timer_' || s.segment, 'report_' || s.segment)
+	) t
+	LEFT JOIN LATERAL (
+		SELECT o.created_at, o.expires_at FROM smsflow.outbox o
+		WHERE o.message_id >= s.from_id AND o.message_id < s.to_id ORDER BY o.message_id DESC LIMIT 1
+	) n ON true
+	UNION ALL
+	SELECT c.relname::text, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid), NULL, NULL, NULL, NULL
+	FROM pg_class c
+	WHERE c.relnamespace = 'smsflow'::regnamespace AND c.relkind = 'r' AND c.relname !~ '^(outbox|attempt|timer|report)_[0-9]+$';
+COMMENT ON VIEW smsflow.stat_storage IS 'What takes room: a row for each segment of the messages, and for each table that is no segment';
+COMMENT ON COLUMN smsflow.stat_storage.name IS 'messages and the number of the segment, or the name of the table';
+COMMENT ON COLUMN smsflow.stat_storage.rows IS 'Messages, or rows, as the last ANALYZE counted them; 0: never analyzed';
+COMMENT ON COLUMN smsflow.stat_storage.bytes IS 'Size on disk with indexes; of a segment that of messages, tries, timers and reports together';
+COMMENT ON COLUMN smsflow.stat_storage.from_id IS 'Lowest message id of the segment';
+COMMENT ON COLUMN smsflow.stat_storage.to_id IS 'Lowest message id after it';
+COMMENT ON COLUMN smsflow.stat_storage.newest_at IS 'When its newest message was asked for; NULL: it is made ahead';
+COMMENT ON COLUMN smsflow.stat_storage.dropped_after IS 'From when on apply_retention() may drop it, oldest segment first, by smsflow.retention of this session; NULL: it is not full, retention is 0, or it is no segment';

@@ -1,5 +1,8 @@
 # The store's database moves: a dump that is restored in another cluster, and a cluster that pg_upgrade takes over, have
 # everything but secrets and the right to send. Armed, they send what waits, once, and nothing that was sent before.
+#
+# $ENV{oldinstall} names the installation that the database comes from, as in PostgreSQL's own test of pg_upgrade; without
+# it, it is this one. test/packages.sh comes from 15 to 17.
 
 use strict;
 use warnings;
@@ -17,7 +20,7 @@ use Test::More;
 my @stays = qw(secret arming worker_start seal_note import_row gateway_trace otp otp_block profile_delta);
 
 my $gateway = SmsflowGateway->start;
-my $original = start_server('original', {});
+my $original = start_server('original', { $ENV{oldinstall} ? (install_path => $ENV{oldinstall}) : () });
 my $secrets = $SmsflowTest::secrets;
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my ($before, $sent);
@@ -104,12 +107,11 @@ sub test_dump
 sub test_upgrade
 {
 	my $upgraded = PostgreSQL::Test::Cluster->new('upgraded');
-	my $bin = $original->config_data('--bindir');
-
 	$upgraded->init(extra => [ '-E', 'UTF8', '--no-locale' ]);
 	$upgraded->append_conf('postgresql.conf', "shared_preload_libraries = 'smsflow'\n");
 	chdir($folder);
-	command_ok([ 'pg_upgrade', '--no-sync', '-d', $original->data_dir, '-D', $upgraded->data_dir, '-b', $bin, '-B', $bin,
+	command_ok([ 'pg_upgrade', '--no-sync', '-d', $original->data_dir, '-D', $upgraded->data_dir,
+			'-b', $original->config_data('--bindir'), '-B', $upgraded->config_data('--bindir'),
 			'-s', $folder, '-p', $original->port, '-P', $upgraded->port ], 'pg_upgrade');
 	$upgraded->append_conf('postgresql.conf', "smsflow.allow_insecure_gateway = on\nsmsflow.sweep_interval = '1s'\nsmsflow.secrets_dir = '$secrets'\n");
 	$upgraded->start;
