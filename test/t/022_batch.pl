@@ -129,6 +129,25 @@ sub test_doubt
 	$gateway->script($alone, \%answer);
 }
 
+# Items name no media, and a profile may keep batches to marketing.
+sub test_alone
+{
+	my $media = 'https://shop.example/eleven.jpg';
+	my @ids = split /\n/, sql("SELECT smsflow.send(phone, body, 'transactional', pool => 'many', media_urls => media) FROM (VALUES "
+		. join(', ', map { sprintf("('%s', 'eleventh %d', %s)", phone($_), $_, $_ == 2 ? "ARRAY['$media']" : 'NULL') } 1 .. 3) . ') v (phone, body, media)');
+
+	settled('accepted accepted accepted', 'messages with and without media', @ids);
+	my @with = requests_with($media);
+	is(scalar(@with), 1, 'one request names the media');
+	unlike($with[0]{body}, qr/"batch"/, '... that of its message alone');
+
+	sql(q{UPDATE smsflow.gateway_profile SET batch = batch || '{"only": "marketing"}' WHERE profile = 'many'});
+	@ids = send_all('many', 'transactional', 'twelfth 1', 'twelfth 2');
+	settled('accepted accepted', 'what is not marketing', @ids);
+	is(scalar(grep { $_->{body} =~ /"batch"/ } requests_with('twelfth')), 0, '... goes alone where batches are for marketing');
+	sql(q{UPDATE smsflow.gateway_profile SET batch = batch - 'only' WHERE profile = 'many'});
+}
+
 # The worker comes to the fault before the request of these messages.
 sub send_at_fault
 {
@@ -205,6 +224,7 @@ test_missing_result();
 test_recipients();
 test_refused();
 test_doubt();
+test_alone();
 test_stop();
 test_crash();
 test_limit();
