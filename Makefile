@@ -159,7 +159,7 @@ build/unit/%: test/unit/%.c build/libsmsflow_core.a $(wildcard test/unit/*.h)
 	$(CC) $(CORE_FLAGS) -o $@ $< build/libsmsflow_core.a -lm
 unit: $(UNIT_TESTS)
 
-# Unit tests and smsflowd once more, with the sanitizers of addresses and undefined behaviour: an error ends the program.
+# Unit tests, smsflowd and extension once more, with the sanitizers of addresses and undefined behaviour: an error ends the program.
 SANITIZE = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 build/sanitized/core/%.o: src/core/%.c $(CORE_HEADERS) $(CORE_TABLES)
 	@mkdir -p $(@D)
@@ -168,7 +168,14 @@ build/sanitized/unit/%: test/unit/%.c $(CORE:src/core/%.c=build/sanitized/core/%
 	@mkdir -p $(@D)
 	$(CC) $(CORE_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lm
 build/sanitized/smsflowd: SMSFLOWD_FLAGS = $(SANITIZE)
-sanitized: $(UNIT_TESTS:build/unit/%=build/sanitized/unit/%) build/sanitized/smsflowd
+# A server that is not built for the one of addresses cannot load it, so the extension has that of undefined behaviour alone.
+UNDEFINED = -O1 -fsanitize=undefined -fno-sanitize-recover=all
+build/sanitized/extension/%.o: src/%.c $(CORE_TABLES) $(wildcard src/*.h src/*/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) $(UNDEFINED) -c -o $@ $<
+build/sanitized/smsflow.so: $(SOURCES:src/%.c=build/sanitized/extension/%.o)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(UNDEFINED) -shared -o $@ $^ $(SHLIB_LINK)
+sanitized: $(UNIT_TESTS:build/unit/%=build/sanitized/unit/%) build/sanitized/smsflowd build/sanitized/smsflow.so
 
 SIM_SECONDS ?= 120
 build/sim/sim: $(wildcard test/sim/*.[ch]) build/libsmsflow_core.a
@@ -199,7 +206,7 @@ check-versions:
 check-packages:
 	test/check.sh packages
 check-all:
-	test/check.sh unit regress isolation tap static fuzz sim versions packages
+	test/check.sh unit regress isolation tap sanitize static fuzz sim versions packages
 deps:
 	test/deps.sh check
 demo:

@@ -76,12 +76,12 @@ count_regress() {
 	done <"$log"
 }
 
-# run_server_tests KIND PROGRAM INPUT-FOLDER TESTS...
+# run_server_tests KIND PROGRAM INPUT-FOLDER TESTS...; with another server in $server_bin
 run_server_tests() {
 	local kind=$1 program=$2 input=$3 log=$work/$1.log
 	shift 3
 	(cd "$work/out" && as_user timeout 900 "$program" --inputdir="$input" --outputdir="$work/out" \
-		--bindir="$($PG_CONFIG --bindir)" --temp-instance="$work/$kind" --temp-config="$work/test/smsflow.conf" \
+		--bindir="${server_bin:-$($PG_CONFIG --bindir)}" --temp-instance="$work/$kind" --temp-config="$work/test/smsflow.conf" \
 		--encoding=UTF8 --no-locale --load-extension=smsflow "$@") >"$log" 2>&1
 	local code=$?
 	count_regress "$kind" "$log"
@@ -102,17 +102,24 @@ run_isolation() {
 		${CHECK_ISOLATION:-$(make -s -C "$top" print-ISOLATION)}
 }
 
-# The installation once more, at the same place within another folder, but with the library that can be made to fail.
-install_faults() {
-	local bin lib share
+# copy_installation FOLDER LIBRARY: the installation once more, at the same place within a folder, but with another library.
+copy_installation() {
+	local folder=$1 library=$2 bin lib share
 	bin=$($PG_CONFIG --bindir) lib=$($PG_CONFIG --pkglibdir) share=$($PG_CONFIG --sharedir)
+	mkdir -p "$folder$bin" "$folder$lib" "$(dirname "$folder$share")"
+	cp "$bin"/* "$folder$bin/"
+	ln -s "$lib"/* "$folder$lib/"
+	ln -s "$share" "$folder$share"
+	rm -f "$folder$lib/smsflow.so"
+	cp "$library" "$folder$lib/smsflow.so"
+}
+
+# The library that can be made to fail.
+install_faults() {
+	local bin
+	bin=$($PG_CONFIG --bindir)
 	make -s -j2 -C "$top" faults WERROR=-Werror || return 1
-	mkdir -p "$work/faults$bin" "$work/faults$lib" "$(dirname "$work/faults$share")"
-	cp "$bin"/* "$work/faults$bin/"
-	ln -s "$lib"/* "$work/faults$lib/"
-	ln -s "$share" "$work/faults$share"
-	rm -f "$work/faults$lib/smsflow.so"
-	cp "$top/build/faults/smsflow.so" "$work/faults$lib/"
+	copy_installation "$work/faults" "$top/build/faults/smsflow.so"
 	export SMSFLOW_FAULTS=${work}/faults${bin%/bin}
 }
 
@@ -159,15 +166,19 @@ tap_files() {
 	done
 }
 
-# core and smsflowd once more, built so that an error of addresses, of undefined behaviour or a leak ends the program.
+# core, smsflowd and extension once more, built so that an error of addresses, of undefined behaviour or a leak ends the program.
 run_sanitize() {
-	local log=$work/sanitize.log
+	local log=$work/sanitize.log server_bin
 	if ! make -s -j2 sanitized WERROR=-Werror >"$log" 2>&1; then
 		tail -20 "$log"
 		bad "sanitize: it does not build"
 		return
 	fi
 	run_unit build/sanitized/unit "sanitized unit"
+	copy_installation "$work/checked" build/sanitized/smsflow.so
+	server_bin=$work/checked$($PG_CONFIG --bindir)
+	run_server_tests undefined "$pgxs/src/test/regress/pg_regress" "$work" phone consent text contact gateway message profile segment \
+		campaign sequence callback gate hours otp links coupons lint
 	cp build/sanitized/smsflowd "$work/"
 	rm -rf "$work/tap"
 	tap_files "sanitized smsflowd" test/t/020_smsflowd.pl test/t/021_links.pl test/t/022_receiver_faults.pl
