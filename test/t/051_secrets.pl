@@ -1,4 +1,4 @@
-# A gateway's secret is in the request and nowhere else: not in tables, WAL, logs, a dump or what a standby would get, even
+# A gateway's secret is in the request and nowhere else: not in tables, WAL, logs, statistics of statements, a dump or what a standby would get, even
 # when the gateway says it back, when every statement is logged, and when the worker dies with it.
 
 use strict;
@@ -16,7 +16,8 @@ use Test::More;
 my $canary = 'canary-9d41c0a7e5';
 my $gateway = SmsflowGateway->start;
 my $node = start_server('secretive', {}, 'log_statement' => 'all', 'log_min_messages' => 'debug2', 'log_error_verbosity' => 'verbose',
-	'log_min_duration_statement' => '0', 'restart_after_crash' => 'on');
+	'log_min_duration_statement' => '0', 'restart_after_crash' => 'on',
+	'shared_preload_libraries' => 'smsflow, pg_stat_statements', 'pg_stat_statements.track' => 'all');
 
 # What a search must not find: the secret as it is, as basic authentication and as a form has it
 my @forms = ($canary, substr(encode_base64("user:$canary", ''), 8, 16), join('', map { sprintf('%02x', ord) } split(//, $canary)));
@@ -34,6 +35,7 @@ sub files_with_it
 }
 
 create_shop(3);
+sql('CREATE EXTENSION pg_stat_statements');
 add_route('bearer', $gateway, secret => $canary);
 add_route('basic', $gateway, secret => $canary, profile => 'twilio', gateway => '{"account": "AC1", "username": "user"}');
 $gateway->script({ match => 'says it back', status => 400, body => qq({"error": "no such token $canary", "message": "Authorization: $canary"}) });
@@ -47,6 +49,10 @@ ok(wait_until('basic authentication is used', sub { grep { ($_->{headers}{author
 $node->psql('shop', "CALL smsflow.test_gateway('bearer', '" . phone(1) . "')");
 $node->psql('shop', $_) for "SELECT * FROM smsflow.health()", "SELECT smsflow.set_gateway('bearer', enabled => false)", "SELECT smsflow.set_gateway('bearer', options => '{\"nonsense\": 1}')";
 unlike(sql('SELECT json_agg(g)::text FROM smsflow.gateway g') . sql('SELECT json_agg(t)::text FROM smsflow.gateway_trace t'), qr/\Q$canary\E/, 'no table shows it');
+sql("SELECT smsflow.set_secret('other', 'for-development-only')");
+my $statements = sql("SELECT string_agg(query, ' ') FROM pg_stat_statements");
+like($statements, qr/set_secret/, 'statistics of statements are kept');
+unlike($statements, qr/for-development|\Q$canary\E/, '... without a secret, even of the call that sets one');
 $node->psql('shop', 'CHECKPOINT');
 kill_worker();
 command_ok([ 'pg_dump', '-f', $node->basedir . '/dump', $node->connstr('shop') ], 'pg_dump');
