@@ -23,6 +23,7 @@ int smsflow_sweep_interval;
 static int retention; /* read by SQL */
 char *smsflow_public_url;
 bool smsflow_require_sync_standby;
+int smsflow_workers = 1;
 char *smsflow_default_region;
 int smsflow_arm_policy;
 
@@ -56,15 +57,18 @@ check_public_url(char **newval, void **extra, GucSource source)
 	return false;
 }
 
-/* Fixed at server start, so it only exists in a server that preloads smsflow. */
+/* Fixed at server start, so they only exist in a server that preloads smsflow. */
 static void
-define_databases(void)
+define_workers(void)
 {
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	DefineCustomStringVariable("smsflow.databases", "Databases that have a worker, separated by commas.",
 							   "Each takes one slot of max_worker_processes.", &smsflow_databases, "", PGC_POSTMASTER,
 							   GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable("smsflow.workers", "Workers of each database.",
+							"They share the gateways among themselves; each takes one slot of max_worker_processes.",
+							&smsflow_workers, 1, 1, SMSFLOW_MAX_WORKERS, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 void
@@ -79,7 +83,7 @@ smsflow_define_settings(void)
 	DefineCustomStringVariable("smsflow.ca_file", "File of certificates that gateways with https are verified by.",
 							   "Empty: those of the system.", &smsflow_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL,
 							   NULL);
-	define_databases();
+	define_workers();
 	DefineCustomStringVariable("smsflow.default_region", "Region of phone numbers written without a country code.",
 							   "Two capital letters, or empty: such numbers are refused.", &smsflow_default_region, "",
 							   PGC_USERSET, 0, check_region, NULL, NULL);

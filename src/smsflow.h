@@ -25,6 +25,9 @@ extern int smsflow_sweep_interval;    /* milliseconds */
 extern char *smsflow_public_url;
 extern char *smsflow_default_region;
 extern int smsflow_arm_policy;
+extern int smsflow_workers; /* of each database */
+
+#define SMSFLOW_MAX_WORKERS 8
 
 typedef enum SmsflowArmPolicy
 {
@@ -66,7 +69,7 @@ extern void smsflow_await_after_commit(int64 contact_id);
 /* True when the library was preloaded, so that shared memory exists. */
 extern bool smsflow_preloaded(void);
 
-/* Registration of the static workers, one per name in smsflow.databases. */
+/* Registration of the static workers, smsflow.workers of them per name in smsflow.databases. */
 extern void smsflow_register_workers(void);
 extern void smsflow_request_shared_memory(void);
 PGDLLEXPORT void smsflow_worker_main(Datum main_arg);

@@ -86,6 +86,19 @@ REVOKE ALL ON FUNCTION smsflow.check_template(text) FROM PUBLIC;
 
 -- Queues. --------------------------------------------------------------------
 
+-- A queue that changed hands between running workers would be read by two of them.
+CREATE OR REPLACE FUNCTION smsflow.choose_shard() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	NEW.shard := COALESCE((SELECT s.gateway_id FROM smsflow.sender s WHERE s.sender_id = NEW.sender_id), NEW.shard);
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION smsflow.choose_shard() IS 'Trigger of smsflow.queue: a new queue belongs to the worker of its sender''s gateway';
+REVOKE ALL ON FUNCTION smsflow.choose_shard() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER choose_shard BEFORE INSERT ON smsflow.queue FOR EACH ROW EXECUTE FUNCTION smsflow.choose_shard();
+
 CREATE OR REPLACE FUNCTION smsflow.queues_for(lane smallint, source text, pool text) RETURNS integer[]
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smsflow_queues_for';
 COMMENT ON FUNCTION smsflow.queues_for(smallint, text, text) IS 'Queue per enabled sender of the pool, ordered by sender, made where missing; the queue without sender when the pool is empty';

@@ -21,12 +21,14 @@ CREATE TABLE smsflow.queue (
 	lane		smallint NOT NULL CHECK (lane BETWEEN 0 AND 4),
 	sender_id	integer REFERENCES smsflow.sender,
 	source		text NOT NULL CHECK (source ~ '^(refused|direct|test|campaign:[0-9]+|sequence:[0-9]+)$'),
+	shard		integer NOT NULL DEFAULT 0 CHECK (shard >= 0),
 	UNIQUE NULLS NOT DISTINCT (lane, sender_id, source)
 );
 COMMENT ON COLUMN smsflow.queue.source IS 'direct: send(); test: test_gateway(), whose requests are shown; else the campaign or sequence';
 COMMENT ON TABLE smsflow.queue IS 'Lane, sender and source: what stops on its own and stops nobody else';
 COMMENT ON COLUMN smsflow.queue.lane IS '0 compliance and otp, 1 transactional, 2 conversational, 3 cart, 4 promotional';
 COMMENT ON COLUMN smsflow.queue.sender_id IS 'NULL: no sender existed at the time; the worker chooses one when it can';
+COMMENT ON COLUMN smsflow.queue.shard IS 'Gateway of the sender as the queue was made, 0 without one: modulo smsflow.workers it says which worker the queue belongs to, whatever becomes of the sender';
 INSERT INTO smsflow.queue (queue_id, lane, source) VALUES
 	(0, 0, 'refused'), (1, 0, 'direct'), (2, 1, 'direct'), (3, 2, 'direct'), (4, 3, 'direct'), (5, 4, 'direct');
 ALTER TABLE smsflow.queue ALTER queue_id RESTART WITH 6;

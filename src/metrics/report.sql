@@ -123,7 +123,7 @@ CREATE OR REPLACE VIEW smsflow.metric_sample AS
 	UNION ALL
 	SELECT 'smsflow_alerts', 'gauge', 'Rates that differ from their past', '', '{}', count(*) FROM smsflow.alert WHERE ended_at IS NULL
 	UNION ALL
-	SELECT 'smsflow_worker_running', 'gauge', 'The worker runs and sends', '', '{}', coalesce(bool_or(w.pid IS NOT NULL AND w.state = 'running')::integer, 0)
+	SELECT 'smsflow_worker_running', 'gauge', 'The worker runs and sends', '', '{}', coalesce(bool_and(w.pid IS NOT NULL AND w.state = 'running')::integer, 0)
 	FROM smsflow.stat_worker w
 	UNION ALL
 	SELECT 'smsflow_requests_in_flight', 'gauge', 'Requests on the wire', '', '{}', coalesce(sum(w.in_flight), 0) FROM smsflow.stat_worker w;

@@ -8,14 +8,14 @@ AS $$
 		SELECT v.*, coalesce(nullif(current_setting('smsflow.enabled', true), ''), 'on')::boolean AS enabled,
 			v.last_turn < now() - interval '1 minute'
 				- 2 * coalesce(nullif(current_setting('smsflow.sweep_interval', true), ''), '30s')::interval AS stuck
-		FROM (SELECT 1) one LEFT JOIN smsflow.worker_state() v ON true
+		FROM smsflow.worker_state() v
 	)
 	SELECT 'preload', coalesce(preloaded, false),
 		CASE WHEN preloaded THEN 'the library is loaded at server start' ELSE 'the library is not loaded at server start, so no worker can run' END,
 		CASE WHEN preloaded IS NOT TRUE THEN 'Add smsflow to shared_preload_libraries in postgresql.conf and restart the server.' END
-	FROM w
+	FROM w WHERE w.worker = 0
 	UNION ALL
-	SELECT 'worker', pid IS NOT NULL AND enabled AND stuck IS NOT TRUE,
+	SELECT 'worker' || coalesce(' ' || nullif(w.worker, 0), ''), pid IS NOT NULL AND enabled AND stuck IS NOT TRUE,
 		CASE
 			WHEN preloaded IS NOT TRUE THEN 'no worker can run'
 			WHEN NOT enabled THEN 'the worker is switched off: smsflow.enabled is off'
@@ -33,7 +33,7 @@ AS $$
 		END
 	FROM w
 $$;
-COMMENT ON FUNCTION smsflow.health_of_worker() IS 'Lines preload and worker of health()';
+COMMENT ON FUNCTION smsflow.health_of_worker() IS 'Lines preload and worker of health(); of several workers the others are worker 1 and so on';
 REVOKE ALL ON FUNCTION smsflow.health_of_worker() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.library_version() RETURNS text

@@ -19,10 +19,10 @@ BEGIN
 	DELETE FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id >= from_id AND r.target_id < to_id;
 	WITH gone AS (DELETE FROM smsflow.callback c WHERE c.message_id >= from_id AND c.message_id < to_id RETURNING c.callback_id)
 		DELETE FROM smsflow.callback_problem p USING gone WHERE p.callback_id = gone.callback_id;
-	-- The newest claim of a queue is its cursor.
+	-- The newest claim of a queue is its cursor, and says which before it may be open.
 	DELETE FROM smsflow.claim c WHERE c.to_id < forget_segment.to_id AND c.claimed_at < now() - interval '7 days'
-		AND c.claim_id < (SELECT max(n.claim_id) FROM smsflow.claim n WHERE n.queue_id = c.queue_id)
-		AND c.claim_id < (SELECT n.oldest_open FROM smsflow.claim n ORDER BY n.claim_id DESC LIMIT 1);
+		AND c.claim_id < (SELECT LEAST(n.claim_id, n.oldest_open) FROM smsflow.claim n WHERE n.queue_id = c.queue_id
+			ORDER BY n.claim_id DESC LIMIT 1);
 	FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
 		EXECUTE format('DROP TABLE smsflow.%I', parent || '_' || segment);
 	END LOOP;

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE VIEW smsflow.stat_worker AS
 	SELECT current_database()::text AS database, w.* FROM smsflow.worker_state() w;
-COMMENT ON VIEW smsflow.stat_worker IS 'The worker of this database and how it is doing';
+COMMENT ON VIEW smsflow.stat_worker IS 'The workers of this database and how they are doing';
 COMMENT ON COLUMN smsflow.stat_worker.preloaded IS 'The library was loaded at server start';
 COMMENT ON COLUMN smsflow.stat_worker.database_listed IS 'smsflow.databases names this database';
 COMMENT ON COLUMN smsflow.stat_worker.pid IS 'NULL: it does not run';
@@ -16,6 +16,7 @@ COMMENT ON COLUMN smsflow.stat_worker.sent IS 'Messages that gateways took since
 COMMENT ON COLUMN smsflow.stat_worker.gaps IS 'Running transactions that may still commit messages behind a cursor';
 COMMENT ON COLUMN smsflow.stat_worker.loop_p50 IS 'Milliseconds of work between two waits, median of the last one to two minutes';
 COMMENT ON COLUMN smsflow.stat_worker.loop_p99 IS 'The same, of which one in a hundred took longer';
+COMMENT ON COLUMN smsflow.stat_worker.worker IS 'Number of the worker: 0, and up to smsflow.workers less one where there are several';
 
 -- Polled every second, so nothing here reads all of a long queue: of each kind at most so many are counted.
 CREATE OR REPLACE VIEW smsflow.stat_queue AS

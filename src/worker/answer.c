@@ -276,7 +276,7 @@ hold(Job *job, const Reading *reading)
 		sender->paused_for = smsflow_class_name(job->class);
 		smsflow_breaker_open(&sender->breaker, route_pause, now);
 		if (throttled)
-			smsflow_limiter_drain(&sender->limit->limiter, now + route_pause);
+			limit_drain(sender->limit, now + route_pause);
 	}
 	try_again(job, DECIDE_HOLD, throttled ? route_pause : 0);
 }

@@ -102,14 +102,17 @@ await(SmsflowSlot *slot, int64 contact_id, TimestampTz deadline)
 	return over;
 }
 
+/* Of all workers of the database. */
 static void
-await_all(SmsflowSlot *slot)
+await_all(void)
 {
 	TimestampTz deadline = GetCurrentTimestamp() + LONGEST_WAIT;
+	SmsflowSlot *slot;
 	bool over = true;
 
-	for (int i = 0; i < count && over; i++)
-		over = await(slot, contacts[i], deadline);
+	for (int at = 0; (slot = smsflow_next_slot(MyDatabaseId, &at)) != NULL;)
+		for (int i = 0; i < count && over; i++)
+			over = await(slot, contacts[i], deadline);
 
 	/* Other reasons to wake may have come meanwhile. */
 	SetLatch(MyLatch);
@@ -141,13 +144,9 @@ at_transaction_end(XactEvent event, void *arg)
 static void
 at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
 {
-	SmsflowSlot *slot;
-
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || !committed || count == 0)
 		return;
-	slot = smsflow_my_slot();
-	if (slot)
-		await_all(slot);
+	await_all();
 	count = 0;
 }
 

@@ -2,7 +2,8 @@
  * chores.c - everything the worker does besides sending: it has the logs of
  * store events and callbacks read (tail.h), moves enrolments and campaigns on,
  * folds metrics, and keeps segments of tables ahead. Each chore is a short
- * transaction of its own and does a bounded slice of work.
+ * transaction of its own and does a bounded slice of work. Of several workers the
+ * first does them; the others ask again for their own held messages, and no more.
  */
 #include "worker/worker.h"
 
@@ -54,6 +55,7 @@ typedef struct Advance
 	const char *activity;
 	const char *query;
 	TimestampTz *due;
+	bool alone; /* changes what has become of messages */
 } Advance;
 
 static void
@@ -61,7 +63,10 @@ advance_step(void *arg)
 {
 	Advance *advance = arg;
 
-	worker_begin(advance->activity, false);
+	if (advance->alone)
+		worker_begin_alone(advance->activity, false);
+	else
+		worker_begin(advance->activity, false);
 	if (SPI_execute(advance->query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result of chore \"%s\"", advance->name);
 	*advance->due = column_time(0, 1, DT_NOEND);
@@ -93,6 +98,7 @@ static Advance settlements = {
 	.activity = "ending the wait for reports",
 	.query = "SELECT smsflow.settle_unanswered(" CppAsString2(SETTLE_SLICE) ")",
 	.due = &settlements_due,
+	.alone = true,
 };
 
 /* What is due again has timers that its queues do not know of: they look. */
@@ -110,19 +116,26 @@ wake_queues(void)
 	}
 }
 
+static void
+wake_all_queues(void)
+{
+	wake_queues();
+	common_tell_others(SMSFLOW_NEWS_TIMERS);
+}
+
 /* Messages that a person found to be unsent are due again. */
 static void
 resolve_step(void *arg)
 {
 	bool again;
 
-	worker_begin("resolving doubts", false);
+	worker_begin_alone("resolving doubts", false);
 	if (SPI_execute("SELECT smsflow.apply_resolutions(" CppAsString2(SETTLE_SLICE) ")", false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not apply resolutions");
 	again = column_bool(0, 1);
 	worker_commit();
 	if (again)
-		wake_queues();
+		wake_all_queues();
 }
 
 /* What a gateway says when it is asked is applied as its reports are. */
@@ -133,7 +146,7 @@ look_up(TimestampTz now)
 
 	tail_of_callbacks.pending |= news.found;
 	if (news.again)
-		wake_queues();
+		wake_all_queues();
 	if (!news.done)
 		retry_at = Min(retry_at, now + CHORE_PAUSE);
 }
@@ -235,7 +248,7 @@ watch_step(void *arg)
 static void
 tend_step(void *arg)
 {
-	worker_begin("tending callbacks", false);
+	worker_begin_alone("tending callbacks", false);
 	SPI_execute("SELECT smsflow.tend_callbacks()", false, 1);
 	worker_commit();
 }
@@ -269,14 +282,37 @@ recheck(TimestampTz now)
 	rechecking &= recheck_unfinished();
 }
 
-void
-chores_run(uint32 news, bool sweep)
+/* What was written down in a turn, by whichever worker, gives the first one something to do. */
+static void
+hear_of_turn(uint32 news)
 {
-	TimestampTz now = worker.clock->now();
-	bool retry = retry_at <= now;
+	if ((news & SMSFLOW_NEWS_RESULTS) && fold_due == DT_NOEND)
+		fold_due = worker.clock->now() + FOLD_INTERVAL;
+	if (news & SMSFLOW_NEWS_FEEDBACK)
+		feedback_due = DT_NOBEGIN;
+	if (news & SMSFLOW_NEWS_DOUBTS)
+		lookups_soon();
+}
 
-	if (retry)
-		retry_at = DT_NOEND;
+/* Each worker for its own queues: only who claims from a queue knows where its timers may be put. */
+static void
+ask_again(uint32 news, bool retry, TimestampTz now)
+{
+	if (news & SMSFLOW_NEWS_TIMERS)
+		wake_queues();
+	if (news & SMSFLOW_NEWS_RULES)
+	{
+		smsflow_policy_forget();
+		recheck_begin();
+	}
+	if ((rechecking || retry || (news & SMSFLOW_NEWS_RULES)) && recheck_unfinished())
+		recheck(now);
+}
+
+static void
+run(uint32 news, bool sweep, bool retry, TimestampTz now)
+{
+	hear_of_turn(news);
 	tail_of_events.pending |= sweep || retry || (news & SMSFLOW_NEWS_EVENTS);
 	tail_of_callbacks.pending |= sweep || retry || (news & SMSFLOW_NEWS_CALLBACKS);
 	if (sweep || retry)
@@ -319,13 +355,7 @@ chores_run(uint32 news, bool sweep)
 		settlements_due = DT_NOEND;
 		attempt(advance_step, &settlements, now);
 	}
-	if (news & SMSFLOW_NEWS_RULES)
-	{
-		smsflow_policy_forget();
-		recheck_begin();
-	}
-	if ((rechecking || retry || (news & SMSFLOW_NEWS_RULES)) && recheck_unfinished())
-		recheck(now);
+	ask_again(news, retry, now);
 	if (fold_due <= now || sweep)
 	{
 		fold_due = DT_NOEND;
@@ -353,24 +383,43 @@ chores_run(uint32 news, bool sweep)
 }
 
 void
-chores_fold_soon(void)
+chores_run(uint32 news, bool sweep)
 {
-	if (fold_due == DT_NOEND)
-		fold_due = worker.clock->now() + FOLD_INTERVAL;
+	TimestampTz now = worker.clock->now();
+	bool retry = retry_at <= now;
+
+	if (retry)
+		retry_at = DT_NOEND;
+	if (worker.slot->number == 0)
+		run(news, sweep, retry, now);
+	else
+		ask_again(news, retry, now);
 }
 
-void
-chores_learn_soon(void)
-{
-	feedback_due = DT_NOBEGIN;
-}
-
-TimestampTz
-chores_due(void)
+static TimestampTz
+all_due(void)
 {
 	TimestampTz due = Min(Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at)),
 						  Min(Min(feedback_due, settlements_due), profiles_due));
 
 	due = Min(due, lookups_due());
 	return tail_of_events.pending || tail_of_callbacks.pending || rechecking ? DT_NOBEGIN : due;
+}
+
+TimestampTz
+chores_due(void)
+{
+	if (worker.slot->number > 0)
+		return rechecking ? DT_NOBEGIN : retry_at;
+	return all_due();
+}
+
+void
+chores_after_turn(void)
+{
+	if (worker.slot->number > 0)
+		common_tell_first(SMSFLOW_NEWS_RESULTS | worker.found);
+	else
+		hear_of_turn(SMSFLOW_NEWS_RESULTS | worker.found);
+	worker.found = 0;
 }

@@ -395,10 +395,13 @@ read_queue(uint64 row)
 	queue->traced = get_bool(row, 9);
 }
 
+/* Ours alone: whoever reads a queue here is the only one who ever claims from it. */
 static void
 read_queues(void)
 {
 	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT4OID, INT4OID};
+	Datum values[] = {Int32GetDatum(smsflow_workers), Int32GetDatum(worker.slot->number)};
 
 	smsflow_spi_plan(&plan,
 					 "SELECT q.queue_id, q.lane::integer, q.sender_id, COALESCE(k.status = 'paused', false),"
@@ -406,9 +409,9 @@ read_queues(void)
 					 " COALESCE((k.options ->> 'parts_per_minute')::float8, 0), q.source = 'test'"
 					 " FROM smsflow.queue q LEFT JOIN smsflow.campaign k"
 					 "  ON q.source = 'campaign:' || k.campaign_id"
-					 " WHERE q.queue_id <> 0 ORDER BY q.queue_id",
-					 0, NULL);
-	smsflow_spi_run(plan, NULL, NULL, true, SPI_OK_SELECT);
+					 " WHERE q.queue_id <> 0 AND q.shard % $1 = $2 ORDER BY q.queue_id",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	for (uint64 row = 0; row < SPI_processed; row++)
 		read_queue(row);
 }

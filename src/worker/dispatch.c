@@ -152,7 +152,7 @@ route_free(Queue *queue, Sender *sender, int64 monotonic)
 	return false;
 }
 
-/* True when limits let the job pass now; else its queue waits. */
+/* True when limits let the job pass, and what it needs of them is taken; else its queue waits. */
 static bool
 within_limits(Queue *queue, Job *job, Sender *sender, int64 monotonic)
 {
@@ -160,7 +160,7 @@ within_limits(Queue *queue, Job *job, Sender *sender, int64 monotonic)
 	int64 wait;
 
 	limits_of(queue, sender, job->brand_id, &job->limits);
-	wait = limits_wait(&job->limits, job->parts, queue->lane, monotonic, &reason);
+	wait = limits_take(&job->limits, job->parts, queue->lane, monotonic, &reason);
 	if (wait == PG_INT64_MAX)
 		queue_wait_for_news(queue);
 	else if (wait > 0)
@@ -339,7 +339,7 @@ waits_for_commit(Queue *queue, Job *job)
 	return true;
 }
 
-/* Whether the first job of a queue may leave with a batch, now. */
+/* Whether the first job of a queue may leave with a batch, now; then what it needs of limits is taken. */
 static bool
 joins(const Batch *batch, Queue *queue, Sender *sender, int64 now)
 {
@@ -352,7 +352,7 @@ joins(const Batch *batch, Queue *queue, Sender *sender, int64 now)
 	if (!batch_takes(batch, job, sender) || may_start(job, CLOSING_MARGIN) != START_NOW || waits_for_prepared(job))
 		return false;
 	limits_of(queue, sender, job->brand_id, &job->limits);
-	return limits_wait(&job->limits, job->parts, queue->lane, now, &reason) == 0;
+	return limits_take(&job->limits, job->parts, queue->lane, now, &reason) == 0;
 }
 
 /* The first job of a queue, and as many behind it as may leave with it; what that is beyond its turn, the queue owes. */
@@ -368,7 +368,6 @@ advance_batch(Queue *queue, Sender *sender, int64 now)
 		queue->deficit -= job->parts;
 		queue_pop(queue);
 		job->sender = sender;
-		limits_take(&job->limits, job->parts, now);
 		batch_add(batch, job);
 	} while (joins(batch, queue, sender, now));
 	return batch_start(batch, sender, batch_on_wire, handed_over);
@@ -400,21 +399,21 @@ advance_queue(Queue *queue)
 	queue->deficit -= job->parts;
 	if (!start_request(job, sender))
 	{
-		job->limits.count = 0;
+		limits_untake(&job->limits, job->parts, now);
 		dispatch_release(job, "released");
 		return false;
 	}
-	if (job->started_at != 0)
-		limits_take(&job->limits, job->parts, now);
+	if (job->started_at == 0)
+		limits_untake(&job->limits, job->parts, now);
 	return true;
 }
 
 static int
 places_for(int lane)
 {
-	int places = Min(worker.transport->free_places(), smsflow_max_in_flight - worker.in_flight);
+	int places = Min(worker.transport->free_places(), worker_places() - worker.in_flight);
 
-	return lane == 0 ? places : places - Min(RESERVED_PLACES, smsflow_max_in_flight / 2);
+	return lane == 0 ? places : places - Min(RESERVED_PLACES, worker_places() / 2);
 }
 
 static bool

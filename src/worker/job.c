@@ -22,6 +22,15 @@ job_free(Job *job)
 }
 
 void
+job_is_reported(int64 message_id)
+{
+	JobEntry *entry = hash_search(worker.jobs, &message_id, HASH_FIND, NULL);
+
+	if (entry)
+		entry->job->reported = true;
+}
+
+void
 job_discard(Job *job)
 {
 	MemoryContextDelete(job->context);
@@ -43,7 +52,9 @@ job_take_contact(Job *job)
 	if (job->contact_id == 0 || !smsflow_policy_is_capped(job->purpose))
 		return true;
 	hash_search(worker.busy, &job->contact_id, HASH_ENTER, &taken);
-	job->capped = !taken;
+	job->capped = !taken && common_take_contact(job->contact_id);
+	if (!taken && !job->capped)
+		hash_search(worker.busy, &job->contact_id, HASH_REMOVE, NULL);
 	return job->capped;
 }
 
@@ -51,7 +62,10 @@ void
 job_leave_contact(Job *job)
 {
 	if (job->capped)
+	{
 		hash_search(worker.busy, &job->contact_id, HASH_REMOVE, NULL);
+		common_leave_contact(job->contact_id);
+	}
 	job->capped = false;
 }
 

@@ -61,7 +61,7 @@ open_file(const char *path)
 }
 
 void
-smsflow_journal_open(Oid database)
+smsflow_journal_open(Oid database, int number)
 {
 	char path[MAXPGPATH];
 	int fd;
@@ -70,7 +70,10 @@ smsflow_journal_open(Oid database)
 		return;
 	if (MakePGDirectory("smsflow") < 0 && errno != EEXIST)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"smsflow\": %m")));
-	snprintf(path, sizeof(path), "smsflow/%u.journal", database);
+	if (number == 0)
+		snprintf(path, sizeof(path), "smsflow/%u.journal", database);
+	else
+		snprintf(path, sizeof(path), "smsflow/%u.%d.journal", database, number);
 	fd = open_file(path);
 	journal = mmap(NULL, sizeof(Journal), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	CloseTransientFile(fd);

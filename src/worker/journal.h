@@ -17,11 +17,11 @@
 #define SMSFLOW_JOURNAL_PLACES 4096
 
 /*
- * Maps the journal of the database. Raises an error when the file cannot be
+ * Maps the journal of one of the workers of the database. Raises an error when the file cannot be
  * made. After it, smsflow_journal_trusted and smsflow_journal_had speak of
  * what the worker before left, until smsflow_journal_begin.
  */
-extern void smsflow_journal_open(Oid database);
+extern void smsflow_journal_open(Oid database, int number);
 
 /* True when the journal was written since boot, by that generation. */
 extern bool smsflow_journal_trusted(int64 generation);

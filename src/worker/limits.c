@@ -10,6 +10,9 @@
  * as used, which is a hundredth of the limit at most, and the limit is never
  * exceeded. A reservation costs a row in a turn that is made anyway; no row is
  * ever changed, and no message has to be counted again after a start.
+ *
+ * Several workers use the same buckets and days (common.h): each looks and takes
+ * in one step.
  */
 #include "worker/worker.h"
 
@@ -43,7 +46,12 @@ limit_for(LimitScope scope, int32 id)
 	SendLimit *limit = hash_search(worker.limits, &key, HASH_ENTER, &found);
 
 	if (!found)
+	{
 		memset((char *) limit + sizeof(key), 0, sizeof(*limit) - sizeof(key));
+		limit->use = &limit->own;
+	}
+	if (smsflow_workers > 1 && limit->use == &limit->own)
+		limit->use = common_limit(key);
 	limit->present = true;
 	return limit;
 }
@@ -59,14 +67,27 @@ limit_scope_name(LimitScope scope)
 void
 limit_set_rate(SendLimit *limit, double rate, int burst)
 {
+	SmsflowLimiter *limiter = &limit->use->limiter;
 	int64 now = worker.clock->monotonic();
 
 	limit->burst = burst;
-	if (rate > 0 && limit->has_rate)
-		smsflow_limiter_set(&limit->limiter, rate, burst, now);
-	else if (rate > 0)
-		smsflow_limiter_init(&limit->limiter, rate, burst, now);
 	limit->has_rate = rate > 0;
+	common_lock();
+	if (rate <= 0)
+		limiter->interval = 0;
+	else if (limiter->interval > 0)
+		smsflow_limiter_set(limiter, rate, burst, now);
+	else
+		smsflow_limiter_init(limiter, rate, burst, now);
+	common_unlock();
+}
+
+void
+limit_drain(SendLimit *limit, int64 until)
+{
+	common_lock();
+	smsflow_limiter_drain(&limit->use->limiter, until);
+	common_unlock();
 }
 
 int
@@ -84,8 +105,10 @@ limit_set_daily(SendLimit *limit, int64 daily_limit, const char *zone)
 	limit->zone = zone ? pg_tzset(zone) : NULL;
 	if (limit->zone == NULL)
 		limit->zone = pg_tzset("UTC");
-	limit->day_checked_until = DT_NOBEGIN;
-	some_unknown |= daily_limit > 0 && !limit->known;
+	common_lock();
+	limit->use->day_checked_until = DT_NOBEGIN;
+	some_unknown |= daily_limit > 0 && !limit->use->known;
+	common_unlock();
 }
 
 static void
@@ -104,6 +127,8 @@ set_wanted(SendLimit *limit, int parts)
 	limit->wanted = parts;
 }
 
+/* In what follows up to limits_of(), the caller has the common lock. */
+
 /*
  * A new day begins with nothing used. A clock that is set back does not begin
  * the day before again.
@@ -111,18 +136,21 @@ set_wanted(SendLimit *limit, int parts)
 static void
 begin_day(SendLimit *limit, TimestampTz now)
 {
+	LimitUse *use = limit->use;
 	int32 today;
 
-	if (now < limit->day_checked_until && now >= limit->day_checked_until - QUARTER)
+	if (now < use->day_checked_until && now >= use->day_checked_until - QUARTER)
 		return;
-	limit->day_checked_until = now - now % QUARTER + QUARTER;
+	use->day_checked_until = now - now % QUARTER + QUARTER;
 	today = smsflow_zone_day(limit->zone, now);
-	if (today <= limit->day)
+	if (today <= use->day)
 		return;
-	limit->day = today;
-	limit->used = limit->reserved = 0;
-	if (limit->warms_up)
-		pg_atomic_fetch_or_u32(&worker.slot->news, SMSFLOW_NEWS_CONFIG);
+	use->day = today;
+	use->used = use->reserved = 0;
+	if (!limit->warms_up)
+		return;
+	pg_atomic_fetch_or_u32(&worker.slot->news, SMSFLOW_NEWS_CONFIG);
+	common_tell_others(SMSFLOW_NEWS_CONFIG);
 }
 
 /*
@@ -135,9 +163,9 @@ daily_wait(SendLimit *limit, int parts)
 	TimestampTz now = worker.clock->now();
 
 	begin_day(limit, now);
-	if (limit->used + parts > limit->daily_limit)
+	if (limit->use->used + parts > limit->daily_limit)
 		return smsflow_zone_day_end(limit->zone, now) - now;
-	if (limit->used + parts <= limit->reserved)
+	if (limit->use->used + parts <= limit->use->reserved)
 		return 0;
 	set_wanted(limit, parts);
 	want(limit);
@@ -154,9 +182,11 @@ reservation(const SendLimit *limit)
 static void
 use_day(SendLimit *limit, int parts)
 {
+	LimitUse *use = limit->use;
+
 	begin_day(limit, worker.clock->now());
-	limit->used += parts;
-	if (limit->daily_limit > 0 && limit->reserved - limit->used < reservation(limit) / 2 && limit->reserved < limit->daily_limit)
+	use->used += parts;
+	if (limit->daily_limit > 0 && use->reserved - use->used < reservation(limit) / 2 && use->reserved < limit->daily_limit)
 		want(limit);
 }
 
@@ -209,8 +239,9 @@ kept_for_first_lane(const SendLimit *limit, int lane)
 	return Min(limit->burst / KEPT_SHARE, MOST_KEPT);
 }
 
-int64
-limits_wait(LimitSet *limits, int parts, int lane, int64 monotonic, const char **reason)
+/* What limits_take returns where it takes nothing. */
+static int64
+wait_for(const LimitSet *limits, int parts, int lane, int64 monotonic, const char **reason)
 {
 	int64 longest = 0;
 	bool must_reserve = false;
@@ -219,10 +250,10 @@ limits_wait(LimitSet *limits, int parts, int lane, int64 monotonic, const char *
 	{
 		SendLimit *limit = limits->limit[i];
 		int64 daily = limit->daily_limit > 0 ? daily_wait(limit, parts) : 0;
-		int64 rate =
-			limit->has_rate
-				? smsflow_limiter_wait(&limit->limiter, limit_amount(limit, parts) + kept_for_first_lane(limit, lane), monotonic)
-				: 0;
+		int64 rate = limit->has_rate
+						 ? smsflow_limiter_wait(&limit->use->limiter,
+												limit_amount(limit, parts) + kept_for_first_lane(limit, lane), monotonic)
+						 : 0;
 
 		must_reserve |= daily == PG_INT64_MAX;
 		if (daily != PG_INT64_MAX && daily > longest)
@@ -239,25 +270,68 @@ limits_wait(LimitSet *limits, int parts, int lane, int64 monotonic, const char *
 	return longest == 0 && must_reserve ? PG_INT64_MAX : longest;
 }
 
-void
-limits_take(LimitSet *limits, int parts, int64 monotonic)
+static void
+take(const LimitSet *limits, int parts, int64 monotonic)
 {
 	for (int i = 0; i < limits->count; i++)
 	{
-		limits->limit[i]->passed += parts;
-		if (limits->limit[i]->has_rate)
-			smsflow_limiter_take(&limits->limit[i]->limiter, limit_amount(limits->limit[i], parts), monotonic);
-		if (limits->limit[i]->zone)
-			use_day(limits->limit[i], parts);
+		SendLimit *limit = limits->limit[i];
+
+		limit->passed += parts;
+		if (limit->has_rate)
+			smsflow_limiter_take(&limit->use->limiter, limit_amount(limit, parts), monotonic);
+		if (limit->zone)
+			use_day(limit, parts);
 	}
+}
+
+int64
+limits_take(LimitSet *limits, int parts, int lane, int64 monotonic, const char **reason)
+{
+	int64 wait;
+
+	common_lock();
+	wait = wait_for(limits, parts, lane, monotonic, reason);
+	if (wait == 0)
+		take(limits, parts, monotonic);
+	common_unlock();
+	return wait;
+}
+
+static void
+give_back(LimitSet *limits, int parts)
+{
+	for (int i = 0; i < limits->count; i++)
+	{
+		LimitUse *use = limits->limit[i]->use;
+
+		use->used = Max(use->used - parts, 0);
+	}
+	limits->count = 0;
 }
 
 void
 limits_give_back(LimitSet *limits, int parts)
 {
+	common_lock();
+	give_back(limits, parts);
+	common_unlock();
+}
+
+void
+limits_untake(LimitSet *limits, int parts, int64 monotonic)
+{
+	common_lock();
 	for (int i = 0; i < limits->count; i++)
-		limits->limit[i]->used = Max(limits->limit[i]->used - parts, 0);
-	limits->count = 0;
+	{
+		SendLimit *limit = limits->limit[i];
+
+		limit->passed -= parts;
+		if (limit->has_rate)
+			smsflow_limiter_take(&limit->use->limiter, -limit_amount(limit, parts), monotonic);
+	}
+	give_back(limits, parts);
+	common_unlock();
 }
 
 int
@@ -266,21 +340,23 @@ limit_room(SendLimit *limit, int64 monotonic, int64 horizon, int64 *opens)
 	int64 room = PG_INT32_MAX;
 
 	*opens = 0;
+	common_lock();
 	if (limit->has_rate)
 	{
-		room = smsflow_limiter_room(&limit->limiter, monotonic, horizon);
+		room = smsflow_limiter_room(&limit->use->limiter, monotonic, horizon);
 		if (room == 0)
-			*opens = monotonic + Max(smsflow_limiter_wait(&limit->limiter, 1, monotonic) - horizon, 0);
+			*opens = monotonic + Max(smsflow_limiter_wait(&limit->use->limiter, 1, monotonic) - horizon, 0);
 	}
 	if (limit->daily_limit > 0)
 	{
 		TimestampTz now = worker.clock->now();
 
 		begin_day(limit, now);
-		room = Min(room, limit->daily_limit - limit->used);
-		if (limit->daily_limit <= limit->used)
+		room = Min(room, limit->daily_limit - limit->use->used);
+		if (limit->daily_limit <= limit->use->used)
 			*opens = monotonic + (smsflow_zone_day_end(limit->zone, now) - now);
 	}
+	common_unlock();
 	return (int) Max(room - limit->waiting, 0);
 }
 
@@ -292,15 +368,21 @@ read_use(uint64 row)
 	LimitKey key = {column_int(row, 1), column_int(row, 2)};
 	SendLimit *limit = hash_search(worker.limits, &key, HASH_FIND, NULL);
 	int32 day = column_int(row, 3);
+	int64 parts = column_id(row, 4);
+	LimitUse *use;
 
-	if (limit == NULL || limit->known || limit->daily_limit == 0)
+	if (limit == NULL || limit->daily_limit == 0)
 		return;
+	use = limit->use;
+	common_lock();
 	begin_day(limit, worker.clock->now());
-	if (day < limit->day)
-		return;
-	limit->day = day;
-	limit->reserved = column_id(row, 4);
-	limit->used = Max(limit->used, limit->reserved);
+	if (!use->known && day >= use->day)
+	{
+		use->day = day;
+		use->reserved = parts;
+		use->used = Max(use->used, parts);
+	}
+	common_unlock();
 }
 
 void
@@ -323,7 +405,7 @@ limits_read(void)
 		read_use(row);
 	hash_seq_init(&scan, worker.limits);
 	while ((limit = hash_seq_search(&scan)) != NULL)
-		limit->known |= limit->daily_limit > 0;
+		limit->use->known |= limit->daily_limit > 0;
 	some_unknown = false;
 }
 
@@ -340,7 +422,7 @@ forget_days(const SendLimit *limit)
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {TEXTOID, INT4OID, INT4OID};
 	Datum values[] = {CStringGetTextDatum(limit_scope_name(limit->key.scope)), Int32GetDatum(limit->key.id),
-					  Int32GetDatum(limit->day - 1)};
+					  Int32GetDatum(limit->staged_day - 1)};
 
 	smsflow_spi_plan(&plan, "DELETE FROM smsflow.quota WHERE scope = $1 AND scope_id = $2 AND day < '2000-01-01'::date + $3",
 					 lengthof(types), types);
@@ -348,20 +430,46 @@ forget_days(const SendLimit *limit)
 }
 
 static void
-write_reservation(SendLimit *limit, int64 parts)
+write_reservation(SendLimit *limit, int64 parts, bool first)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {TEXTOID, INT4OID, INT4OID, INT8OID};
 	Datum values[] = {CStringGetTextDatum(limit_scope_name(limit->key.scope)), Int32GetDatum(limit->key.id),
-					  Int32GetDatum(limit->day), Int64GetDatum(parts)};
+					  Int32GetDatum(limit->staged_day), Int64GetDatum(parts)};
 
-	if (limit->reserved == 0)
+	if (first)
 		forget_days(limit);
 	smsflow_spi_plan(&plan,
 					 "INSERT INTO smsflow.quota (scope, scope_id, day, parts) VALUES ($1, $2, '2000-01-01'::date + $3, $4)",
 					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
 	limit->staged = parts;
+}
+
+/* What is reserved as the turn begins, and for which day. */
+static LimitUse
+stage(SendLimit *limit)
+{
+	LimitUse use;
+
+	common_lock();
+	use = *limit->use;
+	common_unlock();
+	limit->staged = use.reserved;
+	limit->staged_day = use.day;
+	return use;
+}
+
+/* From now on nobody uses what is not kept: it is given up before that is written down. */
+static int64
+give_up_rest(SendLimit *limit)
+{
+	int64 kept;
+
+	common_lock();
+	kept = limit->use->reserved = Min(limit->use->reserved, limit->use->used);
+	common_unlock();
+	return kept;
 }
 
 static void
@@ -373,10 +481,11 @@ settle_days(void)
 	hash_seq_init(&scan, worker.limits);
 	while ((limit = hash_seq_search(&scan)) != NULL)
 	{
-		limit->staged = limit->reserved;
-		if (limit->reserved <= limit->used)
+		LimitUse use = stage(limit);
+
+		if (use.reserved <= use.used)
 			continue;
-		write_reservation(limit, limit->used);
+		write_reservation(limit, give_up_rest(limit), false);
 		want(limit);
 	}
 }
@@ -394,11 +503,11 @@ limits_reserve(bool settle)
 	dlist_foreach(iter, &wanting)
 	{
 		SendLimit *limit = dlist_container(SendLimit, wanting, iter.cur);
-		int64 parts = Min(limit->daily_limit, limit->used + Max(reservation(limit), limit->wanted));
+		LimitUse use = stage(limit);
+		int64 parts = Min(limit->daily_limit, use.used + Max(reservation(limit), limit->wanted));
 
-		limit->staged = limit->reserved;
-		if (parts > limit->reserved)
-			write_reservation(limit, parts);
+		if (parts > use.reserved)
+			write_reservation(limit, parts, use.reserved == 0);
 	}
 }
 
@@ -411,7 +520,10 @@ limits_reserved(void)
 	{
 		SendLimit *limit = dlist_container(SendLimit, wanting, dlist_pop_head_node(&wanting));
 
-		limit->reserved = limit->staged;
+		common_lock();
+		if (limit->use->day == limit->staged_day)
+			limit->use->reserved = limit->staged;
+		common_unlock();
 		limit->in_wanting = false;
 		set_wanted(limit, 0);
 	}

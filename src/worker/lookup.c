@@ -212,7 +212,7 @@ record_step(void *arg)
 					  lookup->answer ? JsonbPGetDatum(lookup->answer) : (Datum) 0};
 	char *finding;
 
-	worker_begin("recording a look-up", false);
+	worker_begin_alone("recording a look-up", false);
 	smsflow_spi_plan(&plan, "SELECT smsflow.record_lookup($1, $2, $3, $4)", lengthof(types), types);
 	smsflow_spi_run(plan, values, lookup->answer ? NULL : "   n", false, SPI_OK_SELECT);
 	finding = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);

@@ -1,7 +1,7 @@
 /*
- * note.c - what a backend tells the worker. Notes are collected during the
- * transaction and published once the commit is visible; then the latch is set,
- * if the worker sleeps. Revocations are published before the commit as well:
+ * note.c - what a backend tells the workers of its database. Notes are collected during the
+ * transaction and published once the commit is visible; then the latches of
+ * those that sleep are set. Revocations are published before the commit as well:
  * no request may start between the commit and its news. The notes of a prepared
  * transaction wait for its end in prepared.c.
  */
@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -22,57 +23,56 @@ static SmsflowNotes pending;
 
 static bool registered = false;
 
-void
-smsflow_wake_worker(SmsflowSlot *slot)
+static void
+publish_revocations(SmsflowSlot *slot)
 {
-	Latch *latch;
-
-	/* Pairs with the barrier between "I sleep" and the worker's last look. */
-	pg_memory_barrier();
-	if (pg_atomic_read_u32(&slot->sleeping) == 0)
-		return;
-	SpinLockAcquire(&slot->mutex);
-	latch = slot->latch;
-	SpinLockRelease(&slot->mutex);
-	if (latch)
-		SetLatch(latch);
+	if (pending.revocations > 0)
+		smsflow_publish_revocations(slot, &pending);
 }
 
 static void
 publish(SmsflowSlot *slot)
 {
 	smsflow_publish_marks(slot, &pending);
-	if (pending.revocations > 0)
-		smsflow_publish_revocations(slot, &pending);
+	publish_revocations(slot);
 	smsflow_wake_worker(slot);
+}
+
+static void
+wait_for_starts(SmsflowSlot *slot)
+{
 	if (pending.revocations > 0)
 		smsflow_wait_for_starts(slot);
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+each_worker(void (*step)(SmsflowSlot *slot))
 {
 	SmsflowSlot *slot;
 
+	for (int at = 0; (slot = smsflow_next_slot(MyDatabaseId, &at)) != NULL;)
+		step(slot);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
 	if (!pending.any)
 		return;
-	slot = smsflow_my_slot();
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			if (slot && pending.revocations > 0)
-				smsflow_publish_revocations(slot, &pending);
+			each_worker(publish_revocations);
 			return;
 		case XACT_EVENT_PRE_PREPARE:
 			smsflow_prepared_register(&pending);
 			return;
 		case XACT_EVENT_COMMIT:
-			if (slot)
-				publish(slot);
+			each_worker(publish);
+			each_worker(wait_for_starts);
 			break;
 		case XACT_EVENT_PREPARE:
-			if (slot)
-				smsflow_wake_worker(slot);
+			each_worker(smsflow_wake_worker);
 			break;
 		case XACT_EVENT_ABORT:
 			break;

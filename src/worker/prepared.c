@@ -68,14 +68,14 @@ settle(void)
 	{
 		PreparedNotes *entry = &list->entry[i];
 		SmsflowSlot *slot;
+		int at = 0;
 
 		if (TransactionIdIsInProgress(entry->xid))
 		{
 			i++;
 			continue;
 		}
-		slot = smsflow_slot_of(entry->database);
-		if (slot)
+		while ((slot = smsflow_next_slot(entry->database, &at)) != NULL)
 		{
 			smsflow_publish_marks(slot, &entry->notes);
 			smsflow_append_revocations(slot, &entry->notes);
@@ -129,15 +129,17 @@ add(TransactionId xid, const SmsflowNotes *notes)
 void
 smsflow_prepared_register(const SmsflowNotes *notes)
 {
-	SmsflowSlot *slot = smsflow_my_slot();
+	SmsflowSlot *slot;
+	int at = 0;
 
 	if (list == NULL)
 		return;
 	add(GetTopTransactionId(), notes);
-	if (slot == NULL)
-		return;
-	pg_atomic_fetch_or_u32(&slot->news, SMSFLOW_NEWS_PREPARED);
-	smsflow_wait_for_starts(slot);
+	while ((slot = smsflow_next_slot(MyDatabaseId, &at)) != NULL)
+	{
+		pg_atomic_fetch_or_u32(&slot->news, SMSFLOW_NEWS_PREPARED);
+		smsflow_wait_for_starts(slot);
+	}
 }
 
 void

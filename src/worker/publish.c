@@ -83,12 +83,12 @@ route_state(SendLimit *limit, const SmsflowBreaker *breaker, int in_flight, int6
 	limit->pace += NEWEST * ((double) (limit->passed - limit->shown) / seconds - limit->pace);
 	limit->shown = limit->passed;
 	state.rate = limit->pace;
-	state.tokens = limit->has_rate ? smsflow_limiter_room(&limit->limiter, monotonic, 0) : 0;
+	state.tokens = limit->has_rate ? smsflow_limiter_room(&limit->use->limiter, monotonic, 0) : 0;
 	state.breaker = (int32) smsflow_breaker_state(breaker, monotonic);
 	state.failures = breaker->failures;
 	state.trips = breaker->trips;
 	state.open_until = wall_clock(breaker->open_until, monotonic);
-	state.used_today = limit->used;
+	state.used_today = limit->use->used;
 	state.daily_limit = limit->daily_limit;
 	return state;
 }
@@ -119,6 +119,13 @@ sender_state(Sender *sender, int64 monotonic)
 	return state;
 }
 
+/* Of several workers, each shows the gateways whose queues it has. */
+static bool
+is_shown(const Gateway *gateway)
+{
+	return gateway && gateway->present && gateway->gateway_id % smsflow_workers == worker.slot->number;
+}
+
 static void
 copy_routes(SmsflowRoutes *routes, int64 monotonic)
 {
@@ -129,11 +136,11 @@ copy_routes(SmsflowRoutes *routes, int64 monotonic)
 	routes->gateways = routes->senders = 0;
 	hash_seq_init(&scan, worker.gateways);
 	while ((gateway = hash_seq_search(&scan)) != NULL)
-		if (gateway->present && routes->gateways < SMSFLOW_SHOWN_GATEWAYS)
+		if (is_shown(gateway) && routes->gateways < SMSFLOW_SHOWN_GATEWAYS)
 			routes->gateway[routes->gateways++] = gateway_state(gateway, monotonic);
 	hash_seq_init(&scan, worker.senders);
 	while ((sender = hash_seq_search(&scan)) != NULL)
-		if (sender->present && routes->senders < SMSFLOW_SHOWN_SENDERS)
+		if (sender->present && is_shown(sender->gateway) && routes->senders < SMSFLOW_SHOWN_SENDERS)
 			routes->sender[routes->senders++] = sender_state(sender, monotonic);
 }
 

@@ -19,7 +19,6 @@
 #include "message/spi.h"
 #include "segment/profile.h"
 #include "types/types.h"
-#include "worker/lookup.h"
 
 static const char *const outcome_names[] = {NULL,         "accepted",  "rejected", "retry",   "in_doubt",
 											"suppressed", "cancelled", "expired",  "resolved"};
@@ -450,7 +449,7 @@ append_feedback(Job **jobs, int count)
 					 " FROM unnest($1::bigint[], $2::text[]) AS f (message_id, code)",
 					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_INSERT);
-	chores_learn_soon();
+	worker.found |= SMSFLOW_NEWS_FEEDBACK;
 }
 
 /* Its reports will name it by the gateway's id alone. */
@@ -501,7 +500,7 @@ append_lookups(Job **jobs, int count)
 	static SPIPlanPtr plan = NULL;
 
 	if (call_with_ids(&plan, "SELECT smsflow.plan_lookups($1, interval '5 seconds')", jobs, count, is_doubtful))
-		lookups_soon();
+		worker.found |= SMSFLOW_NEWS_DOUBTS;
 }
 
 static int

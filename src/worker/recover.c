@@ -5,12 +5,16 @@
  * The journal tells which of those were perhaps on the wire; the others were
  * surely not and go back into their queue. Without a journal that can be
  * trusted, all of them are in doubt.
+ *
+ * Of several workers each looks at its own queues. Who claimed from them does not
+ * matter: there may have been more workers, or fewer, before.
  */
 #include "worker/worker.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -21,17 +25,40 @@
 #include "worker/journal.h"
 
 static int64 low_id;
-static int64 last_generation;
-static int64 first_open_claim;
+
+/* The newest claim of each queue of ours, $1. */
+#define NEWEST                                                                                                                   \
+	"(SELECT c.* FROM unnest($1::integer[]) AS q (queue_id)"                                                                     \
+	"  CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c)"
+
+static Datum
+own_queues(void)
+{
+	Datum *ids = palloc(sizeof(Datum) * (hash_get_num_entries(worker.queues) + 1));
+	HASH_SEQ_STATUS scan;
+	Queue *queue;
+	int count = 0;
+
+	hash_seq_init(&scan, worker.queues);
+	while ((queue = hash_seq_search(&scan)) != NULL)
+		ids[count++] = Int32GetDatum(queue->queue_id);
+	return PointerGetDatum(construct_array(ids, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+static void
+query_own_queues(const char *query, bool read_only, int expected)
+{
+	Oid types[] = {INT4ARRAYOID, INT8OID};
+	Datum values[] = {own_queues(), Int64GetDatum(worker.generation)};
+
+	if (SPI_execute_with_args(query, lengthof(types), types, values, NULL, read_only, 0) != expected)
+		elog(ERROR, "could not take over");
+}
 
 static void
 read_cursors(void)
 {
-	if (SPI_execute("SELECT q.queue_id, c.cursor_id, c.to_due, c.to_timer_id, c.low_id FROM smsflow.queue q"
-					" CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC "
-					"LIMIT 1) c",
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read claims");
+	query_own_queues("SELECT c.queue_id, c.cursor_id, c.to_due, c.to_timer_id, c.low_id FROM " NEWEST " c", true, SPI_OK_SELECT);
 	worker.high_id = 0;
 	low_id = PG_INT64_MAX;
 	for (uint64 row = 0; row < SPI_processed; row++)
@@ -49,45 +76,38 @@ read_cursors(void)
 	low_id = Min(low_id, worker.high_id);
 }
 
-static void
-read_last_claim(void)
-{
-	last_generation = 0;
-	first_open_claim = 0;
-	if (SPI_execute("SELECT generation, CASE WHEN oldest_open = 0 THEN claim_id ELSE oldest_open END"
-					" FROM smsflow.claim ORDER BY claim_id DESC LIMIT 1",
-					true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read claims");
-	if (SPI_processed == 0)
-		return;
-	last_generation = column_id(0, 1);
-	first_open_claim = column_id(0, 2);
-}
-
 /* ---- messages without a result ---- */
 
-/* OFFSET 0: the gate is asked about these messages, and not about the whole outbox. */
+/*
+ * Of a generation, only claims from the oldest one that was open at its newest
+ * can have some. OFFSET 0: the gate is asked about these messages, and not about
+ * the whole outbox.
+ */
 static const char unrecorded_query[] =
-	"SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer, u.in_doubt,"
-	" EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = u.message_id) FROM ("
-	" SELECT o.message_id, 1 AS attempt, false AS in_doubt FROM smsflow.claim c"
+	"WITH newest AS MATERIALIZED (SELECT * FROM " NEWEST " c), open AS MATERIALIZED ("
+	" SELECT DISTINCT ON (generation) generation, CASE WHEN oldest_open = 0 THEN claim_id ELSE oldest_open END AS first_id"
+	" FROM newest ORDER BY generation, claim_id DESC), claims AS MATERIALIZED ("
+	" SELECT c.* FROM newest n JOIN open USING (generation) CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c"
+	"  WHERE c.queue_id = n.queue_id AND c.claim_id >= open.first_id AND c.generation = n.generation OFFSET 0) c)"
+	" SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer, u.in_doubt,"
+	" EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = u.message_id), u.generation FROM ("
+	" SELECT o.message_id, 1 AS attempt, false AS in_doubt, c.generation FROM claims c"
 	"  JOIN smsflow.outbox o ON o.queue_id = c.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id"
-	"  WHERE c.claim_id >= $1 AND c.kind <> 'timer' AND pg_visible_in_snapshot(o.xid, c.snapshot)"
+	"  WHERE c.kind <> 'timer' AND pg_visible_in_snapshot(o.xid, c.snapshot)"
 	"  AND NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = o.message_id)"
 	"  AND NOT EXISTS (SELECT FROM smsflow.timer t WHERE t.message_id = o.message_id)"
 	" UNION"
-	" SELECT t.message_id, t.attempt, t.reason IN ('resend', 'resend_later') FROM smsflow.claim c"
+	" SELECT t.message_id, t.attempt, t.reason IN ('resend', 'resend_later'), c.generation FROM claims c"
 	"  JOIN smsflow.timer t ON t.queue_id = c.queue_id AND (t.due_at, t.timer_id) > (c.from_due, c.from_timer_id)"
 	"   AND (t.due_at, t.timer_id) <= (c.to_due, c.to_timer_id)"
-	"  WHERE c.claim_id >= $1 AND c.kind = 'timer'"
+	"  WHERE c.kind = 'timer'"
 	"  AND NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = t.message_id AND a.attempt >= t.attempt)"
 	"  AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id)"
 	") u CROSS JOIN LATERAL (SELECT * FROM smsflow.gated WHERE message_id = u.message_id OFFSET 0) g ORDER BY g.message_id";
 
 /* Committed behind the cursor while no worker looked: claimed by nobody. */
 static const char overlooked_query[] =
-	"SELECT" GATED_COLUMNS ", g.queue_id, 1, false, false FROM (SELECT q.queue_id, c.low_id, c.cursor_id FROM smsflow.queue q"
-	"  CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c) p"
+	"SELECT" GATED_COLUMNS ", g.queue_id, 1, false, false, 0::bigint FROM " NEWEST " p"
 	" JOIN smsflow.outbox o ON o.queue_id = p.queue_id AND o.message_id > p.low_id AND o.message_id <= p.cursor_id"
 	"  AND NOT EXISTS (SELECT FROM smsflow.claim c WHERE c.queue_id = o.queue_id AND c.kind <> 'timer'"
 	"   AND o.message_id > c.from_id AND o.message_id <= c.to_id AND pg_visible_in_snapshot(o.xid, c.snapshot))"
@@ -103,24 +123,20 @@ give_back(Job *job, const char *reason)
 }
 
 static Job **
-read_jobs(int *count)
+read_jobs(void)
 {
 	Job **jobs = palloc(sizeof(Job *) * (SPI_processed + 1));
 
-	*count = 0;
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
 		Queue *queue = config_queue(column_int(row, GATED_COUNT + 1));
-		Job *job;
+		Job *job = job_from_row(queue, row);
 
-		if (queue == NULL)
-			continue;
-		job = job_from_row(queue, row);
 		job->attempt = column_int(row, GATED_COUNT + 2);
 		job->was_in_doubt = column_bool(row, GATED_COUNT + 3);
 		job->reported = column_bool(row, GATED_COUNT + 4);
 		job->sender = queue->sender;
-		jobs[(*count)++] = job;
+		jobs[row] = job;
 	}
 	return jobs;
 }
@@ -135,19 +151,17 @@ free_jobs(Job **jobs, int count)
 static void
 settle_unrecorded(void)
 {
-	bool trusted = smsflow_journal_trusted(last_generation);
-	Oid types[] = {INT8OID};
-	Datum values[] = {Int64GetDatum(first_open_claim)};
 	int doubtful = 0;
 	int count;
 	Job **jobs;
 
-	if (first_open_claim == 0)
-		return;
-	if (SPI_execute_with_args(unrecorded_query, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read unrecorded messages");
-	jobs = read_jobs(&count);
+	query_own_queues(unrecorded_query, true, SPI_OK_SELECT);
+	count = (int) SPI_processed;
+	jobs = read_jobs();
 	for (int i = 0; i < count; i++)
+	{
+		bool trusted = smsflow_journal_trusted(column_id(i, GATED_COUNT + 5));
+
 		if (!smsflow_lost_in_doubt(trusted, trusted && smsflow_journal_had(jobs[i]->message_id, jobs[i]->attempt)))
 			give_back(jobs[i], "released");
 		else
@@ -156,6 +170,7 @@ settle_unrecorded(void)
 			jobs[i]->started_at = jobs[i]->finished_at;
 			doubtful++;
 		}
+	}
 	record_jobs(jobs, count);
 	if (count > 0)
 		ereport(LOG, (errmsg("%d messages were claimed by a worker that is gone: %d may have been sent", count, doubtful)));
@@ -169,9 +184,9 @@ settle_overlooked(void)
 	int count;
 	Job **jobs;
 
-	if (SPI_execute(overlooked_query, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read overlooked messages");
-	jobs = read_jobs(&count);
+	query_own_queues(overlooked_query, true, SPI_OK_SELECT);
+	count = (int) SPI_processed;
+	jobs = read_jobs();
 	for (int i = 0; i < count; i++)
 		give_back(jobs[i], "released");
 	record_jobs(jobs, count);
@@ -192,22 +207,18 @@ write_start(void)
 	worker.generation = column_id(0, 1);
 }
 
-/* Overlooked rows are covered from here on by a claim over the same range. */
+/*
+ * Overlooked rows are covered from here on by a claim over the same range. It also
+ * says that no claim before it is open, so that the next start need not look there.
+ */
 static void
-write_overlooked_claims(void)
+write_claims(void)
 {
-	Oid types[] = {INT8OID};
-	Datum values[] = {Int64GetDatum(worker.generation)};
-
-	if (SPI_execute_with_args(
-			"INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id,"
-			" cursor_id, low_id, oldest_open, generation)"
-			" SELECT q.queue_id, 'late', c.low_id, c.cursor_id, c.to_due, c.to_timer_id, c.to_due, c.to_timer_id,"
-			"  c.cursor_id, c.low_id, 0, $1 FROM smsflow.queue q"
-			" CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1) c"
-			" WHERE c.low_id < c.cursor_id",
-			1, types, values, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write claims");
+	query_own_queues("INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id,"
+					 " cursor_id, low_id, oldest_open, generation)"
+					 " SELECT c.queue_id, 'late', c.low_id, c.cursor_id, c.to_due, c.to_timer_id, c.to_due, c.to_timer_id,"
+					 "  c.cursor_id, c.low_id, 1 + (SELECT max(claim_id) FROM smsflow.claim), $2 FROM " NEWEST " c",
+					 false, SPI_OK_INSERT);
 }
 
 static void
@@ -244,11 +255,10 @@ recover(void)
 {
 	remember_prepared();
 	read_cursors();
-	read_last_claim();
 	write_start();
 	settle_unrecorded();
 	settle_overlooked();
-	write_overlooked_claims();
+	write_claims();
 	remember_running();
 	smsflow_fault("recover");
 }

@@ -17,6 +17,7 @@
 #include "core/delivery.h"
 #include "core/histogram.h"
 #include "core/limiter.h"
+#include "worker/common.h"
 #include "worker/shared.h"
 
 struct Job;
@@ -38,12 +39,6 @@ typedef enum LimitScope
 	LIMIT_BRAND
 } LimitScope;
 
-typedef struct LimitKey
-{
-	int32 scope;
-	int32 id;
-} LimitKey;
-
 /*
  * How much may leave over a route, a registration, or for a campaign: a rate,
  * and parts in a day of a time zone. Entries are never removed, so pointers to
@@ -55,21 +50,19 @@ typedef struct SendLimit
 	bool present;             /* as of the last reload */
 	struct SendLimit *parent; /* of a registration, or the registration of a brand */
 
+	LimitUse *use; /* own, or common to several workers */
+	LimitUse own;
+
 	bool has_rate;
 	bool counts_messages; /* its rate and burst are messages, not parts */
-	SmsflowLimiter limiter;
 	int burst;
 
 	int64 daily_limit; /* parts; 0 none */
 	pg_tz *zone;
-	bool known; /* the day's use was read */
-	int32 day;  /* date that used counts, as days since 2000-01-01 */
-	TimestampTz day_checked_until;
-	int64 used;
-	int64 reserved; /* durably; used never exceeds it */
-	int64 staged;   /* reserved in the turn under way */
-	int wanted;     /* parts of a message that waits for a reservation, 0 none */
-	bool warms_up;  /* the parts of a day change with the day */
+	int64 staged;     /* reserved in the turn under way */
+	int32 staged_day; /* ... of this day */
+	int wanted;       /* parts of a message that waits for a reservation, 0 none */
+	bool warms_up;    /* the parts of a day change with the day */
 	bool in_wanting;
 	dlist_node wanting;
 
@@ -245,6 +238,9 @@ extern int limit_amount(const SendLimit *limit, int parts);
 /* Sets the rate in parts per second; tokens taken stay taken. rate 0: no limit. */
 extern void limit_set_rate(SendLimit *limit, double rate, int burst);
 
+/* Its bucket is empty until an instant, and fills from then on. */
+extern void limit_drain(SendLimit *limit, int64 until);
+
 /* Sets the parts of a day (0: no limit) of a time zone; what was used today stays used. */
 extern void limit_set_daily(SendLimit *limit, int64 daily_limit, const char *zone);
 
@@ -255,11 +251,14 @@ extern void limits_read(void);
 extern void limits_of(const Queue *queue, Sender *sender, int32 brand_id, LimitSet *limits);
 
 /*
- * Microseconds until these parts may pass all limits: 0 is now, INT64_MAX when
- * a turn has to reserve them first. reason: what holds them longest.
+ * Takes these parts from all limits, if they may pass now, and returns 0. Else
+ * takes none and returns the microseconds until they may, INT64_MAX when a turn
+ * has to reserve them first. reason: what holds them longest.
  */
-extern int64 limits_wait(LimitSet *limits, int parts, int lane, int64 monotonic, const char **reason);
-extern void limits_take(LimitSet *limits, int parts, int64 monotonic);
+extern int64 limits_take(LimitSet *limits, int parts, int lane, int64 monotonic, const char **reason);
+
+/* Nothing of what was just taken is used. */
+extern void limits_untake(LimitSet *limits, int parts, int64 monotonic);
 
 /* What surely did not leave does not count for the day. */
 extern void limits_give_back(LimitSet *limits, int parts);

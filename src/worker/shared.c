@@ -1,7 +1,7 @@
 /*
  * shared.c - shared memory of smsflow: request, layout, and the few reads and
- * writes that need care. One slot per name in smsflow.databases, fixed at
- * server start.
+ * writes that need care. One slot per worker: those of a database follow one
+ * another, in the order of smsflow.databases, fixed at server start.
  */
 #include "shared.h"
 
@@ -12,6 +12,7 @@
 #include "utils/varlena.h"
 
 #include "compat.h"
+#include "worker/common.h"
 #include "worker/prepared.h"
 
 #define RING_TRANCHE "smsflow_ring"
@@ -55,16 +56,18 @@ request_shared_memory(void)
 
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(shared_size(smsflow_database_names(names)));
+	RequestAddinShmemSpace(shared_size(smsflow_database_names(names) * smsflow_workers));
 	RequestAddinShmemSpace(smsflow_prepared_size());
-	RequestNamedLWLockTranche(RING_TRANCHE, 2);
+	RequestAddinShmemSpace(smsflow_common_size());
+	RequestNamedLWLockTranche(RING_TRANCHE, 3);
 }
 
 static void
-init_slot(SmsflowSlot *slot, const NameData *database)
+init_slot(SmsflowSlot *slot, const NameData *database, int number)
 {
 	memset(slot, 0, sizeof(*slot));
 	slot->database = *database;
+	slot->number = number;
 	pg_atomic_init_u32(&slot->database_oid, InvalidOid);
 	pg_atomic_init_u32(&slot->sleeping, 0);
 	pg_atomic_init_u32(&slot->news, 0);
@@ -81,7 +84,7 @@ static void
 start_shared_memory(void)
 {
 	NameData names[SMSFLOW_MAX_DATABASES];
-	int slots = smsflow_database_names(names);
+	int slots = smsflow_database_names(names) * smsflow_workers;
 	bool found;
 
 	if (previous_startup_hook)
@@ -93,11 +96,13 @@ start_shared_memory(void)
 	{
 		smsflow_shared->ring_lock = &GetNamedLWLockTranche(RING_TRANCHE)[0].lock;
 		smsflow_shared->stat_lock = &GetNamedLWLockTranche(RING_TRANCHE)[1].lock;
+		smsflow_shared->common_lock = &GetNamedLWLockTranche(RING_TRANCHE)[2].lock;
 		smsflow_shared->slots = slots;
 		for (int i = 0; i < slots; i++)
-			init_slot(&smsflow_shared->slot[i], &names[i]);
+			init_slot(&smsflow_shared->slot[i], &names[i / smsflow_workers], i % smsflow_workers);
 	}
 	smsflow_prepared_start();
+	smsflow_common_start();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -117,25 +122,39 @@ smsflow_preloaded(void)
 }
 
 /*
- * The worker writes its database's oid into its slot; a backend finds the slot
+ * A worker writes its database's oid into its slot; a backend finds the slot
  * by it. Before the worker has connected there is nobody to tell anything, and
  * a starting worker looks at everything.
  */
 SmsflowSlot *
-smsflow_slot_of(Oid database)
+smsflow_next_slot(Oid database, int *at)
 {
 	if (smsflow_shared == NULL || !OidIsValid(database))
 		return NULL;
-	for (int i = 0; i < smsflow_shared->slots; i++)
-		if (pg_atomic_read_u32(&smsflow_shared->slot[i].database_oid) == database)
-			return &smsflow_shared->slot[i];
+	while (*at < smsflow_shared->slots)
+	{
+		SmsflowSlot *slot = &smsflow_shared->slot[(*at)++];
+
+		if (pg_atomic_read_u32(&slot->database_oid) == database)
+			return slot;
+	}
 	return NULL;
 }
 
-SmsflowSlot *
-smsflow_my_slot(void)
+void
+smsflow_wake_worker(SmsflowSlot *slot)
 {
-	return smsflow_slot_of(MyDatabaseId);
+	Latch *latch;
+
+	/* Pairs with the barrier between "I sleep" and the worker's last look. */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&slot->sleeping) == 0)
+		return;
+	SpinLockAcquire(&slot->mutex);
+	latch = slot->latch;
+	SpinLockRelease(&slot->mutex);
+	if (latch)
+		SetLatch(latch);
 }
 
 /* ---- what transactions publish ---- */
@@ -143,9 +162,11 @@ smsflow_my_slot(void)
 void
 smsflow_publish_marks(SmsflowSlot *slot, const SmsflowNotes *notes)
 {
+	uint32 news = slot->number == 0 ? notes->news : notes->news & SMSFLOW_NEWS_FOR_ALL;
+
 	/* Whoever sees the marks sees the news: changed limits count for the messages that were asked for after them. */
-	if (notes->news != 0)
-		pg_atomic_fetch_or_u32(&slot->news, notes->news);
+	if (news != 0)
+		pg_atomic_fetch_or_u32(&slot->news, news);
 	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
 		if (notes->dirty.words[i] != 0)
 			pg_atomic_fetch_or_u32(&slot->dirty[i], notes->dirty.words[i]);

@@ -1,6 +1,6 @@
 /*
  * shared.h - the shared memory between the backends of a database and its
- * worker: what to look at, what must no longer be sent, and how the worker is
+ * workers: what to look at, what must no longer be sent, and how each worker is
  * doing. Nothing here is process-local (no pointers but latches, which live in
  * shared memory themselves).
  */
@@ -32,6 +32,13 @@
 #define SMSFLOW_NEWS_RESOLUTIONS 16u
 #define SMSFLOW_NEWS_PREPARED 32u
 #define SMSFLOW_NEWS_AWAITED 64u
+#define SMSFLOW_NEWS_TIMERS 1024u  /* messages of any queue are due again */
+#define SMSFLOW_NEWS_RESULTS 128u  /* another worker has recorded some */
+#define SMSFLOW_NEWS_FEEDBACK 256u /* ... that say something of contacts */
+#define SMSFLOW_NEWS_DOUBTS 512u   /* ... that gateways can be asked about */
+
+/* Of what backends tell, this concerns all workers; the rest only the first, who does the chores. */
+#define SMSFLOW_NEWS_FOR_ALL (SMSFLOW_NEWS_CONFIG | SMSFLOW_NEWS_RULES | SMSFLOW_NEWS_PREPARED)
 
 typedef struct SmsflowDirty
 {
@@ -128,6 +135,7 @@ typedef struct SmsflowAwaited
 typedef struct SmsflowSlot
 {
 	NameData database;
+	int number; /* of the worker among those of its database, from 0 */
 	pg_atomic_uint32 database_oid;
 	pg_atomic_uint32 sleeping;
 	pg_atomic_uint32 news;
@@ -147,17 +155,20 @@ typedef struct SmsflowShared
 {
 	LWLock *ring_lock;
 	LWLock *stat_lock;
+	LWLock *common_lock; /* of common.h */
 	int slots;
 	SmsflowSlot slot[FLEXIBLE_ARRAY_MEMBER];
 } SmsflowShared;
 
 extern SmsflowShared *smsflow_shared;
 
-/* The slot of the database this backend is connected to, or NULL. */
-extern SmsflowSlot *smsflow_my_slot(void);
-extern SmsflowSlot *smsflow_slot_of(Oid database);
+/*
+ * The slots of the workers that have connected to a database, one after the
+ * other: *at is 0 for the first. NULL after the last.
+ */
+extern SmsflowSlot *smsflow_next_slot(Oid database, int *at);
 
-/* Sets the worker's latch, if it sleeps. */
+/* Sets the worker's latch, if it sleeps; after what it is to find was written. */
 extern void smsflow_wake_worker(SmsflowSlot *slot);
 
 /* Splits smsflow.databases; returns the number of names put into names. */

@@ -1,6 +1,6 @@
 /*
- * start.c - how the worker comes into the world: the postmaster is told of one
- * for each database, and what starts sets up signals, memory, its connection and
+ * start.c - how the worker comes into the world: the postmaster is told of
+ * smsflow.workers for each database, and what starts sets up signals, memory, its connection and
  * the transport.
  */
 #include "worker/worker.h"
@@ -34,16 +34,21 @@ smsflow_register_workers(void)
 	NameData names[SMSFLOW_MAX_DATABASES];
 	int count = smsflow_database_names(names);
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count * smsflow_workers; i++)
 	{
 		BackgroundWorker definition = {0};
+		const char *database = NameStr(names[i / smsflow_workers]);
+		int number = i % smsflow_workers;
 
 		definition.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 		definition.bgw_start_time = BgWorkerStart_RecoveryFinished;
 		definition.bgw_restart_time = RESTART_SECONDS;
 		strlcpy(definition.bgw_library_name, SMSFLOW_SCHEMA, sizeof(definition.bgw_library_name));
 		strlcpy(definition.bgw_function_name, "smsflow_worker_main", sizeof(definition.bgw_function_name));
-		snprintf(definition.bgw_name, BGW_MAXLEN, "smsflow worker for %s", NameStr(names[i]));
+		if (number == 0)
+			snprintf(definition.bgw_name, BGW_MAXLEN, "smsflow worker for %s", database);
+		else
+			snprintf(definition.bgw_name, BGW_MAXLEN, "smsflow worker %d for %s", number, database);
 		strlcpy(definition.bgw_type, "smsflow worker", BGW_MAXLEN);
 		definition.bgw_main_arg = Int32GetDatum(i);
 		RegisterBackgroundWorker(&definition);
@@ -101,6 +106,7 @@ at_exit(int code, Datum arg)
 	SpinLockRelease(&worker.slot->mutex);
 	pg_atomic_write_u32(&worker.slot->sleeping, 0);
 	smsflow_starts_end(worker.slot);
+	common_leave_contacts();
 }
 
 static HTAB *
@@ -142,7 +148,8 @@ make_memory(void)
 
 /*
  * The worker's own settings: a commit that is not durable would be worse than
- * none. What role or database have set otherwise does not matter here.
+ * none. What role or database have set otherwise does not matter here. Of a
+ * deadlock with somebody's DROP EXTENSION the worker finds out first, and gives way.
  */
 static void
 set_parameters(void)
@@ -152,6 +159,7 @@ set_parameters(void)
 		{"search_path", "pg_catalog, smsflow, pg_temp"},
 		{"statement_timeout", "0"},
 		{"lock_timeout", "10s"},
+		{"deadlock_timeout", "100ms"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
@@ -202,7 +210,7 @@ connect_database(void)
 	SpinLockAcquire(&worker.slot->mutex);
 	worker.slot->latch = MyLatch;
 	SpinLockRelease(&worker.slot->mutex);
-	smsflow_journal_open(MyDatabaseId);
+	smsflow_journal_open(MyDatabaseId, worker.slot->number);
 }
 
 /*
@@ -227,10 +235,16 @@ reserve_sockets(int wanted)
 	return Min(reserved, wanted);
 }
 
+int
+worker_places(void)
+{
+	return Max(smsflow_max_in_flight / smsflow_workers, 1);
+}
+
 bool
 configure_transport(void)
 {
-	SmsflowTransportSettings settings = {.places = reserve_sockets(smsflow_max_in_flight),
+	SmsflowTransportSettings settings = {.places = reserve_sockets(worker_places()),
 										 .allow_insecure = smsflow_allow_insecure_gateway,
 										 .ca_file = smsflow_ca_file};
 
@@ -248,6 +262,7 @@ worker_start(int slot)
 	BackgroundWorkerUnblockSignals();
 	before_shmem_exit(at_exit, (Datum) 0);
 	make_memory();
+	common_leave_contacts();
 	wait_until_enabled();
 	connect_database();
 	if (!configure_transport())

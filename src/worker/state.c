@@ -13,9 +13,9 @@
 
 #include "core/breaker.h"
 
-/* The worker may not have connected yet: then only its name is in the slot. */
+/* The first slot of this database; its workers may not have connected yet: then only its name is there. */
 static SmsflowSlot *
-slot_by_name(void)
+first_slot(void)
 {
 	char *name = get_database_name(MyDatabaseId);
 
@@ -25,18 +25,16 @@ slot_by_name(void)
 	return NULL;
 }
 
-PG_FUNCTION_INFO_V1(smsflow_worker_state);
-Datum
-smsflow_worker_state(PG_FUNCTION_ARGS)
-{
-	SmsflowSlot *slot = slot_by_name();
-	SmsflowWorkerState state = {0};
-	TupleDesc desc;
-	Datum values[14] = {0};
-	bool nulls[14] = {false};
+#define WORKER_COLUMNS 15
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+/* slot NULL: the database has no worker. */
+static void
+put_worker(ReturnSetInfo *result, SmsflowSlot *slot)
+{
+	SmsflowWorkerState state = {0};
+	Datum values[WORKER_COLUMNS] = {0};
+	bool nulls[WORKER_COLUMNS] = {false};
+
 	if (slot)
 	{
 		SpinLockAcquire(&slot->mutex);
@@ -63,20 +61,34 @@ smsflow_worker_state(PG_FUNCTION_ARGS)
 	values[12] = Float8GetDatum((double) state.loop_p50 / 1000);
 	values[13] = Float8GetDatum((double) state.loop_p99 / 1000);
 	nulls[12] = nulls[13] = state.pid == 0 || state.loop_p50 < 0;
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	values[14] = Int32GetDatum(slot ? slot->number : 0);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(smsflow_worker_state);
+Datum
+smsflow_worker_state(PG_FUNCTION_ARGS)
+{
+	SmsflowSlot *slot = first_slot();
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < (slot ? smsflow_workers : 1); i++)
+		put_worker((ReturnSetInfo *) fcinfo->resultinfo, slot ? slot + i : NULL);
+	return (Datum) 0;
 }
 
 /* ---- gateways and senders ---- */
 
-/* A copy, so that the lock is held for the time of a copy only; none where no worker runs. */
+/* A copy, so that the lock is held for the time of a copy only; none where that worker does not run. */
 static SmsflowRoutes *
-copy_routes(void)
+copy_routes(int number)
 {
-	SmsflowSlot *slot = slot_by_name();
+	SmsflowSlot *slot = first_slot();
 	SmsflowRoutes *routes = palloc0(sizeof(SmsflowRoutes));
 
-	if (slot == NULL || slot->worker.pid == 0)
+	if (slot == NULL || slot[number].worker.pid == 0)
 		return routes;
+	slot += number;
 	LWLockAcquire(smsflow_shared->stat_lock, LW_SHARED);
 	memcpy(routes, &slot->routes, sizeof(SmsflowRoutes));
 	LWLockRelease(smsflow_shared->stat_lock);
@@ -124,14 +136,9 @@ http_codes(const SmsflowGatewayState *gateway)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data));
 }
 
-PG_FUNCTION_INFO_V1(smsflow_gateway_state);
-Datum
-smsflow_gateway_state(PG_FUNCTION_ARGS)
+static void
+put_gateways(ReturnSetInfo *result, const SmsflowRoutes *routes)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	SmsflowRoutes *routes = copy_routes();
-
-	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < routes->gateways; i++)
 	{
 		const SmsflowGatewayState *gateway = &routes->gateway[i];
@@ -146,17 +153,21 @@ smsflow_gateway_state(PG_FUNCTION_ARGS)
 		nulls[ROUTE_COLUMNS + 1] = nulls[ROUTE_COLUMNS + 2] = nulls[ROUTE_COLUMNS + 3] = gateway->p50 < 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+}
+
+PG_FUNCTION_INFO_V1(smsflow_gateway_state);
+Datum
+smsflow_gateway_state(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < smsflow_workers; i++)
+		put_gateways((ReturnSetInfo *) fcinfo->resultinfo, copy_routes(i));
 	return (Datum) 0;
 }
 
-PG_FUNCTION_INFO_V1(smsflow_sender_state);
-Datum
-smsflow_sender_state(PG_FUNCTION_ARGS)
+static void
+put_senders(ReturnSetInfo *result, const SmsflowRoutes *routes)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	SmsflowRoutes *routes = copy_routes();
-
-	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < routes->senders; i++)
 	{
 		const SmsflowSenderState *sender = &routes->sender[i];
@@ -168,5 +179,14 @@ smsflow_sender_state(PG_FUNCTION_ARGS)
 		nulls[ROUTE_COLUMNS] = sender->paused_for[0] == '\0';
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+}
+
+PG_FUNCTION_INFO_V1(smsflow_sender_state);
+Datum
+smsflow_sender_state(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < smsflow_workers; i++)
+		put_senders((ReturnSetInfo *) fcinfo->resultinfo, copy_routes(i));
 	return (Datum) 0;
 }

@@ -215,13 +215,7 @@ mark_reported(Datum *ids, int count)
 							  1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read reports");
 	for (uint64 row = 0; row < SPI_processed; row++)
-	{
-		int64 message_id = column_id(row, 1);
-		JobEntry *entry = hash_search(worker.jobs, &message_id, HASH_FIND, NULL);
-
-		if (entry)
-			entry->job->reported = true;
-	}
+		job_is_reported(column_id(row, 1));
 }
 
 void
@@ -234,7 +228,10 @@ tail_step(void *arg)
 	int count;
 	char *snapshot;
 
-	worker_begin(tail->activity, false);
+	if (tail == &tail_of_callbacks)
+		worker_begin_alone(tail->activity, false);
+	else
+		worker_begin(tail->activity, false);
 	ids = palloc(sizeof(Datum));
 	snapshot = active_snapshot();
 	if (!tail->loaded)

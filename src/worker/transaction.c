@@ -10,6 +10,8 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -75,6 +77,61 @@ worker_commit(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/* ---- one at a time ---- */
+
+/* Class of our advisory lock, which those of SQL (1 and 2) never meet. */
+#define ALONE_LOCK 3
+
+static bool alone = false;
+
+static LOCKTAG
+alone_tag(void)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, ALONE_LOCK);
+	return tag;
+}
+
+/*
+ * Taken in a transaction before, so that the snapshot and the time of the one
+ * to come are later than whatever others have done.
+ */
+static void
+wait_for_others(void)
+{
+	LOCKTAG tag = alone_tag();
+
+	if (smsflow_workers == 1 || alone)
+		return;
+	committing = false;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	LockAcquire(&tag, ExclusiveLock, true, false);
+	alone = true;
+	CommitTransactionCommand();
+	worker_outside();
+}
+
+static void
+let_others(void)
+{
+	LOCKTAG tag = alone_tag();
+
+	if (alone)
+		LockRelease(&tag, ExclusiveLock, true);
+	alone = false;
+}
+
+void
+worker_begin_alone(const char *activity, bool stable)
+{
+	wait_for_others();
+	worker_begin(activity, stable);
+}
+
+/* ---- errors ---- */
+
 static void
 remember_error(void)
 {
@@ -119,5 +176,6 @@ worker_try(void (*step)(void *arg), void *arg)
 			proc_exit(1);
 	}
 	PG_END_TRY();
+	let_others();
 	return done;
 }

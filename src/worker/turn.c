@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "optimizer/cost.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
@@ -81,6 +82,31 @@ write_results(void)
 
 	dlist_foreach(iter, &worker.results) jobs[count++] = dlist_container(Job, node, iter.cur);
 	record_jobs(jobs, count);
+}
+
+/*
+ * The first worker has counted what reports say, also of a message whose answer
+ * was still awaited here. It tells itself so (tail.c); others look.
+ */
+static void
+find_reported(void)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT8ARRAYOID};
+	Datum *ids;
+	int count = 0;
+	Datum values[1];
+	dlist_iter iter;
+
+	if (worker.slot->number == 0 || worker.result_count == 0)
+		return;
+	ids = palloc(sizeof(Datum) * worker.result_count);
+	dlist_foreach(iter, &worker.results) ids[count++] = Int64GetDatum(dlist_container(Job, node, iter.cur)->message_id);
+	values[0] = PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	smsflow_spi_plan(&plan, "SELECT r.message_id FROM smsflow.report r WHERE r.message_id = ANY ($1)", lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed; row++)
+		job_is_reported(column_id(row, 1));
 }
 
 /* ---- after the commit ---- */
@@ -175,8 +201,9 @@ turn_step(void *arg)
 {
 	int64 low_id;
 
-	worker_begin("recording and claiming messages", true);
+	worker_begin_alone("recording and claiming messages", true);
 	stage_begin();
+	find_reported();
 	write_results();
 	if (worker.armed)
 	{
@@ -197,6 +224,7 @@ turn_step(void *arg)
 		smsflow_fault("claimed");
 	if (worker.result_count > 0)
 		smsflow_fault("recorded");
+	adopt();
 }
 
 static void
@@ -239,9 +267,7 @@ turn(void)
 	insist_on_indexes(true);
 	done = worker_try(turn_step, NULL);
 	insist_on_indexes(false);
-	if (done)
-		adopt();
-	else
+	if (!done)
 		discard();
 	stage_clear();
 	return done;

@@ -1,7 +1,7 @@
 /*
- * worker.c - the background worker: one static process per database named in
- * smsflow.databases, started when recovery ends, so never on a standby and at
- * once after a promotion.
+ * worker.c - the background worker: smsflow.workers static processes per database
+ * named in smsflow.databases, started when recovery ends, so never on a standby
+ * and at once after a promotion.
  *
  * The loop: look for news, take a turn (record what ended, claim what the
  * limits allow), hand messages to the transport, do chores, wait. There is one
@@ -64,8 +64,9 @@ start_over(void *arg)
 {
 	Oid schema;
 
-	worker_begin("taking over", true);
+	worker_begin_alone("taking over", true);
 	schema = get_namespace_oid(SMSFLOW_SCHEMA, false);
+	common_begin(schema);
 	config_load(true);
 	recover();
 	worker_commit();
@@ -143,7 +144,7 @@ take_turn(void)
 	if (turn())
 	{
 		failed_turns = 0;
-		chores_fold_soon();
+		chores_after_turn();
 		return;
 	}
 	turn_allowed_at = now + FAILED_TURN_PAUSE;

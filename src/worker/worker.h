@@ -1,5 +1,5 @@
 /*
- * worker.h - the worker's state, and what its parts do for the loop. All of it
+ * worker.h - a worker's state, and what its parts do for the loop. All of it
  * is local to the worker's process; the tables are the truth, and a new worker
  * builds this from them.
  */
@@ -49,6 +49,7 @@ typedef struct Worker
 	int batched;   /* messages in them, beyond one each */
 	int64 sent;
 	SmsflowHistogram loop_time[2];
+	uint32 found;     /* of what chores have to do, by what the turn under way writes down */
 	bool failed;      /* a transaction did, since this was cleared */
 	bool cancellable; /* a user's SQL may be running: signals end it */
 	uint64 ring_tail;
@@ -71,6 +72,14 @@ extern void worker_begin(const char *activity, bool stable);
 extern void worker_commit(void);
 
 /*
+ * The same when no other worker of the database is in a transaction of this
+ * kind; until the worker_try that it is in ends. For whatever decides by what
+ * has become of messages: the snapshot shows all that others have done, and
+ * what they have in memory of it is settled.
+ */
+extern void worker_begin_alone(const char *activity, bool stable);
+
+/*
  * Runs step in PG_TRY; an error is logged, the transaction rolled back and
  * false returned. Errors of COMMIT itself end the process.
  */
@@ -80,6 +89,9 @@ extern bool worker_try(void (*step)(void *arg), void *arg);
 
 /* Seams, signals, memory, the database and the transport; waits while smsflow.enabled is off. */
 extern void worker_start(int slot);
+
+/* Requests that this worker may have on the wire: its share of smsflow.max_in_flight. */
+extern int worker_places(void);
 
 /* Gives the transport the settings as they are now; false when places are missing. */
 extern bool configure_transport(void);
@@ -218,9 +230,8 @@ extern bool recheck_unfinished(void);
 /* A slice of them in a transaction of its own; false when it failed. */
 extern bool recheck_run(void);
 
-/* Counters have changed: fold them within a second. */
-extern void chores_fold_soon(void);
-extern void chores_learn_soon(void);
+/* Results have been written down: counters want to be folded, and so on. */
+extern void chores_after_turn(void);
 
 /* When the next chore is due. */
 extern TimestampTz chores_due(void);

@@ -119,12 +119,12 @@ sub worker_pid
 		WHERE backend_type = 'smsflow worker' AND datname = 'shop'");
 }
 
-# Waits until the worker says that it is in this state.
+# Waits until the worker, or each of several, says that it is in this state.
 sub wait_for_worker
 {
 	my ($state) = @_;
 
-	return wait_sql("the worker is $state", "SELECT state = '$state' FROM smsflow.stat_worker WHERE pid IS NOT NULL");
+	return wait_sql("the worker is $state", "SELECT bool_and(pid IS NOT NULL AND state = '$state') FROM smsflow.stat_worker");
 }
 
 # Ends the worker as an out-of-memory killer would; the postmaster then restarts the whole server.

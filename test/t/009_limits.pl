@@ -8,13 +8,14 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
-use List::Util qw(max sum0);
+use List::Util qw(sum0);
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SmsflowGateway;
 use SmsflowSink;
 use SmsflowTest;
+use SmsflowTraffic;
 use Test::More;
 
 use constant { SENDERS => 1000, CONTACTS => 9000, ENOUGH => 9000 };
@@ -42,8 +43,7 @@ sql(q{
 		SELECT smsflow.note_enqueued(ids) FROM queues
 	$$});
 
-# Parts that left, as (sender, started, arrived, parts): the instant at which the limit was asked is not after the first,
-# and the request was on the wire not before it and not after the second. Seconds since 1970.
+# What left through a pool, as SmsflowTraffic has it.
 sub traffic
 {
 	my ($pool) = @_;
@@ -63,38 +63,6 @@ sub traffic
 	}
 	return @traffic;
 }
-
-# The burst of the fullest window. Between the start of one request and the arrival of another lie all requests between
-# them, so a window is not shorter than it was at the gateway.
-sub fullest_window
-{
-	my ($rate, @requests) = @_;
-	my ($passed, $lowest, $fullest) = (0, 0, 0);
-
-	return 0 if !@requests;
-	my $begin = $requests[0][1];
-	for my $request (@requests)
-	{
-		my (undef, $started, $arrived, $parts) = @$request;
-
-		$lowest = $passed - $rate * ($started - $begin) if $passed - $rate * ($started - $begin) < $lowest;
-		$passed += $parts;
-		$fullest = max($fullest, $passed - $rate * ($arrived - $begin) - $lowest);
-	}
-	return $fullest;
-}
-
-# Parts after the first request, and what its rate allowed until the last.
-sub use_of
-{
-	my ($rate, @requests) = @_;
-
-	return (0, 0) if @requests < 2;
-	return (sum0(map { $_->[3] } @requests[ 1 .. $#requests ]), $rate * ($requests[-1][1] - $requests[0][1]));
-}
-
-# Half a part for the clocks of two processes.
-use constant SLACK => 0.5;
 
 sub test_thousand_senders
 {
