@@ -227,6 +227,12 @@ SELECT count(*) AS people, count(*) FILTER (WHERE p.body = smsflow.render(k.body
 	FROM smsflow.preview_campaign('all variables', 10, 'Launches') AS p JOIN smsflow.contact AS c USING (contact_id)
 	JOIN smsflow.campaign AS k ON k.name = 'all variables';
 
+-- Typographic characters are replaced where that makes the text GSM-7, and only there.
+SELECT make('typeset', '{}', 'It’s “new” – look…'), make('smart', '{"smart_encode": true}', 'It’s “new” – look…'), make('smart, in vain', '{"smart_encode": true}', 'It’s new 😀');
+SELECT DISTINCT k.name, p.body, e.measure FROM unnest('{typeset,smart,"smart, in vain"}'::text[]) AS k (name)
+	CROSS JOIN LATERAL smsflow.preview_campaign(k.name, 1, 'Launches') AS p CROSS JOIN LATERAL smsflow.estimate_campaign(k.name, 'Launches') AS e
+	WHERE e.measure LIKE 'encoding%' ORDER BY 1;
+
 -- What the policy wants is added to texts that do not say it, and counted; what is no marketing stays.
 SELECT smsflow.set_campaign_policy(prefix => 'Acme Shop: ', opt_out_text => 'Reply STOP to end', brand => 'Launches');
 SELECT make('bare'), make('named', body => 'The sale of {{ brand }}, STOP ends'), make('said', body => 'acme shop has a sale'), make('other', body => 'Launches: sale! Unsubscribe: STOP');

@@ -268,6 +268,8 @@ write_text(const CampaignPlan *plan, const Contact *contact, SmsflowDraft *draft
 						errhint("Write a default: {{%s|text}}.", missing)));
 	if (rendered != NULL)
 	{
+		if (plan->is_smart)
+			rendered = smsflow_smart_text(rendered);
 		draft->body = rendered;
 		draft->links = smsflow_link_targets(&links);
 		smsflow_count_parts(rendered, &draft->parts);

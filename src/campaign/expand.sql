@@ -14,7 +14,8 @@ CREATE OR REPLACE VIEW smsflow.campaign_plan AS
 		COALESCE(p.holdout, 0) AS brand_holdout, (k.options ->> 'holdout')::numeric AS holdout,
 		v.numbers, COALESCE(v.bodies, ARRAY[k.body]) AS bodies, v.delays, COALESCE(v.bounds, '{}') AS bounds, v.total,
 		k.options ->> 'coupons' AS coupons, k.status = 'draft' AS is_draft, (k.options ->> 'budget')::bigint - k.queued_parts AS budget_left,
-		COALESCE(k.options ->> 'missing', 'skip') AS missing, l.translated, l.languages, l.translations
+		COALESCE(k.options ->> 'missing', 'skip') AS missing, l.translated, l.languages, l.translations,
+		(k.options ->> 'smart_encode')::boolean AS smart
 	FROM smsflow.campaign AS k
 	JOIN smsflow.brand AS b USING (brand_id)
 	LEFT JOIN smsflow.campaign_policy AS p USING (brand_id)

@@ -18,6 +18,7 @@ CREATE OR REPLACE VIEW smsflow.campaign_option (option, kind, meaning) AS
 		('pause_on_alert', 'flag', 'whether an alert of a rule that pauses holds it; false'),
 		('coupons', 'text', 'pool that {{coupon}} comes from'),
 		('missing', 'choice skip blank fail', 'what a variable without value and default does: the recipient gets nothing (skip), nothing is written (blank), or the campaign fails; skip'),
+		('smart_encode', 'flag', 'whether typographic characters are replaced by look-alikes where that makes a text GSM-7, which halves its parts; false'),
 		('test_percent', 'number 1 99', 'share of recipients that its variants are tried on; the others wait for the winner'),
 		('decide_after', 'duration', 'time after the launch at which the winner is chosen by itself'),
 		('decide_by', 'choice orders clicks replies opt_outs delivered', 'what the winner has most of, or of opt-outs least'),

@@ -14,7 +14,7 @@ static SmsflowStatement find_plan =
 	{.sql = "SELECT p.brand_id, p.brand, p.purpose, p.local_at, p.launch_at, p.base_at, p.expires_at, p.valid_until,"
 			" p.valid_for, p.late_zones, p.is_timed, p.brand_holdout::integer, (p.holdout * 100)::integer, p.budget_left,"
 			" p.exclude, p.coupons, p.is_draft, p.missing, p.numbers, p.bodies, p.delays, p.bounds,"
-			" p.translated, p.languages, p.translations FROM smsflow.campaign_plan AS p WHERE p.campaign_id = $1",
+			" p.translated, p.languages, p.translations, p.smart FROM smsflow.campaign_plan AS p WHERE p.campaign_id = $1",
 	 .generic = true,
 	 .nargs = 1,
 	 .types = (const Oid[]){INT4OID}};
@@ -152,6 +152,7 @@ smsflow_read_plan(int32 campaign_id, bool is_strict)
 	plan->coupons = copied_result(16, false);
 	plan->is_draft = flag_result(17);
 	plan->missing = read_missing(text_result(18), is_strict);
+	plan->is_smart = flag_result(26);
 	read_variants(plan);
 	read_translations(plan);
 	plan->domain = palloc0(sizeof(SmsflowLinkDomain));

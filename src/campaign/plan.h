@@ -57,6 +57,7 @@ typedef struct CampaignPlan
 	NullableDatum coupons; /* name of the pool */
 	bool is_draft;
 	MissingPolicy missing;
+	bool is_smart; /* look-alikes of the GSM alphabet in place of typographic characters */
 	Variant *variants;
 	int variant_count;
 	Translation *translations;

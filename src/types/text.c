@@ -69,18 +69,24 @@ smsflow_pg_message_parts(PG_FUNCTION_ARGS)
 	return result_row(fcinfo, values, nulls);
 }
 
+char *
+smsflow_smart_text(const char *body)
+{
+	const char *utf8 = pg_server_to_any(body, (int) strlen(body), PG_UTF8);
+	size_t len = strlen(utf8);
+	size_t size = len + len / 2; /* the most that it writes */
+	char *encoded = palloc(size + 1);
+
+	len = smsflow_smart_encode(utf8, len, encoded, size);
+	encoded[len] = '\0';
+	return pg_any_to_server(encoded, (int) len, PG_UTF8);
+}
+
 PG_FUNCTION_INFO_V1(smsflow_pg_smart_encode);
 Datum
 smsflow_pg_smart_encode(PG_FUNCTION_ARGS)
 {
-	size_t len;
-	const char *body = utf8_from_text(PG_GETARG_TEXT_PP(0), &len);
-	size_t size = len + len / 2; /* the most that it writes */
-	char *encoded = palloc(size + 1);
-
-	len = smsflow_smart_encode(body, len, encoded, size);
-	encoded[len] = '\0';
-	PG_RETURN_TEXT_P(cstring_to_text(pg_any_to_server(encoded, (int) len, PG_UTF8)));
+	PG_RETURN_TEXT_P(cstring_to_text(smsflow_smart_text(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
 }
 
 PG_FUNCTION_INFO_V1(smsflow_pg_classify_reply);

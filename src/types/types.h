@@ -88,6 +88,9 @@ extern SmsflowVariables smsflow_jsonb_variables(Jsonb *vars);
 extern char *smsflow_render_links(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx,
 								  char **missing);
 
+/* smsflow_smart_text is smsflow_smart_encode() on a text of the server's encoding; returns a palloc'ed string, or the text itself. */
+extern char *smsflow_smart_text(const char *body);
+
 /* smsflow_require_template raises SF003 for a malformed template. */
 extern void smsflow_require_template(const char *body);
 
