@@ -181,7 +181,7 @@ run_sanitize() {
 		campaign sequence callback gate hours otp links coupons lint
 	cp build/sanitized/smsflowd "$work/"
 	rm -rf "$work/tap"
-	tap_files "sanitized smsflowd" test/t/020_smsflowd.pl test/t/021_links.pl test/t/022_receiver_faults.pl
+	tap_files "sanitized smsflowd" test/t/020_smsflowd.pl test/t/021_links.pl test/t/022_receiver_faults.pl test/t/023_report.pl
 }
 
 run_static() { test/static.sh; result $? "static checks"; }

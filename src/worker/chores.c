@@ -22,6 +22,9 @@
 #define SETTLE_SLICE 1000
 #define FOLD_INTERVAL USECS_PER_SEC
 
+/* And no sooner than so many times what the last fold took: under an old snapshot it reads all deltas since then, too. */
+#define FOLD_PAUSE 20
+
 /* Rates of hours change slowly, and comparing them reads weeks of counters. */
 #define WATCH_INTERVAL (5 * USECS_PER_MINUTE)
 
@@ -42,6 +45,7 @@ static TimestampTz campaigns_due = DT_NOBEGIN;
 static TimestampTz feedback_due = DT_NOBEGIN;
 static TimestampTz settlements_due = DT_NOBEGIN;
 static TimestampTz fold_due = DT_NOEND;
+static int64 fold_pause = FOLD_INTERVAL;
 static TimestampTz profiles_due = DT_NOBEGIN;
 static TimestampTz watch_due = DT_NOBEGIN;
 static TimestampTz retry_at = DT_NOEND;
@@ -156,10 +160,13 @@ look_up(TimestampTz now)
 static void
 fold_step(void *arg)
 {
+	int64 began = worker.clock->monotonic();
+
 	worker_begin("folding metrics", false);
 	SPI_execute("SELECT smsflow.fold_metrics()", false, 1);
 	smsflow_fault("fold");
 	worker_commit();
+	fold_pause = Max(FOLD_INTERVAL, FOLD_PAUSE * (worker.clock->monotonic() - began));
 }
 
 /*
@@ -287,7 +294,7 @@ static void
 hear_of_turn(uint32 news)
 {
 	if ((news & SMSFLOW_NEWS_RESULTS) && fold_due == DT_NOEND)
-		fold_due = worker.clock->now() + FOLD_INTERVAL;
+		fold_due = worker.clock->now() + fold_pause;
 	if (news & SMSFLOW_NEWS_FEEDBACK)
 		feedback_due = DT_NOBEGIN;
 	if (news & SMSFLOW_NEWS_DOUBTS)
@@ -324,7 +331,7 @@ run(uint32 news, bool sweep, bool retry, TimestampTz now)
 		tail_of_callbacks.pending = false;
 		attempt(tail_step, &tail_of_callbacks, now);
 		feedback_due = DT_NOBEGIN;
-		fold_due = Min(fold_due, now + FOLD_INTERVAL);
+		fold_due = Min(fold_due, now + fold_pause);
 	}
 	if (feedback_due <= now || sweep || retry)
 	{

@@ -174,5 +174,5 @@ SKIP:
 	}
 }
 
-$daemon->stop;
+is($daemon->stop, 0, 'it ends as it shall');
 done_testing();
