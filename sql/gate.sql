@@ -107,7 +107,7 @@ SELECT pg_temp.ask('+13055550171', '2026-11-20 18:00Z', 'sale'), pg_temp.ask('+1
 -- One reminder per cart.
 SELECT pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref => 'cart 1'), pg_temp.ask('+14045550171', '2026-11-23 15:00Z', purpose => 'cart', ref => 'cart 2');
 
--- However long the history, no more of it is read than the caps allow messages (ten in seven days), nor of one subject or cart.
+-- However long the history, no more of it is read than until the caps (ten in seven days, three on a subject in a day) are known; of one cart one row.
 SELECT pg_temp.person('+13055550191'), pg_temp.person('+13055550192');
 SELECT count(*), max(pg_temp.touch('+13055550191', now() - n * interval '30 hours', 'sale ' || n)::text) AS few FROM generate_series(1, 3) n;
 SELECT count(*), max(pg_temp.touch('+13055550192', now() - n * interval '30 seconds', 'sale ' || n % 7, 'promotional', 'cart ' || n)::text) AS many FROM generate_series(1, 5000) n;
@@ -120,8 +120,15 @@ BEGIN
 	PERFORM pg_temp.ask(of, now(), 'sale 3', purpose, 'cart x');
 	RETURN pg_temp.touches_read() - before;
 END $$;
-SELECT p, pg_temp.read_by('+13055550191', p) BETWEEN 0 AND 4 AS few, pg_temp.read_by('+13055550192', p) BETWEEN 0 AND 10 + 3 AS many FROM unnest('{promotional,cart}'::text[]) p;
+SELECT p, pg_temp.read_by('+13055550191', p) BETWEEN 0 AND 4 AS few, pg_temp.read_by('+13055550192', p) BETWEEN 0 AND 3 * 7 + 3 AS many FROM unnest('{promotional,cart}'::text[]) p;
 SELECT pg_temp.read_by('+13055550191', 'promotional') > 0 AS few_counted, pg_temp.read_by('+13055550192', 'promotional') > 0 AS many_counted;
+-- Messages that use up nothing are walked over: 900 of them, and of 5,000 a thousand, which fill any cap.
+SELECT pg_temp.person('+13055550193'), pg_temp.person('+13055550194');
+INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject, counted)
+	SELECT c.contact_id, now() - n * interval '100 seconds', n, 'otp', '', false FROM smsflow.contact c, generate_series(1, 5000) n
+	WHERE c.phone::text = '+13055550194' OR (c.phone::text = '+13055550193' AND n <= 900);
+SELECT pg_temp.ask('+13055550193', now()) LIKE 'frequency_cap%' AS alarmed, pg_temp.ask('+13055550194', now()) LIKE 'frequency_cap%' AS flooded,
+	pg_temp.read_by('+13055550193', 'promotional') AS walked, pg_temp.read_by('+13055550194', 'promotional') BETWEEN 1000 AND 1010 AS bounded;
 DELETE FROM smsflow.touch t USING smsflow.contact c WHERE c.contact_id = t.contact_id AND c.phone::text LIKE '+1305555019_';
 
 -- A cap for members of a segment holds beside the others.

@@ -1,9 +1,9 @@
 /*
  * caps.c - how often a person may be written to: rolling windows over what was
- * sent, newest first. However long the history, no more rows are read than the
- * largest cap allows messages, because each question has an index of which every
- * row counts: what uses up the caps, what was on one subject, what said how to
- * opt out, the reminder of a cart.
+ * sent, newest first, in one walk over the touches of the contact. It ends when
+ * every cap is known to be full or not, and after MOST_TOUCHES at the latest.
+ * Each index of touch is a write for every message that is sent; one for each
+ * question would cost all of them more than the walk does.
  */
 #include "smsflow.h"
 
@@ -24,6 +24,12 @@
 
 #define MAX_CAPS 32
 
+/*
+ * Whoever was sent so many messages of whatever kind within the window of a cap has reached it. Nobody is, but for numbers
+ * that tests and alarms are sent to; and they do not make a check expensive.
+ */
+#define MOST_TOUCHES 1000
+
 typedef struct Counter
 {
 	SmsflowCap cap;
@@ -31,9 +37,13 @@ typedef struct Counter
 	TimestampTz free_at; /* DT_NOBEGIN: not reached */
 } Counter;
 
+/* What touches have that count. */
+typedef bool (*Counts)(const GateQuestion *q, HeapTuple touch, TupleDesc columns);
+
 /* Caps that count the same touches. */
 typedef struct Caps
 {
+	Counts counts;
 	Counter counters[MAX_CAPS];
 	int count;
 	int64 reach; /* how far back, microseconds */
@@ -149,6 +159,15 @@ count_touch(const GateQuestion *q, Caps *caps, TimestampTz sent_at)
 	}
 }
 
+/* What is left undecided is full until the oldest of all these touches leaves its window. */
+static void
+fill(const GateQuestion *q, Caps *caps, TimestampTz oldest)
+{
+	for (int i = 0; i < caps->count; i++)
+		if (caps->counters[i].free_at == DT_NOBEGIN && oldest > q->at - caps->counters[i].cap.span)
+			caps->counters[i].free_at = oldest + caps->counters[i].cap.span;
+}
+
 /* Whether rows older than an instant say nothing more. */
 static bool
 caps_known(const GateQuestion *q, const Caps *caps, TimestampTz sent_at)
@@ -159,61 +178,105 @@ caps_known(const GateQuestion *q, const Caps *caps, TimestampTz sent_at)
 	return true;
 }
 
+/* ---- touches ---- */
+
+/* The columns of smsflow.touch. */
+enum
+{
+	TOUCH_CONTACT = 1,
+	TOUCH_SENT,
+	TOUCH_MESSAGE,
+	TOUCH_PURPOSE,
+	TOUCH_SUBJECT,
+	TOUCH_REF,
+	TOUCH_COUNTED,
+	TOUCH_WORDING
+};
+
+static Datum
+column(HeapTuple touch, TupleDesc columns, int number)
+{
+	bool isnull;
+
+	return heap_getattr(touch, number, columns, &isnull);
+}
+
 /* Whether a touch is of another message than the one that is asked about. */
 static bool
-of_another(const GateQuestion *q, HeapTuple tuple, TupleDesc columns)
+of_another(const GateQuestion *q, HeapTuple touch, TupleDesc columns)
 {
-	bool isnull;
-	Datum message_id = heap_getattr(tuple, 3, columns, &isnull);
-
 	return !smsflow_gate_has_arg(q, ARG_MESSAGE_ID) ||
-		   DatumGetInt64(message_id) != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value);
+		   DatumGetInt64(column(touch, columns, TOUCH_MESSAGE)) != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value);
 }
 
-static TimestampTz
-sent_at(HeapTuple tuple, TupleDesc columns)
+static bool
+is_counted(const GateQuestion *q, HeapTuple touch, TupleDesc columns)
 {
-	bool isnull;
-
-	return DatumGetTimestampTz(heap_getattr(tuple, 2, columns, &isnull));
+	return DatumGetBool(column(touch, columns, TOUCH_COUNTED));
 }
 
-/* A range of one index in which every touch counts, so that no more are read than the largest cap has. */
-static void
-read_touches(const GateQuestion *q, Caps *caps, Oid index_relid, bool same_subject)
+static bool
+says_how_to_opt_out(const GateQuestion *q, HeapTuple touch, TupleDesc columns)
+{
+	return DatumGetBool(column(touch, columns, TOUCH_WORDING));
+}
+
+/* Every marketing message on the subject, whatever uses up the other caps. */
+static bool
+is_on_subject(const GateQuestion *q, HeapTuple touch, TupleDesc columns)
+{
+	NullableDatum asked = q->args->args[ARG_SUBJECT];
+	struct varlena *subject = PG_DETOAST_DATUM_PACKED(column(touch, columns, TOUCH_SUBJECT));
+	struct varlena *own = asked.isnull ? NULL : PG_DETOAST_DATUM_PACKED(asked.value);
+	Size size = own ? VARSIZE_ANY_EXHDR(own) : 0;
+
+	if (VARSIZE_ANY_EXHDR(subject) != size || (size > 0 && memcmp(VARDATA_ANY(subject), VARDATA_ANY(own), size) != 0))
+		return false;
+	return smsflow_purpose_is_marketing(smsflow_purpose_from_oid(DatumGetObjectId(column(touch, columns, TOUCH_PURPOSE))));
+}
+
+/* Returns the instant of the last touch where there were more of them than are read, DT_NOBEGIN elsewhere. */
+static TimestampTz
+read_touches(const GateQuestion *q, Caps *const *caps, int count)
 {
 	Relation touches;
 	Relation index;
 	SysScanDesc scan;
-	ScanKeyData key[4];
-	HeapTuple tuple;
-	NullableDatum subject = q->args->args[ARG_SUBJECT];
+	ScanKeyData key[3];
+	HeapTuple touch;
+	TimestampTz sent_at = DT_NOBEGIN;
+	int64 reach = 0;
+	int read = 0;
+	bool known = false;
 
-	if (caps->count == 0)
-		return;
+	for (int i = 0; i < count; i++)
+		reach = Max(reach, caps[i]->reach);
+	if (reach == 0)
+		return DT_NOBEGIN;
 	touches = table_open(q->policy->touch_relid, AccessShareLock);
-	index = index_open(index_relid, AccessShareLock);
-	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
-	ScanKeyInit(&key[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(q->at - caps->reach));
-	ScanKeyInit(&key[2], 2, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(q->at));
-	if (same_subject)
+	index = index_open(q->policy->contact_index, AccessShareLock);
+	ScanKeyInit(&key[0], TOUCH_CONTACT, BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
+	ScanKeyInit(&key[1], TOUCH_SENT, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(q->at - reach));
+	ScanKeyInit(&key[2], TOUCH_SENT, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(q->at));
+	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), lengthof(key), key);
+	while (!known && read < MOST_TOUCHES && HeapTupleIsValid(touch = systable_getnext_ordered(scan, BackwardScanDirection)))
 	{
-		key[3] = key[2];
-		key[2] = key[1];
-		ScanKeyEntryInitialize(&key[1], 0, 5, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
-							   subject.isnull ? CStringGetTextDatum("") : subject.value);
-	}
-	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), same_subject ? 4 : 3, key);
-	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
-	{
-		if (of_another(q, tuple, RelationGetDescr(touches)))
-			count_touch(q, caps, sent_at(tuple, RelationGetDescr(touches)));
-		if (caps_known(q, caps, sent_at(tuple, RelationGetDescr(touches))))
-			break;
+		TupleDesc columns = RelationGetDescr(touches);
+
+		sent_at = DatumGetTimestampTz(column(touch, columns, TOUCH_SENT));
+		read++;
+		known = true;
+		for (int i = 0; i < count; i++)
+		{
+			if (of_another(q, touch, columns) && caps[i]->counts(q, touch, columns))
+				count_touch(q, caps[i], sent_at);
+			known &= caps_known(q, caps[i], sent_at);
+		}
 	}
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	table_close(touches, AccessShareLock);
+	return known || read < MOST_TOUCHES ? DT_NOBEGIN : sent_at;
 }
 
 /* Whether another message was the reminder of this cart. */
@@ -227,8 +290,8 @@ cart_had_one(const GateQuestion *q)
 	HeapTuple tuple;
 	bool found = false;
 
-	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
-	ScanKeyEntryInitialize(&key[1], 0, 6, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+	ScanKeyInit(&key[0], TOUCH_CONTACT, BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
+	ScanKeyEntryInitialize(&key[1], 0, TOUCH_REF, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
 						   q->args->args[ARG_REF].value);
 	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), 2, key);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
@@ -250,7 +313,9 @@ hold_by_caps(const GateQuestion *q, const Caps *caps, const char *reason, GateDe
 void
 smsflow_gate_decide_caps(const GateQuestion *q, GateDecision *decision)
 {
-	History history = {0};
+	History history = {.all = {.counts = is_counted}, .subject = {.counts = is_on_subject}};
+	Caps *both[] = {&history.all, &history.subject};
+	TimestampTz oldest;
 
 	if (!smsflow_gate_has_arg(q, ARG_CONTACT_ID) || !q->policy->capped[q->purpose])
 		return;
@@ -260,8 +325,10 @@ smsflow_gate_decide_caps(const GateQuestion *q, GateDecision *decision)
 		*decision = (GateDecision){"cart_limit", DT_NOBEGIN, DT_NOEND};
 		return;
 	}
-	read_touches(q, &history.all, q->policy->counted_index, false);
-	read_touches(q, &history.subject, q->policy->subject_index, true);
+	oldest = read_touches(q, both, lengthof(both));
+	if (oldest != DT_NOBEGIN)
+		for (int i = 0; i < (int) lengthof(both); i++)
+			fill(q, both[i], oldest);
 	hold_by_caps(q, &history.all, "frequency_cap", decision);
 	hold_by_caps(q, &history.subject, "subject_cap", decision);
 	if (history.segment_failed)
@@ -276,7 +343,13 @@ bool
 smsflow_gate_wording_missing(const GateQuestion *q)
 {
 	int64 span = q->policy->wording_span[q->purpose];
-	Caps once = {.counters = {{.cap = {1, span}, .free_at = DT_NOBEGIN}}, .count = 1, .reach = span};
+	Caps once = {
+		.counts = says_how_to_opt_out,
+		.counters = {{.cap = {1, span}, .free_at = DT_NOBEGIN}},
+		.count = 1,
+		.reach = span,
+	};
+	Caps *only[] = {&once};
 	struct varlena *body;
 
 	if (span == 0 || !smsflow_gate_has_arg(q, ARG_BODY))
@@ -285,6 +358,6 @@ smsflow_gate_wording_missing(const GateQuestion *q)
 	if (smsflow_has_opt_out_wording(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body)))
 		return false;
 	if (smsflow_gate_has_arg(q, ARG_CONTACT_ID))
-		read_touches(q, &once, q->policy->wording_index, false);
+		read_touches(q, only, lengthof(only));
 	return once.counters[0].free_at == DT_NOBEGIN;
 }

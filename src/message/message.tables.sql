@@ -146,15 +146,12 @@ CREATE TABLE smsflow.touch (
 	wording		boolean NOT NULL DEFAULT false
 );
 CREATE INDEX touch_contact ON smsflow.touch (contact_id, sent_at);
-CREATE INDEX touch_counted ON smsflow.touch (contact_id, sent_at) WHERE counted;
-CREATE INDEX touch_subject ON smsflow.touch (contact_id, subject COLLATE "C", sent_at) WHERE purpose IN ('cart', 'promotional');
-CREATE INDEX touch_wording ON smsflow.touch (contact_id, sent_at) WHERE wording;
 CREATE INDEX touch_cart ON smsflow.touch (contact_id, ref COLLATE "C") WHERE purpose = 'cart' AND ref IS NOT NULL;
 CREATE INDEX touch_age ON smsflow.touch USING brin (sent_at);
 COMMENT ON TABLE smsflow.touch IS 'Message that reached, or may have reached, a contact, kept for 35 days: what caps count, what an order is credited to and what a reply answers. Apart from attempt, which has no index by contact, so that none of them walks through the segments of a long history';
 COMMENT ON COLUMN smsflow.touch.subject IS 'Subject of the message, else its campaign or sequence, else empty';
 COMMENT ON COLUMN smsflow.touch.ref IS 'Cart it was about';
-COMMENT ON COLUMN smsflow.touch.counted IS 'Uses up the caps (rule cap_counts, or that option of its campaign or sequence, as it was sent); caps on one subject count every marketing message';
+COMMENT ON COLUMN smsflow.touch.counted IS 'Uses up the caps (rule cap_counts, or that option of its campaign or sequence, as it was sent); caps on one subject count every marketing message. 1,000 messages of any kind within its window fill any cap';
 COMMENT ON COLUMN smsflow.touch.wording IS 'A marketing text that said how to opt out';
 
 CREATE SEQUENCE smsflow.timer_id_seq;

@@ -393,9 +393,7 @@ load(SmsflowPolicy *policy, TimestampTz at)
 
 	watch_rules();
 	made.touch_relid = get_relname_relid("touch", schema);
-	made.counted_index = get_relname_relid("touch_counted", schema);
-	made.subject_index = get_relname_relid("touch_subject", schema);
-	made.wording_index = get_relname_relid("touch_wording", schema);
+	made.contact_index = get_relname_relid("touch_contact", schema);
 	made.cart_index = get_relname_relid("touch_cart", schema);
 
 	/* The caller's snapshot may be older than the change that made us forget the rules. */

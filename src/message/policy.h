@@ -72,9 +72,7 @@ typedef struct SmsflowPolicy
 {
 	MemoryContext context; /* NULL: nothing loaded */
 	Oid touch_relid;       /* smsflow.touch and its indexes */
-	Oid counted_index;
-	Oid subject_index;
-	Oid wording_index;
+	Oid contact_index;
 	Oid cart_index;
 	TimestampTz valid_from;
 	TimestampTz valid_until;

@@ -240,12 +240,25 @@ BEGIN
 			times = f.times + EXCLUDED.times, category = coalesce(EXCLUDED.category, f.category)
 	), gone AS (
 		DELETE FROM smsflow.profile_delta AS d WHERE d.contact_id = ANY (ids)
+	), traffic AS (		-- of most contacts no more is new than that something was sent to them
+		UPDATE smsflow.profile_fact AS f SET last_click_at = greatest(f.last_click_at, d.clicked_at),
+			last_reply_at = greatest(f.last_reply_at, d.replied_at), last_delivered_at = greatest(f.last_delivered_at, d.delivered_at),
+			last_engaged_at = greatest(f.last_engaged_at, d.clicked_at, d.replied_at),
+			message_days = CASE WHEN d.messages IS NULL THEN f.message_days ELSE smsflow.tally_add(f.message_days, d.messages) END,
+			click_days = CASE WHEN d.clicks IS NULL THEN f.click_days ELSE smsflow.tally_add(f.click_days, d.clicks) END
+		FROM (SELECT d.contact_id, max(d.at) FILTER (WHERE d.kind = 'click') AS clicked_at, max(d.at) FILTER (WHERE d.kind = 'reply') AS replied_at,
+				max(d.at) FILTER (WHERE d.kind = 'delivered') AS delivered_at, array_agg(d.at) FILTER (WHERE d.kind = 'message') AS messages,
+				array_agg(d.at) FILTER (WHERE d.kind = 'click') AS clicks
+			FROM smsflow.profile_delta AS d WHERE d.contact_id = ANY (ids) GROUP BY d.contact_id
+			HAVING bool_and(d.kind IN ('message', 'delivered', 'click', 'reply'))) AS d
+		WHERE f.contact_id = d.contact_id
+		RETURNING f.contact_id
 	)
 	INSERT INTO smsflow.profile_fact (contact_id, brand_id, orders_count, subscribed, created_at, birthday, opted_in_at, first_order_at, last_order_at, next_order_at,
 		last_cart_at, last_viewed_at, last_click_at, last_reply_at, last_delivered_at, last_engaged_at, cart_event_id, closing_event_id,
 		orders_value, language, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
 		last_name, time_zone, active_cart, active_cart_value, last_viewed, message_days, click_days, attributes, products, categories)
-	SELECT p.* FROM unnest(ids) AS i (contact_id)
+	SELECT p.* FROM (SELECT unnest(ids) EXCEPT SELECT t.contact_id FROM traffic AS t) AS i (contact_id)
 	CROSS JOIN LATERAL (SELECT o.* FROM smsflow.profile_pending AS o WHERE o.contact_id = i.contact_id OFFSET 0) AS p
 	ON CONFLICT (contact_id) DO UPDATE SET (brand_id, orders_count, subscribed, created_at, birthday, opted_in_at, first_order_at, last_order_at, next_order_at,
 		last_cart_at, last_viewed_at, last_click_at, last_reply_at, last_delivered_at, last_engaged_at, cart_event_id, closing_event_id,
