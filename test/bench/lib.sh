@@ -89,6 +89,16 @@ make_store() {
 			SELECT ('+1415' || (2000000 + g))::smsflow.phone, c.region, c.time_zone, c.time_zone_source, c.consent, c.proof
 			FROM smsflow.contact c, generate_series(1, $CONTACTS) g WHERE c.phone::text = '+14155550198';
 		SELECT smsflow.make_segments(12000000);
+		DO \$\$	-- what a worker folds in minutes, beside everything else that it does
+		DECLARE
+			reached bigint := 0;
+		BEGIN
+			WHILE reached IS NOT NULL LOOP
+				SELECT f.reached INTO reached FROM smsflow.fold_profiles(20000, reached) AS f;
+				COMMIT;
+			END LOOP;
+		END \$\$;
+		VACUUM ANALYZE smsflow.profile_delta, smsflow.profile_fact;
 		SELECT smsflow.arm();
 		ANALYZE smsflow.contact;
 	SQL
