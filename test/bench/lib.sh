@@ -69,6 +69,13 @@ start_sink() {
 	children+=($!)
 }
 
+# The file of arrivals, which the sink writes and the server reads.
+arrivals() {
+	as_user touch "$work/arrivals"
+	chmod 666 "$work/arrivals"
+	echo "$work/arrivals"
+}
+
 # The same contacts are written to again and again, at any hour: hours and caps
 # are suspended; all else the gate asks for is asked.
 make_store() {
@@ -77,8 +84,8 @@ make_store() {
 		SELECT smsflow.suspend_rule(kind) FROM unnest('{window,cap,subject_cap}'::text[]) kind;
 		INSERT INTO smsflow.gateway_profile (profile, method, content_type, body) VALUES
 			('bench', 'POST', 'application/json', '{"reference": {{option.none|0}}, "to": "{{to}}", "from": "{{from}}", "text": "{{body}}", "at": 0}'),
-			-- The body is the instant of the call in microseconds: the sink measures from it.
-			('timed', 'POST', 'application/json', '{"to": "{{to}}", "ts": {{body}}}');
+			-- The body is a number of its own, by which the arrival is found.
+			('timed', 'POST', 'application/json', '{"to": "{{to}}", "reference": {{body}}}');
 		SELECT smsflow.add_gateway('bench', 'bench', 'http://127.0.0.1:$sink_port', '{"rate": 1000000, "burst": 100000}');
 		SELECT smsflow.add_gateway('timed', 'timed', 'http://127.0.0.1:$sink_port', '{"rate": 1000000, "burst": 100000}');
 		SELECT smsflow.add_sender('+14155550100', 'bench', rate => 1000000, burst => 100000);
@@ -136,4 +143,20 @@ sent_in() {
 	after=$(sent)
 	ended=$(date +%s%N)
 	echo $(((after - before) * 1000000000 / (ended - begun)))
+}
+
+# commit_to_arrival KEY CONDITION: from the COMMIT of messages o of the outbox to their first byte at a sink that writes
+# $work/arrivals, where KEY is their key: p50 / p99 / longest in milliseconds. The COMMIT is the timestamp of its record, taken
+# before it is written to disk, so the fsync is included; the server needs track_commit_timestamp.
+commit_to_arrival() {
+	curl -s "http://127.0.0.1:$sink_port/__stats" >/dev/null
+	sql <<-SQL
+		CREATE TEMP TABLE arrival (key text, at numeric, status text, delay text);
+		COPY arrival FROM '$work/arrivals' WITH (DELIMITER ' ');
+		ANALYZE arrival;
+		SELECT concat_ws(' / ', round(percentile_disc(0.5) WITHIN GROUP (ORDER BY ms), 1), round(percentile_disc(0.99) WITHIN GROUP (ORDER BY ms), 1),
+			round(max(ms), 1)) || ' (' || count(*) || ' of ' || max(n) || ')'
+		FROM (SELECT a.at / 1000 - extract(epoch FROM pg_xact_commit_timestamp(o.xmin)) * 1000 AS ms, count(*) OVER () AS n
+			FROM smsflow.outbox o LEFT JOIN arrival a ON a.key = $1 WHERE $2) d WHERE ms IS NOT NULL
+	SQL
 }

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # One-time passwords, from the COMMIT of otp_start() to the first byte at a
 # gateway that answers in 50 ms: idle, and while a campaign of a million messages
-# runs over the same gateway and the same sender. The COMMIT is the timestamp of
-# its record, taken before it is written to disk, so the fsync is included.
+# runs over the same gateway and the same sender.
 #
 #   test/bench/otp.sh [SECONDS]      of each measurement, default 40
 #   CONTACTS=200000 CAMPAIGN=1000000 a smaller or larger store and campaign
@@ -12,9 +11,7 @@ seconds=${1:-40}
 campaign=${CAMPAIGN:-1000000}
 
 start_server "track_commit_timestamp = on"
-as_user touch "$work/arrivals"
-chmod 666 "$work/arrivals"
-start_sink "$sink_port" -l 50 -k to -L "$work/arrivals"
+start_sink "$sink_port" -l 50 -k to -L "$(arrivals)"
 make_store
 cat >"$work/otp.sql" <<'SQL'
 \set number random(2000000, 9999999)
@@ -22,21 +19,11 @@ SELECT status FROM smsflow.otp_start('+1212' || :number);
 SQL
 start_codes() { as_user pgbench -h "$work" -p "$port" -U bench -n -R 25 -T "$1" -f "$work/otp.sql" shop >/dev/null 2>&1; }
 
-# measure WHAT ASKED: percentiles in milliseconds of the codes that were started since the last call
+# measure WHAT ASKED: the codes that were started since the last call
 measured=0
 measure() {
 	wait_for "SELECT NOT EXISTS (SELECT FROM smsflow.message WHERE message_id > $measured AND purpose = 'otp' AND status IN ('queued', 'sending'))" 30
-	curl -s "http://127.0.0.1:$sink_port/__stats" >/dev/null
-	row "$1" "$(sql <<-SQL
-		CREATE TEMP TABLE arrival (number text, at numeric, status text, delay text);
-		\copy arrival FROM PROGRAM 'grep "^+1212" $work/arrivals' WITH (DELIMITER ' ')
-		SELECT concat_ws(' / ', round(percentile_disc(0.5) WITHIN GROUP (ORDER BY ms), 1), round(percentile_disc(0.99) WITHIN GROUP (ORDER BY ms), 1),
-			round(max(ms), 1)) || ' (' || count(*) || ' codes of ' || max(n) || ')'
-		FROM (SELECT a.at / 1000 - extract(epoch FROM pg_xact_commit_timestamp(o.xmin)) * 1000 AS ms, count(*) OVER () AS n
-			FROM smsflow.outbox o LEFT JOIN arrival a ON a.number = o.recipient::text
-			WHERE o.purpose = 'otp' AND o.message_id > $measured) d WHERE ms IS NOT NULL
-	SQL
-	)" "$2"
+	row "$1" "$(commit_to_arrival "o.recipient::text" "o.purpose = 'otp' AND o.message_id > $measured")" "$2"
 	measured=$(last_id)
 }
 
