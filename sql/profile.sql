@@ -92,6 +92,17 @@ SELECT fold_all();
 SELECT count(*) FROM changed;
 SELECT product, times FROM smsflow.contact_product_fact WHERE contact_id = :ada AND kind = 'bought' ORDER BY 1;
 
+-- What was sent to somebody, and what came of it, adds up alike where nothing else is new.
+INSERT INTO smsflow.profile_delta (contact_id, kind, at) SELECT c, kind, now() - n * interval '1 minute'
+	FROM unnest(array[:ada, :bob]::bigint[]) WITH ORDINALITY AS u (c, n), unnest('{message,message,delivered,click,reply}'::text[]) AS kind
+	WHERE n = 1 OR kind = 'message';
+TRUNCATE before;
+INSERT INTO before SELECT * FROM smsflow.profile WHERE brand_id = :brand;
+SELECT fold_all();
+SELECT count(*) FROM changed;
+SELECT external_id, messages_7d, clicks_7d, last_click_at IS NOT NULL AS clicked, last_reply_at = last_click_at AS replied, last_delivered_at = last_click_at AS delivered,
+	last_engaged_at >= last_click_at AS engaged FROM smsflow.profile WHERE contact_id IN (:ada, :bob) ORDER BY 1;
+
 -- The store's own tiers.
 INSERT INTO smsflow.value_tier (brand_id, tier, at_least) VALUES (:brand, 'gold', 100), (:brand, 'platinum', 1000);
 UPDATE smsflow.contact SET first_name = 'Ada L.' WHERE contact_id = :ada;
