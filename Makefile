@@ -30,7 +30,7 @@ PROFILES = $(addprefix src/gateway/profiles/,kannel.sql generic_json.sql twilio.
 GATEWAY = $(addprefix src/gateway/,secret.sql gateway.sql sender.sql test.sql config.sql)
 METRICS = $(addprefix src/metrics/,credit.sql bi_campaign.sql bi_sequence.sql bi_route.sql bi_people.sql bi_star.sql attribution.sql bi_variant.sql alerts.sql bi_comments.sql)
 SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
-	src/message/gate.sql src/message/message.sql src/metrics/fold.sql src/contact/ledger.sql src/contact/contact.sql $(GATEWAY) $(PROFILES) \
+	src/message/gate.sql src/message/message.sql src/message/compose.sql src/metrics/fold.sql src/contact/ledger.sql src/contact/contact.sql $(GATEWAY) $(PROFILES) \
 	src/segment/profile.sql src/segment/segment.sql src/segment/ready.sql \
 	src/campaign/options.sql src/campaign/campaign.sql src/campaign/coupons.sql src/campaign/expand.sql src/campaign/estimate.sql \
 	src/campaign/variants.sql src/campaign/launch.sql src/campaign/watch.sql \

@@ -45,6 +45,11 @@ INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject) SE
 SELECT brand, direction, kind, body, status, message_id = :answer AS ours FROM smsflow.conversation
 	WHERE contact_id = (SELECT contact_id FROM smsflow.inbound WHERE inbound_id = :question) ORDER BY at;
 
+-- An answer is dressed when the brand wants that of conversations.
+SELECT smsflow.set_text_policy('{conversational}', prefix => 'Talkative team: ', brand => 'Talkative');
+SELECT smsflow.reply(:question, 'It’s on its way') AS answer \gset
+SELECT body FROM smsflow.outbox WHERE message_id = :answer;
+
 -- What is refused.
 \set VERBOSITY sqlstate
 SELECT smsflow.set_business_hours('{Mon-Fri}', brand => 'Talkative');

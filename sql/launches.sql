@@ -54,7 +54,10 @@ SELECT smsflow.approve_campaign('approved', 'Launches');
 SELECT smsflow.set_campaign_policy(approval => 'any', brand => 'Launches');
 SELECT smsflow.approve_campaign('approved', 'Launches');
 SELECT approved_by = session_user AS by_me, approved_at <= clock_timestamp() AS on_record FROM smsflow.campaign WHERE name = 'approved';
--- What changes a campaign takes its approval back.
+-- What changes a campaign, or the texts of its brand, takes its approval back.
+SELECT smsflow.set_text_policy(brand => 'Launches');
+SELECT launch('approved');
+SELECT smsflow.approve_campaign('approved', 'Launches');
 SELECT smsflow.add_variant('approved', 'A', 'Hi A', brand => 'Launches'), smsflow.add_variant('approved', 'B', 'Hi B', brand => 'Launches');
 SELECT launch('approved');
 SELECT smsflow.approve_campaign('approved', 'Launches'), launch('approved');
@@ -234,21 +237,18 @@ SELECT DISTINCT k.name, p.body, e.measure FROM unnest('{typeset,smart,"smart, in
 	WHERE e.measure LIKE 'encoding%' ORDER BY 1;
 
 -- What the policy wants is added to texts that do not say it, and counted; what is no marketing stays.
-SELECT smsflow.set_campaign_policy(prefix => 'Acme Shop: ', opt_out_text => 'Reply STOP to end', brand => 'Launches');
+SELECT smsflow.set_text_policy(prefix => 'Acme Shop: ', opt_out_text => 'Reply STOP to end', brand => 'Launches');
 SELECT make('bare'), make('named', body => 'The sale of {{ brand }}, STOP ends'), make('said', body => 'acme shop has a sale'), make('other', body => 'Launches: sale! Unsubscribe: STOP');
 SELECT smsflow.create_campaign('parcel', 'all', 'Your parcel', 'transactional', '{"pool": "launches"}', 'Launches') > 0 AS created;
 SELECT smsflow.add_variant('bare', v, 'Hi ' || v, brand => 'Launches'), smsflow.translate_campaign('bare', 'de', 'Hallo', v, 'Launches') FROM unnest('{A,B}'::text[]) AS v;
 SELECT smsflow.add_variant('bare', 'C', brand => 'Launches');
-SELECT k.name, k.body FROM smsflow.campaign AS k WHERE k.name IN ('bare', 'named', 'said', 'other', 'parcel') ORDER BY k.campaign_id;
-SELECT v.name, v.body, t.body FROM smsflow.campaign AS k JOIN smsflow.campaign_variant AS v USING (campaign_id)
-	LEFT JOIN smsflow.campaign_translation AS t USING (campaign_id, variant) WHERE k.name = 'bare' ORDER BY 1;
+UPDATE smsflow.contact AS c SET language = 'de' FROM smsflow.brand AS b WHERE b.brand_id = c.brand_id AND b.name = 'Launches' AND c.external_id IN ('2', '3', '4', '6');
+SELECT DISTINCT k.name, p.body FROM smsflow.campaign AS k CROSS JOIN LATERAL smsflow.preview_campaign(k.name, 10, 'Launches') AS p
+	WHERE k.name IN ('named', 'said', 'other', 'parcel') ORDER BY 1;
+SELECT DISTINCT p.variant, p.body FROM smsflow.preview_campaign('bare', 100, 'Launches') AS p ORDER BY 1, 2;
 SELECT make('too long', body => repeat('x', 1520));
 SELECT make('counted', body => repeat('x', 140));
 SELECT parts, count(*) > 0 AS some FROM smsflow.preview_campaign('counted', 10, 'Launches') GROUP BY 1;
-SELECT smsflow.set_campaign_policy(prefix => '', brand => 'Launches');
-SELECT smsflow.set_campaign_policy(opt_out_text => 'Have a nice day', brand => 'Launches');
-SELECT smsflow.set_campaign_policy(opt_out_text => '{{', brand => 'Launches');
-SELECT prefix, opt_out_text FROM smsflow.campaign_policy JOIN smsflow.brand USING (brand_id) WHERE name = 'Launches';
 
 \c :home
 DROP DATABASE regress_smsflow_launches;

@@ -212,7 +212,27 @@ SELECT smsflow.enable_sequence('bad');
 SELECT smsflow.add_step('bad', '0', 'Packed'), smsflow.add_step('bad', '0', NULL, '{"branch": "true", "goto": 4}');
 SELECT smsflow.enable_sequence('bad');
 
-SELECT smsflow.drop_sequence(name) FROM smsflow.sequence WHERE name IN ('talk', 'wait', 'split', 'big carts', 'again', 'broken', 'fine', 'sly', 'bad');
+-- What a brand wants of its texts holds for steps, too; where it wants an error, the sequence is disabled and nobody moves on until it is mended.
+SELECT smsflow.set_text_policy('{transactional,promotional,cart}', prefix => 'Acme: ', smart_encode => true), smsflow.set_text_policy('{promotional}', opt_out_text => 'Reply STOP to end');
+SELECT smsflow.set_template('greeting', 'It’s {{name|nobody}}') > 0 AS made;
+SELECT smsflow.create_sequence('dressed', 'dress', '{"purpose": "promotional"}') > 0 AS made, smsflow.create_sequence('parcel', 'dress', '{"purpose": "transactional"}') > 0 AS made;
+SELECT smsflow.add_step('dressed', '0', 'Hello {{brand}}'), smsflow.add_step('dressed', '0', NULL, '{"template": "greeting"}'), smsflow.add_step('dressed', '0', NULL, '{"variants": ["Bye {{last}}. STOP ends"]}'),
+	smsflow.add_step('parcel', '0', 'Your parcel is packed');
+SELECT smsflow.enable_sequence('dressed'), smsflow.enable_sequence('parcel');
+SELECT smsflow.set_text_policy('{promotional}', missing => 'fail');
+CREATE TEMP VIEW dressed AS SELECT c.external_id AS who, s.name, o.body, o.parts, o.unicode, o.refusal FROM smsflow.outbox AS o JOIN smsflow.sequence AS s USING (sequence_id)
+	JOIN smsflow.contact AS c USING (contact_id) WHERE s.name IN ('dressed', 'parcel') ORDER BY 1, 2, o.message_id;
+SELECT pg_temp.happens(229, 'dress', data => '{"last": "Bob"}'), pg_temp.happens(230, 'dress');
+SELECT pg_temp.work();
+SELECT * FROM dressed;
+SELECT enabled, error FROM smsflow.sequence WHERE name = 'dressed';
+SELECT * FROM pg_temp.state('dressed');
+SELECT smsflow.set_text_policy('{promotional}', missing => 'blank'), smsflow.enable_sequence('dressed'), pg_temp.work();
+SELECT * FROM dressed WHERE who = 'p230';
+SELECT * FROM pg_temp.state('dressed');
+SELECT smsflow.set_text_policy('{promotional,transactional,cart}', prefix => '', opt_out_text => '', smart_encode => false, missing => 'default');
+
+SELECT smsflow.drop_sequence(name) FROM smsflow.sequence WHERE name IN ('dressed', 'parcel', 'talk', 'wait', 'split', 'big carts', 'again', 'broken', 'fine', 'sly', 'bad');
 DROP TABLE secret_table;
 SELECT smsflow.revoke_access('regress_marketer', 'marketer');
 REVOKE ALL ON SCHEMA smsflow, smsflow_bi FROM regress_marketer;

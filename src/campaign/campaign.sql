@@ -60,25 +60,12 @@ REVOKE ALL ON FUNCTION smsflow.lock_campaign(text, text, text[]) FROM PUBLIC;
 
 -- ---- making a campaign ----
 
--- Done as a text is written, so that whoever approves it, looks at it or counts it sees what is sent.
-CREATE OR REPLACE FUNCTION smsflow.dressed(body text, purpose smsflow.purpose, brand text) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-	RETURN COALESCE((SELECT
-			CASE WHEN p.prefix = '' OR body ~ '\{\{\s*_?brand\M' OR strpos(lower(body), lower(b.name)) > 0 OR strpos(lower(body), lower(rtrim(p.prefix, ' :'))) > 0
-				THEN '' ELSE p.prefix END || body
-			|| CASE WHEN p.opt_out_text = '' OR smsflow.has_opt_out_wording(body) THEN '' ELSE ' ' || p.opt_out_text END
-		FROM smsflow.campaign_policy AS p JOIN smsflow.brand AS b USING (brand_id)
-		WHERE b.name = brand AND purpose IN ('promotional', 'cart') AND btrim(body) <> ''), body);
-COMMENT ON FUNCTION smsflow.dressed(text, smsflow.purpose, text) IS 'Text of a campaign with what set_campaign_policy() wants before and behind it, where it does not say that itself';
-REVOKE ALL ON FUNCTION smsflow.dressed(text, smsflow.purpose, text) FROM PUBLIC;
-
 CREATE OR REPLACE FUNCTION smsflow.create_campaign(name text, segment text, body text, purpose text DEFAULT 'promotional',
 		options jsonb DEFAULT '{}', brand text DEFAULT 'default') RETURNS integer
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	its_brand CONSTANT integer := smsflow.brand_named(create_campaign.brand);
 	its_segment integer;
-	its_body text;
 	id integer;
 BEGIN
 	IF coalesce(create_campaign.name, '') = '' OR coalesce(btrim(create_campaign.body), '') = '' THEN
@@ -90,8 +77,7 @@ BEGIN
 			DETAIL = 'Campaigns are promotional, cart, conversational or transactional.', HINT = 'Use smsflow.send() for single messages.';
 	END IF;
 	PERFORM smsflow.check_template(create_campaign.body);
-	its_body := smsflow.dressed(create_campaign.body, create_campaign.purpose::smsflow.purpose, create_campaign.brand);
-	PERFORM smsflow.check_content(its_body, create_campaign.purpose::smsflow.purpose, create_campaign.brand);
+	PERFORM smsflow.check_content(create_campaign.body, create_campaign.purpose::smsflow.purpose, create_campaign.brand);
 	PERFORM smsflow.check_campaign_options(coalesce(create_campaign.options, '{}'));
 	SELECT s.segment_id INTO its_segment FROM smsflow.segment AS s
 	WHERE s.name = create_campaign.segment AND s.brand_id = its_brand;
@@ -99,7 +85,7 @@ BEGIN
 		PERFORM smsflow.refuse_unknown('segment', create_campaign.segment, create_campaign.brand);
 	END IF;
 	INSERT INTO smsflow.campaign AS c (brand_id, name, segment_id, body, purpose, options, owner)
-	VALUES (its_brand, create_campaign.name, its_segment, its_body,
+	VALUES (its_brand, create_campaign.name, its_segment, create_campaign.body,
 		create_campaign.purpose::smsflow.purpose, coalesce(create_campaign.options, '{}'),
 		quote_ident(smsflow.acting_role())::regrole)
 	ON CONFLICT DO NOTHING RETURNING c.campaign_id INTO id;
@@ -109,5 +95,5 @@ BEGIN
 	RETURN id;
 END $$;
 COMMENT ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) IS
-'Writes a campaign as a draft and returns its id. Its options are in the view campaign_option; to its text is added what set_campaign_policy() wants. SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
+'Writes a campaign as a draft and returns its id. Its options are in the view campaign_option; to its text is added what set_text_policy() wants. SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
 REVOKE ALL ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) FROM PUBLIC;

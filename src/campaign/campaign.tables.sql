@@ -113,14 +113,10 @@ COMMENT ON TABLE smsflow.campaign_recipient IS 'Who has a message of a campaign 
 CREATE TABLE smsflow.campaign_policy (
 	brand_id	integer PRIMARY KEY REFERENCES smsflow.brand,
 	approval	text NOT NULL DEFAULT 'none' CHECK (approval IN ('none', 'any', 'other')),
-	holdout		smallint NOT NULL DEFAULT 0 CHECK (holdout BETWEEN 0 AND 50),
-	prefix		text NOT NULL DEFAULT '' CHECK (octet_length(prefix) <= 100),
-	opt_out_text text NOT NULL DEFAULT '' CHECK (octet_length(opt_out_text) <= 100)
+	holdout		smallint NOT NULL DEFAULT 0 CHECK (holdout BETWEEN 0 AND 50)
 );
 COMMENT ON TABLE smsflow.campaign_policy IS 'What holds for all campaigns of a brand';
 COMMENT ON COLUMN smsflow.campaign_policy.approval IS 'Whether campaigns need approval before they are launched: none, by any role that may give it, or by another role than the author''s';
-COMMENT ON COLUMN smsflow.campaign_policy.prefix IS 'What marketing texts that do not name the brand begin with';
-COMMENT ON COLUMN smsflow.campaign_policy.opt_out_text IS 'What marketing texts that do not say how to opt out end with';
 COMMENT ON COLUMN smsflow.campaign_policy.holdout IS 'Percent of contacts, always the same, who get no campaign, to measure what campaigns bring';
 
 CREATE TABLE smsflow.price (

@@ -17,7 +17,6 @@
 #include "core/language.h"
 #include "core/phone.h"
 #include "errcodes.h"
-#include "link/link.h"
 #include "message/gate.h"
 
 /* Contacts whose drafts are in memory together, where all of a segment are asked for. */
@@ -162,7 +161,7 @@ body_for(const CampaignPlan *plan, const Variant *variant, const Contact *contac
 /* What a text is rendered with. */
 typedef struct TextValues
 {
-	const CampaignPlan *plan;
+	const char *brand;
 	const Contact *contact;
 } TextValues;
 
@@ -194,10 +193,10 @@ is_path(const char *path, size_t len, const char *name)
 
 /*
  * The variables of a contact, as smsflow.contact_vars() has them: what the campaign brings along, then what every contact
- * has, whose names attributes cannot take, then attributes.
+ * has, whose names attributes cannot take, then attributes. find_value is the SmsflowTemplateLookup over TextValues.
  */
 static bool
-find_value(const TextValues *values, const char *path, size_t len, const char **value, size_t *value_len)
+find_value(void *ctx, const char *path, size_t len, const char **value, size_t *value_len)
 {
 	static const struct
 	{
@@ -208,6 +207,7 @@ find_value(const TextValues *values, const char *path, size_t len, const char **
 				   {"external_id", COLUMN_EXTERNAL_ID},
 				   {"language", COLUMN_LANGUAGE},
 				   {"region", COLUMN_REGION}};
+	const TextValues *values = ctx;
 	const Contact *contact = values->contact;
 	SmsflowVariables json;
 
@@ -224,25 +224,12 @@ find_value(const TextValues *values, const char *path, size_t len, const char **
 		return find_zone(contact, value, value_len);
 	if (is_path(path, len, "brand") || is_path(path, len, "_brand"))
 	{
-		*value = values->plan->brand;
+		*value = values->brand;
 		*value_len = strlen(*value);
 		return true;
 	}
 	json = smsflow_jsonb_variables(contact->attributes);
 	return json.find(json.ctx, path, len, value, value_len);
-}
-
-/* find_text is the SmsflowTemplateLookup over TextValues. */
-static bool
-find_text(void *ctx, const char *path, size_t len, const char **value, size_t *value_len)
-{
-	const TextValues *values = ctx;
-
-	if (find_value(values, path, len, value, value_len))
-		return true;
-	*value = "";
-	*value_len = 0;
-	return values->plan->missing == MISSING_BLANK;
 }
 
 static void
@@ -256,28 +243,21 @@ refuse(SmsflowDraft *draft, const char *reason)
 static void
 write_text(const CampaignPlan *plan, const Contact *contact, SmsflowDraft *draft)
 {
-	TextValues values = {plan, contact};
-	const SmsflowVariables variables = {find_text, &values};
-	SmsflowLinks links = {.domain = plan->domain, .vars = &variables};
-	char *missing = NULL;
-	char *rendered = smsflow_render_links(draft->body, &variables, smsflow_shorten, &links, &missing);
+	TextValues values = {plan->composer.brand, contact};
+	const SmsflowVariables variables = {find_value, &values};
+	SmsflowText written;
 
-	if (rendered == NULL && plan->missing == MISSING_FAIL && draft->refusal == NULL)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("template variable \"%s\" has no value", missing),
-						errdetail("Contact " INT64_FORMAT " has none.", contact->contact_id),
-						errhint("Write a default: {{%s|text}}.", missing)));
-	if (rendered != NULL)
-	{
-		if (plan->is_smart)
-			rendered = smsflow_smart_text(rendered);
-		draft->body = rendered;
-		draft->links = smsflow_link_targets(&links);
-		smsflow_count_parts(rendered, &draft->parts);
-	}
-	if (draft->parts.parts == 0)
-		refuse(draft, "missing_variable");
-	else
-		refuse(draft, smsflow_content_refusal(rendered, plan->purpose, plan->brand));
+	smsflow_compose(&plan->composer, draft->body, &variables, &written);
+	if (written.body == NULL && plan->composer.policy.missing == MISSING_FAIL && draft->refusal == NULL)
+		ereport(ERROR,
+				(errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("template variable \"%s\" has no value", written.missing),
+				 errdetail("Contact " INT64_FORMAT " has none.", contact->contact_id),
+				 errhint("Write a default: {{%s|text}}.", written.missing)));
+	if (written.body != NULL)
+		draft->body = written.body;
+	draft->links = written.links;
+	draft->parts = written.parts;
+	refuse(draft, written.refusal);
 }
 
 /* ---- times ---- */
@@ -411,7 +391,7 @@ smsflow_draft(const CampaignPlan *plan, ArrayType *contacts, SmsflowTakeDraft ta
 {
 	const NullableDatum args[] = {smsflow_value(PointerGetDatum(contacts)),
 								  smsflow_value(Int32GetDatum(plan->campaign_id)),
-								  smsflow_value(CStringGetTextDatum(smsflow_purpose_name(plan->purpose))),
+								  smsflow_value(CStringGetTextDatum(smsflow_purpose_name(plan->composer.purpose))),
 								  plan->exclude,
 								  plan->coupons,
 								  smsflow_value(BoolGetDatum(plan->is_draft))};

@@ -14,11 +14,13 @@ CREATE OR REPLACE VIEW smsflow.campaign_plan AS
 		COALESCE(p.holdout, 0) AS brand_holdout, (k.options ->> 'holdout')::numeric AS holdout,
 		v.numbers, COALESCE(v.bodies, ARRAY[k.body]) AS bodies, v.delays, COALESCE(v.bounds, '{}') AS bounds, v.total,
 		k.options ->> 'coupons' AS coupons, k.status = 'draft' AS is_draft, (k.options ->> 'budget')::bigint - k.queued_parts AS budget_left,
-		COALESCE(k.options ->> 'missing', 'skip') AS missing, l.translated, l.languages, l.translations,
-		(k.options ->> 'smart_encode')::boolean AS smart
+		COALESCE(k.options ->> 'missing', t.missing, 'default') AS missing, l.translated, l.languages, l.translations,
+		COALESCE((k.options ->> 'smart_encode')::boolean, t.smart_encode, false) AS smart, COALESCE(t.prefix, '') AS prefix,
+		COALESCE(t.opt_out_text, '') AS opt_out_text
 	FROM smsflow.campaign AS k
 	JOIN smsflow.brand AS b USING (brand_id)
 	LEFT JOIN smsflow.campaign_policy AS p USING (brand_id)
+	LEFT JOIN smsflow.text_policy AS t ON t.brand_id = k.brand_id AND t.purpose = k.purpose
 	CROSS JOIN LATERAL (
 		SELECT array_agg(x.variant ORDER BY x.variant) AS numbers, array_agg(x.body ORDER BY x.variant) AS bodies,
 			array_agg(x.after ORDER BY x.variant) AS delays, array_agg(x.bound ORDER BY x.variant) AS bounds, max(x.bound) AS total, max(x.after) AS longest

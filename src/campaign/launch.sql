@@ -8,28 +8,20 @@ CREATE OR REPLACE FUNCTION smsflow.acting_role() RETURNS text
 COMMENT ON FUNCTION smsflow.acting_role() IS 'Role that a caller acts as, also inside a function with the rights of its owner';
 REVOKE ALL ON FUNCTION smsflow.acting_role() FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.set_campaign_policy(approval text DEFAULT NULL, holdout integer DEFAULT NULL, brand text DEFAULT 'default',
-		prefix text DEFAULT NULL, opt_out_text text DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION smsflow.set_campaign_policy(approval text DEFAULT NULL, holdout integer DEFAULT NULL, brand text DEFAULT 'default') RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM smsflow.check_template(set_campaign_policy.prefix), smsflow.check_template(set_campaign_policy.opt_out_text);
-	IF NOT smsflow.has_opt_out_wording(nullif(set_campaign_policy.opt_out_text, '')) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'opt_out_text does not say how to opt out',
-			DETAIL = 'It has none of the words that tell it, such as STOP.', HINT = 'Example: "Reply STOP to end".';
-	END IF;
-	INSERT INTO smsflow.campaign_policy AS p (brand_id, approval, holdout, prefix, opt_out_text)
-	VALUES (smsflow.brand_named(set_campaign_policy.brand), coalesce(set_campaign_policy.approval, 'none'), coalesce(set_campaign_policy.holdout, 0),
-		coalesce(set_campaign_policy.prefix, ''), coalesce(set_campaign_policy.opt_out_text, ''))
+	INSERT INTO smsflow.campaign_policy AS p (brand_id, approval, holdout)
+	VALUES (smsflow.brand_named(set_campaign_policy.brand), coalesce(set_campaign_policy.approval, 'none'), coalesce(set_campaign_policy.holdout, 0))
 	ON CONFLICT ON CONSTRAINT campaign_policy_pkey DO UPDATE
-		SET approval = coalesce(set_campaign_policy.approval, p.approval), holdout = coalesce(set_campaign_policy.holdout, p.holdout),
-			prefix = coalesce(set_campaign_policy.prefix, p.prefix), opt_out_text = coalesce(set_campaign_policy.opt_out_text, p.opt_out_text);
+		SET approval = coalesce(set_campaign_policy.approval, p.approval), holdout = coalesce(set_campaign_policy.holdout, p.holdout);
 EXCEPTION WHEN check_violation OR numeric_value_out_of_range THEN
 	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this policy cannot be used',
-		DETAIL = 'approval is none, any or other; holdout is a percentage from 0 to 50; texts have at most 100 bytes.', HINT = 'Leave out what is to stay.';
+		DETAIL = 'approval is none, any or other; holdout is a percentage from 0 to 50.', HINT = 'Leave out what is to stay.';
 END $$;
-COMMENT ON FUNCTION smsflow.set_campaign_policy(text, integer, text, text, text) IS
-'What holds for all campaigns of a brand; null leaves it. approval: none is needed, by any role that may call approve_campaign(), or by an other than the author. holdout: percent of contacts, always the same, who get no campaign at all. prefix and opt_out_text: what is put before and behind the texts of marketing campaigns that are written from now on and do not name the brand, or do not say how to opt out; an empty text ends that. SF003 malformed text, SF004 unknown brand, SF007 other arguments';
-REVOKE ALL ON FUNCTION smsflow.set_campaign_policy(text, integer, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.set_campaign_policy(text, integer, text) IS
+'What holds for all campaigns of a brand; null leaves it. approval: none is needed, by any role that may call approve_campaign(), or by an other than the author. holdout: percent of contacts, always the same, who get no campaign at all. What their texts begin and end with says set_text_policy(). SF004 unknown brand, SF007 other arguments';
+REVOKE ALL ON FUNCTION smsflow.set_campaign_policy(text, integer, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.approve_campaign(name text, brand text DEFAULT 'default') RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -64,10 +56,12 @@ DECLARE
 	variants CONSTANT bigint := (SELECT count(*) FROM smsflow.campaign_variant AS v WHERE v.campaign_id = (k).campaign_id);
 	waves CONSTANT bigint := (SELECT count(*) FROM smsflow.campaign_wave AS w WHERE w.campaign_id = (k).campaign_id);
 	its_pool CONSTANT text := coalesce((k).options ->> 'pool', 'default');
+	texts_since CONSTANT timestamptz := (SELECT p.changed_at FROM smsflow.text_policy AS p WHERE p.brand_id = (k).brand_id AND p.purpose = (k).purpose);
 BEGIN
 	IF NOT EXISTS (SELECT FROM smsflow.sender AS s WHERE s.pool = its_pool) THEN
 		PERFORM smsflow.refuse_launch(k, format('No sender is in the pool "%s".', its_pool), 'Add one with smsflow.add_sender(), or name another pool in the options.');
-	ELSIF coalesce((SELECT p.approval FROM smsflow.campaign_policy AS p WHERE p.brand_id = (k).brand_id), 'none') <> 'none' AND (k).approved_at IS NULL THEN
+	ELSIF coalesce((SELECT p.approval FROM smsflow.campaign_policy AS p WHERE p.brand_id = (k).brand_id), 'none') <> 'none'
+			AND coalesce((k).approved_at < texts_since, (k).approved_at IS NULL) THEN
 		PERFORM smsflow.refuse_launch(k, 'It has not been approved as it is.', 'Call smsflow.approve_campaign() first.');
 	ELSIF at < now() - interval '1 minute' OR NOT isfinite(at) THEN
 		PERFORM smsflow.refuse_launch(k, format('The launch would be at %s, in the past.', at), 'Leave the time out to launch it now.');

@@ -14,7 +14,8 @@ static SmsflowStatement find_plan =
 	{.sql = "SELECT p.brand_id, p.brand, p.purpose, p.local_at, p.launch_at, p.base_at, p.expires_at, p.valid_until,"
 			" p.valid_for, p.late_zones, p.is_timed, p.brand_holdout::integer, (p.holdout * 100)::integer, p.budget_left,"
 			" p.exclude, p.coupons, p.is_draft, p.missing, p.numbers, p.bodies, p.delays, p.bounds,"
-			" p.translated, p.languages, p.translations, p.smart FROM smsflow.campaign_plan AS p WHERE p.campaign_id = $1",
+			" p.translated, p.languages, p.translations, p.smart, p.prefix, p.opt_out_text FROM smsflow.campaign_plan AS p WHERE "
+			"p.campaign_id = $1",
 	 .generic = true,
 	 .nargs = 1,
 	 .types = (const Oid[]){INT4OID}};
@@ -66,6 +67,12 @@ elements_of(int column, Oid type, int size, bool is_by_value, char align, int *c
 	return elements;
 }
 
+static const char *
+dressed(const CampaignPlan *plan, Datum body)
+{
+	return smsflow_dress(&plan->composer.policy, plan->composer.brand, TextDatumGetCString(body));
+}
+
 /* A campaign without variants has its own text, and neither numbers nor delays nor bounds. */
 static void
 read_variants(CampaignPlan *plan)
@@ -79,7 +86,7 @@ read_variants(CampaignPlan *plan)
 	plan->variants = palloc0(sizeof(Variant) * plan->variant_count);
 	for (int i = 0; i < plan->variant_count; i++)
 	{
-		plan->variants[i].body = TextDatumGetCString(bodies[i]);
+		plan->variants[i].body = dressed(plan, bodies[i]);
 		if (numbers == NULL)
 			continue;
 		plan->variants[i].number = DatumGetInt16(numbers[i]);
@@ -99,15 +106,20 @@ read_translations(CampaignPlan *plan)
 	plan->translations = palloc(sizeof(Translation) * (plan->translation_count + 1));
 	for (int i = 0; i < plan->translation_count; i++)
 		plan->translations[i] =
-			(Translation){DatumGetInt16(variants[i]), TextDatumGetCString(languages[i]), TextDatumGetCString(bodies[i])};
+			(Translation){DatumGetInt16(variants[i]), TextDatumGetCString(languages[i]), dressed(plan, bodies[i])};
 }
 
-static MissingPolicy
-read_missing(const char *policy, bool is_strict)
+static void
+read_composer(SmsflowComposer *composer, bool is_strict)
 {
-	if (strcmp(policy, "blank") == 0)
-		return MISSING_BLANK;
-	return is_strict && strcmp(policy, "fail") == 0 ? MISSING_FAIL : MISSING_SKIP;
+	composer->brand = text_result(2);
+	composer->purpose = smsflow_purpose_from_oid(DatumGetObjectId(smsflow_result(3).value));
+	composer->policy =
+		(SmsflowTextPolicy){text_result(27), text_result(28), flag_result(26), smsflow_missing_from_name(text_result(18))};
+	if (composer->policy.missing == MISSING_UNSAID || (composer->policy.missing == MISSING_FAIL && !is_strict))
+		composer->policy.missing = MISSING_SKIP;
+	composer->domain = palloc0(sizeof(SmsflowLinkDomain));
+	composer->domain->context = CurrentMemoryContext;
 }
 
 static void
@@ -139,9 +151,8 @@ smsflow_read_plan(int32 campaign_id, bool is_strict)
 		elog(ERROR, "campaign %d does not exist", campaign_id);
 	plan->campaign_id = campaign_id;
 	plan->brand_id = DatumGetInt32(smsflow_result(1).value);
-	plan->brand = text_result(2);
 	plan->purpose_oid = DatumGetObjectId(smsflow_result(3).value);
-	plan->purpose = smsflow_purpose_from_oid(plan->purpose_oid);
+	read_composer(&plan->composer, is_strict);
 	read_times(plan);
 	plan->brand_holdout = DatumGetInt32(smsflow_result(12).value);
 	holdout = smsflow_result(13);
@@ -151,11 +162,7 @@ smsflow_read_plan(int32 campaign_id, bool is_strict)
 	plan->exclude = copied_result(15, false);
 	plan->coupons = copied_result(16, false);
 	plan->is_draft = flag_result(17);
-	plan->missing = read_missing(text_result(18), is_strict);
-	plan->is_smart = flag_result(26);
 	read_variants(plan);
 	read_translations(plan);
-	plan->domain = palloc0(sizeof(SmsflowLinkDomain));
-	plan->domain->context = CurrentMemoryContext;
 	return plan;
 }

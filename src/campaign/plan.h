@@ -9,20 +9,12 @@
 #include "utils/timestamp.h"
 
 #include "core/purpose.h"
-#include "link/link.h"
-
-/* What becomes of a text in which a variable without default has no value. */
-typedef enum MissingPolicy
-{
-	MISSING_SKIP,  /* the recipient */
-	MISSING_BLANK, /* the variable */
-	MISSING_FAIL   /* the campaign */
-} MissingPolicy;
+#include "message/compose.h"
 
 typedef struct Variant
 {
 	int16 number; /* 0: the campaign's own text */
-	char *body;
+	const char *body;
 	Interval *after; /* NULL: with the campaign */
 	int64 bound;     /* sum of the weights up to this one */
 } Variant;
@@ -31,16 +23,15 @@ typedef struct Translation
 {
 	int16 variant;
 	char *language;
-	char *body;
+	const char *body;
 } Translation;
 
 typedef struct CampaignPlan
 {
 	int32 campaign_id;
 	int32 brand_id;
-	char *brand;
 	Oid purpose_oid;
-	SmsflowPurpose purpose;
+	SmsflowComposer composer; /* brand, purpose, and how texts are written */
 	NullableDatum local_at;
 	TimestampTz launch_at;
 	TimestampTz base_at;
@@ -56,18 +47,15 @@ typedef struct CampaignPlan
 	NullableDatum exclude; /* jsonb */
 	NullableDatum coupons; /* name of the pool */
 	bool is_draft;
-	MissingPolicy missing;
-	bool is_smart; /* look-alikes of the GSM alphabet in place of typographic characters */
 	Variant *variants;
 	int variant_count;
 	Translation *translations;
 	int translation_count;
-	SmsflowLinkDomain *domain;
 } CampaignPlan;
 
 /*
  * smsflow_read_plan reads a campaign; needs an open SPI connection. With is_strict, a variable without a value raises SF003
- * where the campaign's option missing says that it shall; else the recipient is skipped there, too.
+ * where the campaign's option missing, or the policy of texts, says that it shall; else the recipient is skipped there, too.
  */
 extern CampaignPlan *smsflow_read_plan(int32 campaign_id, bool is_strict);
 

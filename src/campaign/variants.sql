@@ -19,7 +19,7 @@ CREATE OR REPLACE FUNCTION smsflow.add_variant(campaign text, name text, body te
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	k CONSTANT smsflow.campaign := smsflow.lock_campaign(add_variant.campaign, add_variant.brand, '{draft}');
-	its_body CONSTANT text := coalesce(smsflow.dressed(add_variant.body, k.purpose, add_variant.brand), k.body);
+	its_body CONSTANT text := coalesce(add_variant.body, k.body);
 	number integer;
 BEGIN
 	IF coalesce(add_variant.name, '') IN ('', 'holdout') OR btrim(its_body) = '' OR coalesce(add_variant.weight NOT BETWEEN 1 AND 10000, true)
@@ -47,7 +47,6 @@ CREATE OR REPLACE FUNCTION smsflow.translate_campaign(name text, language text, 
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	k CONSTANT smsflow.campaign := smsflow.lock_campaign(translate_campaign.name, translate_campaign.brand, '{draft}');
-	its_body CONSTANT text := smsflow.dressed(translate_campaign.body, k.purpose, translate_campaign.brand);
 	number CONSTANT smallint := CASE WHEN translate_campaign.variant IS NULL THEN 0 ELSE smsflow.variant_named(k, translate_campaign.variant) END;
 BEGIN
 	IF coalesce(translate_campaign.language !~ '^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$' OR btrim(translate_campaign.body) = '', true)
@@ -55,9 +54,9 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this translation cannot be used',
 			DETAIL = 'A translation has a language such as pt or pt-BR, and a text.', HINT = 'Example: smsflow.translate_campaign(''spring sale'', ''pt'', ''Ola'').';
 	END IF;
-	PERFORM smsflow.check_template(its_body), smsflow.check_content(its_body, k.purpose, translate_campaign.brand);
+	PERFORM smsflow.check_template(translate_campaign.body), smsflow.check_content(translate_campaign.body, k.purpose, translate_campaign.brand);
 	INSERT INTO smsflow.campaign_translation AS t (campaign_id, variant, language, body)
-	VALUES (k.campaign_id, number, replace(translate_campaign.language, '_', '-'), its_body)
+	VALUES (k.campaign_id, number, replace(translate_campaign.language, '_', '-'), translate_campaign.body)
 	ON CONFLICT ON CONSTRAINT campaign_translation_pkey DO UPDATE SET body = excluded.body;
 	UPDATE smsflow.campaign AS c SET approved_by = NULL, approved_at = NULL WHERE c.campaign_id = k.campaign_id;
 END $$;

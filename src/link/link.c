@@ -62,6 +62,19 @@ find_domain(SmsflowLinkDomain *domain, const char *brand)
 	SPI_finish();
 }
 
+SmsflowLinkDomain *
+smsflow_link_domain_for(FmgrInfo *function)
+{
+	if (function->fn_extra == NULL)
+	{
+		SmsflowLinkDomain *domain = MemoryContextAllocZero(function->fn_mcxt, sizeof(*domain));
+
+		domain->context = function->fn_mcxt;
+		function->fn_extra = domain;
+	}
+	return function->fn_extra;
+}
+
 static const char *
 base_url_of(SmsflowLinkDomain *domain, const SmsflowVariables *vars)
 {

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "utils/array.h"
 
 #include "core/shortcode.h"
@@ -22,6 +23,9 @@ typedef struct SmsflowLinkDomain
 	char *brand;    /* NULL: nothing was looked up yet */
 	char *base_url; /* NULL: the brand has none */
 } SmsflowLinkDomain;
+
+/* smsflow_link_domain_for returns the one that is kept for as long as the statement that calls a function runs. */
+extern SmsflowLinkDomain *smsflow_link_domain_for(FmgrInfo *function);
 
 /* The links of one text. */
 typedef struct SmsflowLinks

@@ -85,6 +85,12 @@ lower_text(const char *text)
 	return str_tolower(text, strlen(text), DEFAULT_COLLATION_OID);
 }
 
+bool
+smsflow_text_names(const char *text, const char *name)
+{
+	return strstr(lower_text(text), lower_text(name)) != NULL;
+}
+
 const char *
 smsflow_content_refusal(const char *body, SmsflowPurpose purpose, const char *brand)
 {
@@ -98,7 +104,7 @@ smsflow_content_refusal(const char *body, SmsflowPurpose purpose, const char *br
 	/* A text without a dot has no domain, and need not be read once more. */
 	if (marketing && strchr(body, '.') != NULL && has_shortener(policy, lower_text(body)))
 		return "public_shortener";
-	if (policy->brand_named[purpose] && strstr(lower_text(body), lower_text(brand)) == NULL)
+	if (policy->brand_named[purpose] && !smsflow_text_names(body, brand))
 		return "brand_missing";
 	if (policy->opt_out_wording[purpose] && !smsflow_has_opt_out_wording(body, strlen(body)))
 		return "opt_out_wording_missing";

@@ -72,14 +72,14 @@ CREATE OR REPLACE FUNCTION smsflow.check_content(body text, purpose smsflow.purp
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	problem CONSTANT text := smsflow.content_refusal(
-		regexp_replace(check_content.body, '\{\{\s*brand[^}]*\}\}', check_content.brand, 'g'), check_content.purpose, check_content.brand);
+		regexp_replace(smsflow.dress_text(check_content.body, check_content.brand, smsflow.text_policy_of(check_content.brand, check_content.purpose)), '\{\{\s*brand[^}]*\}\}', check_content.brand, 'g'), check_content.purpose, check_content.brand);
 BEGIN
 	IF problem IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('this text cannot be sent as %s: %s', check_content.purpose, problem),
 			DETAIL = smsflow.refusal_words(problem, NULL) || '.', HINT = 'The rules are in smsflow.policy_rule.';
 	END IF;
 END $$;
-COMMENT ON FUNCTION smsflow.check_content(text, smsflow.purpose, text) IS 'Raises SF007 for a template against the rules of its purpose';
+COMMENT ON FUNCTION smsflow.check_content(text, smsflow.purpose, text) IS 'Raises SF007 for a template that, dressed by set_text_policy(), is against the rules of its purpose';
 REVOKE ALL ON FUNCTION smsflow.check_content(text, smsflow.purpose, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_subject(options jsonb) RETURNS void

@@ -62,22 +62,27 @@ CREATE OR REPLACE FUNCTION smsflow.lint_template(body text, purpose text DEFAULT
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	its_purpose CONSTANT smsflow.purpose := smsflow.purpose_named(lint_template.purpose);
+	policy CONSTANT smsflow.text_policy := smsflow.text_policy_of(lint_template.brand, its_purpose);
 	sample record;
 BEGIN
 	PERFORM smsflow.brand_named(lint_template.brand);
 	IF coalesce(lint_template.body, '') = '' THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'template body must not be empty', DETAIL = 'There is nothing to look at.', HINT = 'Pass the text.';
 	END IF;
-	SELECT * INTO sample FROM smsflow.sample_of(lint_template.body,
+	SELECT * INTO sample FROM smsflow.sample_of(smsflow.dress_text(lint_template.body, lint_template.brand, policy),
 		jsonb_build_object('brand', lint_template.brand, '_brand', lint_template.brand) || coalesce(lint_template.vars, '{}'));
+	IF policy.smart_encode THEN
+		sample.text := smsflow.smart_encode(sample.text);
+		sample.parts := (smsflow.message_parts(sample.text)).parts;
+	END IF;
 	RETURN QUERY SELECT * FROM smsflow.lint_text(sample.text, sample.parts, its_purpose, lint_template.brand, lint_template.max_parts);
 	RETURN QUERY SELECT * FROM smsflow.lint_characters(sample.text);
 	RETURN QUERY SELECT 'no_default', strpos(lint_template.body, m), format('{{%s}} has no default: who has no value gets nothing', m)
-		FROM unnest(sample.without_default) AS m;
+		FROM unnest(sample.without_default) AS m WHERE policy.missing IS DISTINCT FROM 'blank';
 	-- A default may be any text, so that a filter with a slip in it is one.
 	RETURN QUERY SELECT 'looks_like_filter', strpos(lint_template.body, d.word[1]), format('"%s" is a default here; filters are upper, title, truncate:N, money, date and link', d.word[1])
 		FROM regexp_matches(lint_template.body, '\{\{[^|{}]*\|\s*([a-z]+)\s*(?:\||\}\})', 'g') AS d (word)
 		WHERE d.word[1] <> ALL ('{upper,title,truncate,money,date,link}') AND (d.word[1] ~ '^(upp|tit|trunc|mon|dat|lin)' OR d.word[1] IN ('capitalize', 'lower', 'lowercase', 'currency', 'default', 'escape'));
 END $$;
-COMMENT ON FUNCTION smsflow.lint_template(text, text, jsonb, text, integer) IS 'What may be wrong with a template for a purpose, one row each, none when nothing is: a reason for which the gate would refuse it (too_long, public_shortener, brand_missing, opt_out_wording_missing), several_links, all_caps, many_parts (more than max_parts), non_gsm (each character, with its place), no_default, looks_like_filter. position counts characters of the rendered text from 1, or of the template for the last two. vars are values to look with. SF003 for a malformed template, SF004 for an unknown brand, SF007 for an unknown purpose or no text';
+COMMENT ON FUNCTION smsflow.lint_template(text, text, jsonb, text, integer) IS 'What may be wrong with a template for a purpose, dressed as set_text_policy() wants it, one row each, none when nothing is: a reason for which the gate would refuse it (too_long, public_shortener, brand_missing, opt_out_wording_missing), several_links, all_caps, many_parts (more than max_parts), non_gsm (each character, with its place), no_default, looks_like_filter. position counts characters of the rendered text from 1, or of the template for the last two. vars are values to look with. SF003 for a malformed template, SF004 for an unknown brand, SF007 for an unknown purpose or no text';
 REVOKE ALL ON FUNCTION smsflow.lint_template(text, text, jsonb, text, integer) FROM PUBLIC;

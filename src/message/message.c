@@ -75,20 +75,6 @@ smsflow_next_callback_id(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(next_id("callback_id_seq"));
 }
 
-/* Kept for all texts that one statement renders. */
-static SmsflowLinkDomain *
-domain_for(FmgrInfo *function)
-{
-	if (function->fn_extra == NULL)
-	{
-		SmsflowLinkDomain *domain = MemoryContextAllocZero(function->fn_mcxt, sizeof(*domain));
-
-		domain->context = function->fn_mcxt;
-		function->fn_extra = domain;
-	}
-	return function->fn_extra;
-}
-
 PG_FUNCTION_INFO_V1(smsflow_render_message);
 Datum
 smsflow_render_message(PG_FUNCTION_ARGS)
@@ -96,7 +82,7 @@ smsflow_render_message(PG_FUNCTION_ARGS)
 	char *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const SmsflowVariables vars = smsflow_jsonb_variables(PG_GETARG_JSONB_P(1));
 	char *missing = NULL;
-	SmsflowLinks links = {.domain = domain_for(fcinfo->flinfo), .vars = &vars};
+	SmsflowLinks links = {.domain = smsflow_link_domain_for(fcinfo->flinfo), .vars = &vars};
 	char *rendered = smsflow_render_links(body, &vars, smsflow_shorten, &links, &missing);
 	NullableDatum targets = smsflow_link_targets(&links);
 	TupleDesc desc;

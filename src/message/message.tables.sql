@@ -200,6 +200,21 @@ CREATE TABLE smsflow.revocation (
 CREATE INDEX revocation_target ON smsflow.revocation (kind, target_id);
 COMMENT ON TABLE smsflow.revocation IS 'Cancelled message or ended enrolment: what must no longer be sent';
 
+CREATE TABLE smsflow.text_policy (
+	brand_id	integer NOT NULL REFERENCES smsflow.brand,
+	purpose		smsflow.purpose NOT NULL CHECK (purpose IN ('promotional', 'cart', 'conversational', 'transactional')),
+	prefix		text NOT NULL CHECK (octet_length(prefix) <= 100),
+	opt_out_text text NOT NULL CHECK (octet_length(opt_out_text) <= 100),
+	smart_encode boolean NOT NULL,
+	missing		text NOT NULL CHECK (missing IN ('default', 'skip', 'blank', 'fail')),
+	changed_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (brand_id, purpose)
+);
+COMMENT ON TABLE smsflow.text_policy IS 'What a brand wants of all texts of a purpose; set_text_policy() writes it';
+COMMENT ON COLUMN smsflow.text_policy.prefix IS 'What texts that do not name the brand begin with';
+COMMENT ON COLUMN smsflow.text_policy.opt_out_text IS 'What texts that do not say how to opt out end with';
+COMMENT ON COLUMN smsflow.text_policy.missing IS 'What a variable without value and default does: nothing is sent (skip), nothing is written in its place (blank), what sends it fails (fail); default: send() fails, others skip';
+
 CREATE TABLE smsflow.message_segment (
 	segment		integer PRIMARY KEY,
 	from_id		bigint NOT NULL,

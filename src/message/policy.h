@@ -119,6 +119,9 @@ extern const char *smsflow_content_refusal(const char *body, SmsflowPurpose purp
 /* Whether one of the words that tell how to opt out stands in a text. */
 extern bool smsflow_has_opt_out_wording(const char *body, size_t len);
 
+/* Whether a name stands in a text, in capitals or not. */
+extern bool smsflow_text_names(const char *text, const char *name);
+
 /* Whether messages of a purpose use up the caps, unless their campaign or sequence says otherwise. */
 extern bool smsflow_policy_counts(SmsflowPurpose purpose);
 

@@ -18,7 +18,7 @@
 #include "core/gsm.h"
 #include "core/phone.h"
 #include "errcodes.h"
-#include "link/link.h"
+#include "message/compose.h"
 #include "message/media.h"
 #include "message/policy.h"
 #include "message/send.h"
@@ -52,6 +52,7 @@ typedef struct SendCall
 	int64 message_id;
 	int32 queue_id;
 	SmsflowParts parts;
+	SmsflowTextPolicy text_policy;
 } SendCall;
 
 static char *
@@ -129,7 +130,7 @@ read_arguments(FunctionCallInfo fcinfo, SendCall *call)
 	check_call(call);
 }
 
-/* Brand, contact, template, the gate's word, and when the message expires. */
+/* Brand, contact, template, the gate's word, when the message expires, and the policy of its text. */
 static const char resolve_query[] =
 	"SELECT b.brand_id, c.contact_id, t.template_id, t.body,"
 	" smsflow.final_refusal(smsflow.gate(c.contact_id, $2::smsflow.phone, c.consent, $3::smsflow.purpose, c.region, c.time_zone,"
@@ -137,9 +138,12 @@ static const char resolve_query[] =
 	"  NULL, NULL, c.suppressed)),"
 	" smsflow.contact_vars(c, b.name, $4),"
 	" GREATEST($6, now()) + COALESCE($7, smsflow.default_validity($3::smsflow.purpose)),"
-	" smsflow.proof(c.proof, $3::smsflow.purpose)"
+	" smsflow.proof(c.proof, $3::smsflow.purpose), COALESCE(p.prefix, ''), COALESCE(p.opt_out_text, ''), "
+	"COALESCE(p.smart_encode, false),"
+	" p.missing"
 	" FROM smsflow.brand b"
 	" LEFT JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone = $2::smsflow.phone"
+	" LEFT JOIN smsflow.text_policy p ON p.brand_id = b.brand_id AND p.purpose = $3::smsflow.purpose"
 	" LEFT JOIN smsflow.sender n ON n.sender_id = smsflow.pool_sender($9, $2::smsflow.phone, c.region,"
 	"  COALESCE(c.contact_id, substr($2, 2)::bigint))"
 	" LEFT JOIN LATERAL (SELECT t.template_id, t.body FROM smsflow.template t WHERE t.brand_id = b.brand_id AND t.name = $5"
@@ -174,6 +178,12 @@ run_resolve(SendCall *call)
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_SELECT);
 }
 
+static char *
+row_text(int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}
+
 /* Also chooses the text: the template's when one is named. */
 static void
 resolve(SendCall *call)
@@ -197,41 +207,56 @@ resolve(SendCall *call)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("unknown template \"%s\"", call->template),
 						errhint("Make it with smsflow.set_template().")));
 	if (call->template)
-		call->body = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4);
-	call->refusal = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5);
+		call->body = row_text(4);
+	call->refusal = row_text(5);
 	call->vars = DatumGetJsonbPCopy(smsflow_spi_value(0, 6, &isnull));
 	call->expires_at = DatumGetTimestampTz(smsflow_spi_value(0, 7, &isnull));
 	call->consent_event_id = DatumGetInt64(smsflow_spi_value(0, 8, &isnull));
 	if (isnull)
 		call->consent_event_id = 0;
+	call->text_policy = (SmsflowTextPolicy){row_text(9), row_text(10), DatumGetBool(smsflow_spi_value(0, 11, &isnull)),
+											smsflow_missing_from_name(row_text(12))};
+}
+
+static void
+refuse_missing(const char *missing)
+{
+	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("template variable \"%s\" has no value", missing),
+					errhint("Pass it in vars, or write a default: {{%s|text}}.", missing)));
+}
+
+static void
+refuse_length(int parts)
+{
+	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("message of %d parts is too long", parts),
+					errdetail("The rule max_parts of smsflow.policy_rule allows fewer."),
+					errhint("smsflow.message_parts() counts the parts of a text.")));
 }
 
 /* A body without variables is sent as it is, braces and all other text kept. */
 static void
 render(SendCall *call)
 {
-	const char *problem;
-	char *missing = NULL;
 	SmsflowLinkDomain domain = {.context = CurrentMemoryContext};
+	const SmsflowComposer composer = {call->brand, call->purpose_value, call->text_policy, &domain};
 	const SmsflowVariables vars = smsflow_jsonb_variables(call->vars);
-	SmsflowLinks links = {.domain = &domain, .vars = &vars};
-	char *rendered = smsflow_render_links(call->body, &vars, smsflow_shorten, &links, &missing);
+	bool may_skip = call->text_policy.missing == MISSING_SKIP || call->text_policy.missing == MISSING_BLANK;
+	SmsflowText written;
 
-	call->links = smsflow_link_targets(&links);
-	if (rendered == NULL)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("template variable \"%s\" has no value", missing),
-						errhint("Pass it in vars, or write a default: {{%s|text}}.", missing)));
-	call->body = rendered;
-	smsflow_count_parts(call->body, &call->parts);
-	if (call->parts.parts == 0)
+	call->body = unconstify(char *, smsflow_dress(&call->text_policy, call->brand, call->body));
+	smsflow_compose(&composer, call->body, &vars, &written);
+	if (written.body == NULL && !may_skip)
+		refuse_missing(written.missing);
+	if (written.body != NULL && written.parts.parts == 0 && !may_skip)
 		refuse_argument("a message body is empty", "Write at least one character.");
-	problem = smsflow_content_refusal(call->body, call->purpose_value, call->brand);
-	if (problem && strcmp(problem, "too_long") == 0)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("message of %d parts is too long", call->parts.parts),
-						errdetail("The rule max_parts of smsflow.policy_rule allows fewer."),
-						errhint("smsflow.message_parts() counts the parts of a text.")));
-	if (problem && call->refusal == NULL)
-		call->refusal = pstrdup(problem);
+	if (written.refusal && strcmp(written.refusal, "too_long") == 0)
+		refuse_length(written.parts.parts);
+	if (written.body != NULL)
+		call->body = written.body;
+	call->links = written.links;
+	call->parts = written.parts;
+	if (written.refusal && call->refusal == NULL)
+		call->refusal = pstrdup(written.refusal);
 }
 
 /* Returns false when an earlier call with the same key made the message. */

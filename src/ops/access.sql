@@ -33,7 +33,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention prepared'),
 		('operator', 'review settle_review conversation set_business_hours reply'),
 		('operator', 'set_link_domain link'),
-		('operator', 'set_campaign_policy set_price set_seeds'),
+		('operator', 'set_campaign_policy set_text_policy set_price set_seeds'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue stat_storage progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;

@@ -75,6 +75,7 @@ SELECT pg_extension_config_dump('smsflow.campaign_translation', '');
 SELECT pg_extension_config_dump('smsflow.campaign_member', '');
 SELECT pg_extension_config_dump('smsflow.campaign_recipient', '');
 SELECT pg_extension_config_dump('smsflow.campaign_policy', '');
+SELECT pg_extension_config_dump('smsflow.text_policy', '');
 SELECT pg_extension_config_dump('smsflow.price', '');
 SELECT pg_extension_config_dump('smsflow.seed', '');
 SELECT pg_extension_config_dump('smsflow.coupon_pool', '');

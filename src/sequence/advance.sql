@@ -297,10 +297,11 @@ BEGIN
 		SELECT s.sequence_id, smsflow.sequence_queues(s) AS ids FROM smsflow.sequence s
 		WHERE s.sequence_id IN (SELECT d.sequence_id FROM decided d WHERE d.stop IS NULL)),
 	composed AS MATERIALIZED (
-		SELECT d.*, v.number::smallint AS variant, t.template_id, c.phone, smsflow.proof(c.proof, d.purpose) AS consent_event_id, r.rendered, r.parts, r.unicode, r.links, coalesce(smsflow.final_refusal(smsflow.gate(c.contact_id, c.phone,
+		SELECT d.*, v.number::smallint AS variant, t.template_id, c.phone, smsflow.proof(c.proof, d.purpose) AS consent_event_id, r.rendered, r.parts, r.unicode, r.links,
+			coalesce(r.missing IS NOT NULL AND w.missing = 'fail', false) AS fails, r.missing, coalesce(smsflow.final_refusal(smsflow.gate(c.contact_id, c.phone,
 				c.consent, d.purpose, c.region, c.time_zone, c.time_zone_source, c.reachability, NULL, NULL,
 				smsflow.cart_ref(d.ref, d.enrollment_id, d.round), NULL, NULL, NULL, now(), c.brand_id, NULL, NULL, c.suppressed)),
-			CASE WHEN r.missing IS NOT NULL THEN 'missing_variable' END, smsflow.content_refusal(r.rendered, d.purpose, b.name)) AS refusal,
+			r.refusal) AS refusal,
 			CASE WHEN d.purpose = 'cart' THEN smsflow.cart_deadline(c.phone, c.region,
 				(SELECT x.occurred_at FROM smsflow.event x WHERE x.event_id = d.event_id)) END AS deadline
 		FROM decided d
@@ -310,7 +311,9 @@ BEGIN
 			% nullif(jsonb_array_length(d.options -> 'variants'), 0) AS number) v
 		LEFT JOIN LATERAL (SELECT t.template_id, t.body FROM smsflow.template t WHERE t.brand_id = d.brand_id AND t.name = d.options ->> 'template'
 			AND smsflow.language_fits(t.language, coalesce(c.language, '')) >= 0 ORDER BY smsflow.language_fits(t.language, coalesce(c.language, '')) DESC LIMIT 1) t ON true
-		CROSS JOIN LATERAL smsflow.render_message(coalesce(d.options -> 'variants' ->> (v.number - 1)::integer, t.body, d.body, ''), smsflow.contact_vars(c, b.name, d.data)) r
+		LEFT JOIN smsflow.text_policy w ON w.brand_id = d.brand_id AND w.purpose = d.purpose
+		CROSS JOIN LATERAL smsflow.compose_text(coalesce(d.options -> 'variants' ->> (v.number - 1)::integer, t.body, d.body, ''),
+			smsflow.contact_vars(c, b.name, d.data), b.name, d.purpose, w) r
 		WHERE d.stop IS NULL),
 	appended AS (
 		INSERT INTO smsflow.outbox AS o (expires_at, contact_id, recipient, enrollment_id, trigger_event_id, queue_id, brand_id,
@@ -319,6 +322,7 @@ BEGIN
 			CASE WHEN m.refusal IS NULL THEN q.ids[1 + m.contact_id % cardinality(q.ids)] ELSE 0 END, m.brand_id,
 			m.sequence_id, m.purpose, m.this_step, coalesce(m.parts, 0), coalesce(m.unicode, false), m.refusal, coalesce(m.rendered, m.body, ''), m.consent_event_id, m.variant, m.template_id, m.links
 		FROM composed m JOIN queues q ON q.sequence_id = m.sequence_id
+		WHERE NOT m.fails
 		ORDER BY m.next_at, m.enrollment_id
 		RETURNING o.queue_id, o.brand_id, o.sequence_id, o.step, o.purpose, o.parts, o.refusal, o.variant),
 	counted AS (
@@ -336,7 +340,11 @@ BEGIN
 			next_at = CASE WHEN d.stop IS NULL THEN clock_timestamp() + d.after END,
 			ended_at = CASE WHEN d.stop IS NOT NULL OR d.later_step IS NULL THEN clock_timestamp() END,
 			end_reason = coalesce(d.stop, CASE WHEN d.later_step IS NULL THEN 'completed' END)
-		FROM decided d WHERE n.enrollment_id = d.enrollment_id)
+		FROM decided d WHERE n.enrollment_id = d.enrollment_id AND d.enrollment_id <> ALL (ARRAY(SELECT m.enrollment_id FROM composed m WHERE m.fails))),
+	-- As one whose condition fails; who is at this step waits until it is mended.
+	disabled AS (
+		UPDATE smsflow.sequence s SET enabled = false, error = format('template variable "%s" has no value', m.missing)
+		FROM (SELECT DISTINCT ON (c.sequence_id) c.sequence_id, c.missing FROM composed c WHERE c.fails) m WHERE m.sequence_id = s.sequence_id)
 	SELECT array_agg(DISTINCT a.queue_id) INTO queue_ids FROM appended a WHERE a.refusal IS NULL;
 	IF queue_ids IS NOT NULL THEN
 		PERFORM smsflow.note_enqueued(queue_ids);
