@@ -17,6 +17,7 @@ bool smsflow_enabled;
 int smsflow_failover_hold;
 char *smsflow_secrets_dir;
 bool smsflow_allow_insecure_gateway;
+bool smsflow_allow_private_gateway;
 int smsflow_max_in_flight;
 int smsflow_predicate_timeout;
 int smsflow_sweep_interval;
@@ -77,6 +78,9 @@ smsflow_define_settings(void)
 	DefineCustomBoolVariable("smsflow.allow_insecure_gateway", "Allows gateways with plain http.",
 							 "For gateways on the loopback interface and for tests; secrets travel in clear.",
 							 &smsflow_allow_insecure_gateway, false, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomBoolVariable("smsflow.allow_private_gateway", "Allows gateways on this machine and in private networks.",
+							 "As smsflow.allow_insecure_gateway does. Link-local addresses are never allowed.",
+							 &smsflow_allow_private_gateway, false, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomEnumVariable("smsflow.arm_policy", "What makes a database a copy that must be armed again.",
 							 "system: another system identifier or database; timeline: also a promotion or recovery.",
 							 &smsflow_arm_policy, SMSFLOW_ARM_SYSTEM, arm_policies, PGC_SIGHUP, 0, NULL, NULL, NULL);

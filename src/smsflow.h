@@ -19,6 +19,7 @@ extern int smsflow_failover_hold; /* seconds */
 extern bool smsflow_require_sync_standby;
 extern char *smsflow_secrets_dir;
 extern bool smsflow_allow_insecure_gateway;
+extern bool smsflow_allow_private_gateway;
 extern int smsflow_max_in_flight;     /* requests, over all gateways */
 extern int smsflow_predicate_timeout; /* milliseconds */
 extern int smsflow_sweep_interval;    /* milliseconds */

@@ -96,7 +96,7 @@ AS $$
 					WHEN 'secret_missing' THEN 'has no secret' ELSE 'is refused' END),
 				CASE t.paused_for WHEN 'throttled' THEN 'The gateway takes less than smsflow.sender.rate says: lower it with smsflow.set_sender().'
 					WHEN 'secret_missing' THEN 'Put the secret into a file named as the gateway in smsflow.secrets_dir, and reload.'
-					ELSE 'Correct secret, options or account of the gateway, then call smsflow.set_gateway() or reload: it is tried again at once.' END
+					ELSE 'Correct secret, address, options or account of the gateway, as error_code of the newest rows of smsflow.message says, then call smsflow.set_gateway() or reload: it is tried again at once.' END
 			FROM smsflow.sender_state() t JOIN smsflow.sender y USING (sender_id) JOIN smsflow.gateway x USING (gateway_id)
 			WHERE t.breaker IN ('open', 'half_open')
 			UNION ALL

@@ -205,7 +205,7 @@ classify(const Reading *reading, const Gateway *gateway, Job *job)
 	if (answer->wire == WIRE_MAYBE)
 		return CLASS_AMBIGUOUS;
 	if (answer->wire == WIRE_NONE)
-		return CLASS_TEMPORARY;
+		return answer->misconfigured ? CLASS_CONFIGURATION : CLASS_TEMPORARY;
 	copy_code(reading, gateway, job->code, sizeof(job->code));
 	if (class_by_rule(reading, gateway, job->code, &class))
 		return class;
@@ -288,6 +288,8 @@ judge_route(const Job *job, const SmsflowAnswer *answer, Gateway *gateway)
 	Sender *sender = job->sender;
 	int64 now = worker.clock->monotonic();
 
+	if (answer->misconfigured)
+		return;
 	if (answer->wire != WIRE_YES || job->class == CLASS_AMBIGUOUS)
 	{
 		if (smsflow_breaker_failure(&gateway->breaker, (uint64) job->message_id, now) && gateway->breaker.trips == 1)

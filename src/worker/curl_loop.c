@@ -12,6 +12,7 @@
  */
 #include "worker/transport_curl.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -139,14 +140,36 @@ on_socket(CURL *easy, curl_socket_t socket, int what, void *shard, void *known)
 	return 0;
 }
 
+static SmsflowAddressKind
+kind_of_address(const struct curl_sockaddr *address)
+{
+	const struct sockaddr_in *four = (const struct sockaddr_in *) &address->addr;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *) &address->addr;
+
+	if (address->family == AF_INET)
+		return smsflow_address_kind((const uint8_t *) &four->sin_addr, sizeof(four->sin_addr));
+	if (address->family == AF_INET6)
+		return smsflow_address_kind((const uint8_t *) &six->sin6_addr, sizeof(six->sin6_addr));
+	return ADDRESS_FORBIDDEN;
+}
+
+/* The address is the one that will be connected to, whatever the name of the host led to before. */
 static curl_socket_t
 on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	curl_socket_t opened = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	Watched *entry = find_watched(opened);
+	Place *place = arg;
+	SmsflowAddressKind kind = kind_of_address(address);
+	curl_socket_t opened;
+	Watched *entry;
 
-	(void) arg;
 	(void) purpose;
+	if (kind == ADDRESS_FORBIDDEN || (kind == ADDRESS_PRIVATE && !transport_settings.allow_private))
+	{
+		place->refused = kind;
+		return CURL_SOCKET_BAD;
+	}
+	opened = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	entry = find_watched(opened);
 	if (entry)
 		*entry = (Watched){.ours = true};
 	return opened;
@@ -164,10 +187,11 @@ on_close(void *arg, curl_socket_t socket)
 }
 
 void
-loop_own_sockets(CURL *easy)
+loop_own_sockets(Place *place)
 {
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(place->easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(place->easy, CURLOPT_OPENSOCKETDATA, place);
+	curl_easy_setopt(place->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 }
 
 static int

@@ -246,6 +246,7 @@ configure_transport(void)
 {
 	SmsflowTransportSettings settings = {.places = reserve_sockets(worker_places()),
 										 .allow_insecure = smsflow_allow_insecure_gateway,
+										 .allow_private = smsflow_allow_private_gateway || smsflow_allow_insecure_gateway,
 										 .ca_file = smsflow_ca_file};
 
 	return worker.transport->configure(&settings);

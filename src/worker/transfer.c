@@ -112,7 +112,7 @@ prepare_place(Place *place)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, place);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_answer);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, place);
-	loop_own_sockets(easy);
+	loop_own_sockets(place);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "smsflow");
 }
 

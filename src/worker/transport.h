@@ -55,8 +55,9 @@ typedef struct SmsflowAnswer
 	int status;       /* HTTP status; 0 when none came */
 	long retry_after; /* seconds; -1 when the gateway said nothing */
 	bool timed_out;
-	char error[128];  /* what went wrong in the transport, or "" */
-	const char *body; /* valid until the next call of any function */
+	bool misconfigured; /* its address is not allowed: nothing was sent, and a person has to see to it */
+	char error[128];    /* what went wrong in the transport, or "" */
+	const char *body;   /* valid until the next call of any function */
 	size_t body_length;
 	bool truncated;
 } SmsflowAnswer;
@@ -65,6 +66,7 @@ typedef struct SmsflowTransportSettings
 {
 	int places;          /* requests at one time, at most SMSFLOW_MAX_PLACES */
 	bool allow_insecure; /* plain http, too */
+	bool allow_private;  /* addresses of the house, too */
 	const char *ca_file; /* certificates that gateways are verified by; "": the system's */
 } SmsflowTransportSettings;
 

@@ -186,6 +186,7 @@ configure(const SmsflowTransportSettings *wanted)
 
 	transport_settings.number++;
 	transport_settings.allow_insecure = wanted->allow_insecure;
+	transport_settings.allow_private = wanted->allow_private;
 	snprintf(transport_settings.ca_file, sizeof(transport_settings.ca_file), "%s", wanted->ca_file);
 	disconnect_all_free();
 	block_signals(&previous);
@@ -229,6 +230,7 @@ begin(Place *place, const SmsflowRequest *request)
 	place->header_length = 0;
 	place->answer_length = 0;
 	place->truncated = false;
+	place->refused = ADDRESS_PUBLIC;
 	place->deadline = monotonic_ms() + request->timeout_ms;
 }
 
@@ -285,6 +287,10 @@ words_of(const Place *place)
 {
 	if (place->result == CURLE_UNSUPPORTED_PROTOCOL && !transport_settings.allow_insecure)
 		return "plain http is not allowed";
+	if (place->refused == ADDRESS_PRIVATE)
+		return "private address: smsflow.allow_private_gateway is off";
+	if (place->refused == ADDRESS_FORBIDDEN)
+		return "an address that no gateway may have";
 	if (place->header_length > SMSFLOW_HTTP_MAX_HEADER_BYTES)
 		return "the answer has too many headers";
 	if (place->result == CURLE_ABORTED_BY_CALLBACK && place->times_on_wire > 0)
@@ -326,6 +332,7 @@ fill_answer(SmsflowAnswer *answer, Place *place)
 				: place->times_on_wire > 0 ? WIRE_MAYBE
 										   : WIRE_NONE,
 		.retry_after = -1,
+		.misconfigured = place->refused != ADDRESS_PUBLIC && place->times_on_wire == 0,
 		.timed_out = place->result == CURLE_OPERATION_TIMEDOUT,
 		.body = place->answer,
 		.body_length = place->answer_length,

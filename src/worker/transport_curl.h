@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdint.h>
 
+#include "core/address.h"
 #include "core/http.h"
 
 #define SHARD_PLACES 16
@@ -69,6 +70,7 @@ typedef struct Place
 
 	/* The answer. */
 	CURLcode result;
+	SmsflowAddressKind refused; /* the kind of an address that was not connected to; public: none */
 	SmsflowHttpReader reader;
 	size_t header_length; /* of a transfer, as the two that follow */
 	size_t answer_length;
@@ -90,6 +92,7 @@ typedef struct TransportPrepared
 {
 	unsigned int number;
 	bool allow_insecure;
+	bool allow_private;
 	char ca_file[1024];
 } TransportPrepared;
 
@@ -118,8 +121,8 @@ extern Shard *loop_shard(int number);
 /* Milliseconds until libcurl wants to be called, -1: no need. */
 extern long loop_timeout(void);
 
-/* Sockets that easy opens are those of the loop. */
-extern void loop_own_sockets(CURL *easy);
+/* Sockets that the place's handle opens are those of the loop, and lead to addresses that are allowed alone. */
+extern void loop_own_sockets(Place *place);
 
 /* libcurl takes the handle of a place, or gives it back, which closes a connection of ours. */
 extern CURLMcode loop_add(Place *place);
