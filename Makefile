@@ -5,13 +5,16 @@
 #   make install     install the extension into the server of pg_config
 #   make demo        a store that plays one day; make demo-stop removes it
 #   make check       everything a developer trusts
-#   make check-versions  the same server tests on the other supported PostgreSQL releases
+#   make check-ci    what CI runs: longer, with sanitizers, and on the other supported PostgreSQL releases
+#   make check-versions  the server tests on those releases alone
 #   make check-packages  Debian packages of each release, built, installed and tried
+#   make check-valgrind  regression tests on a server under valgrind
 #   make deb         packages of this Debian, in build/deb
-#   make check-all   all of these
+#   make check-all   what CI runs, and the packages
 #   make installcheck  the regression tests alone, against an installed build
 #   make bench       measurements, see test/bench/README.md
 #   make soak        half an hour of random faults under load
+#   make soak-steady  a million messages in half an hour: the worker must not grow
 #   make soak-receiver  a minute of outage, and ten minutes of load on smsflowd
 
 EXTENSION = smsflow
@@ -189,6 +192,10 @@ SOAK_SECONDS ?= 1800
 soak:
 	SOAK_SECONDS=$(SOAK_SECONDS) TAP_SECONDS=$$(($(SOAK_SECONDS) + 900)) CHECK_TAP=test/soak/soak.pl test/check.sh tap
 
+# A million messages at a steady rate: the worker must not grow.
+soak-steady:
+	SOAK_SECONDS=$(SOAK_SECONDS) TAP_SECONDS=$$(($(SOAK_SECONDS) + 2700)) CHECK_TAP=test/soak/steady.pl test/check.sh tap
+
 # The receiver: a minute without the database under load, then ten minutes of load without growth.
 soak-receiver:
 	OUTAGE_SECONDS=60 STEADY_SECONDS=600 TAP_SECONDS=1800 CHECK_TAP=test/t/022_receiver_faults.pl test/check.sh tap
@@ -201,12 +208,19 @@ build/fuzz/%: test/fuzz/%.c $(CORE) $(CORE_HEADERS) $(CORE_TABLES)
 fuzz: $(FUZZERS)
 	test/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
 
+# CI has 40 minutes: what takes longest comes last, and says so when the time is over.
+CI_STAGES = unit static+regress isolation+sim tap sanitize fuzz versions
+LONG = FUZZ_SECONDS=$(FUZZ_SECONDS) SIM_SECONDS=$(SIM_SECONDS)
+check-ci:
+	$(LONG) CHECK_MINUTES=38 test/check.sh $(CI_STAGES)
+check-all:
+	$(LONG) test/check.sh $(CI_STAGES) packages
 check-versions:
 	test/check.sh versions
 check-packages:
 	test/check.sh packages
-check-all:
-	test/check.sh unit regress isolation tap sanitize static fuzz sim versions packages
+check-valgrind:
+	test/check.sh valgrind
 deps:
 	test/deps.sh check
 demo:
@@ -235,7 +249,7 @@ dist: META.json smsflow--$(EXTVERSION).sql
 	for kind in zip tar.gz; do git archive --prefix=smsflow-$(EXTVERSION)/ --add-file=META.json --add-file=smsflow--$(EXTVERSION).sql \
 		-o build/dist/smsflow-$(EXTVERSION).$$kind HEAD || exit 1; done
 
-.PHONY: check example-release check-versions check-packages check-all unit sanitized sim soak soak-receiver faults fuzz deps demo demo-stop static bench bench-core dist deb install-smsflowd
+.PHONY: check example-release check-ci check-versions check-packages check-valgrind check-all unit sanitized sim soak soak-steady soak-receiver faults fuzz deps demo demo-stop static bench bench-core dist deb install-smsflowd
 
 # For scripts: make -s print-REGRESS
 print-%:

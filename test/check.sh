@@ -1,30 +1,41 @@
 #!/usr/bin/env bash
-# Everything a developer trusts, in one run: build with warnings as errors,
-# unit tests, regression, isolation and TAP tests on private servers (the SQL of
-# README among them), static checks. Servers run as an ordinary user, on private ports, in
-# a folder that is removed at the end. Closes with "N passed, N failed".
+# The tests, in one run: build with warnings as errors, unit tests, regression, isolation and TAP tests on private servers
+# (the SQL of README among them), static checks. Servers run as an ordinary user, on private ports, in a folder that is
+# removed at the end. Closes with "N passed, N failed", and before it with what could not be run here.
 #
-#   test/check.sh [unit|regress|isolation|tap|sanitize|static|fuzz|sim|versions|packages ...]   default: all but the last two
+#   test/check.sh [STAGE|STAGE+STAGE ...]    those with a plus run beside each other
+#       unit regress isolation static tap fuzz sim    without arguments these
+#       sanitize versions                             and these in CI, see check-ci in the Makefile
+#       packages valgrind                             for a release
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
-#   FUZZ_SECONDS=5 SIM_SECONDS=5   for each fuzz target, instead of 60; for the simulator, instead of 120
+#   FUZZ_SECONDS=60 SIM_SECONDS=120   for each fuzz target, instead of 10; for the simulator, instead of 30
+#   CHECK_MINUTES=38   for all; the stage versions ends with what is left of them
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 top=$PWD
-stages=${*:-unit regress isolation tap sanitize static fuzz sim}
-passed=0
-failed=0
-failures=()
+stages=${*:-unit static+regress isolation+sim tap fuzz}
+work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-check.XXXXXX")
+results=$work/results.log
+
+keep_results() { [ -z "${CHECK_KEEP:-}" ] || { mkdir -p "$CHECK_KEEP" && cp -r "$work"/out.*/results/. "$CHECK_KEEP"; }; }
+trap 'keep_results; rm -rf "$work"' EXIT
 
 say() { printf '== %s\n' "$*"; }
-good() { passed=$((passed + 1)); printf 'ok      %s\n' "$1"; }
-bad() { failed=$((failed + 1)); failures+=("$1"); printf 'FAILED  %s\n' "$1"; }
+note() { printf '%-7s %s\n' "$1" "$2" | tee -a "$results"; }
+good() { note ok "$1"; }
+bad() { note FAILED "$1"; }
+not_run() { note NOT-RUN "$1"; }
 result() { if [ "$1" -eq 0 ]; then good "$2"; else bad "$2"; fi; }
 
 # Root may not run a server, so an ordinary user does.
 as_user() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
 sudo_if_needed() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
-test/deps.sh check || exit 1
+# What the stages need, and no more: each of the other Debians installs it anew.
+case $stages in
+*tap* | *static* | *fuzz* | *sanitize*) test/deps.sh check || exit 1 ;;
+*) test/deps.sh server || exit 1 ;;
+esac
 PG_CONFIG=${PG_CONFIG:-pg_config}
 pgxs=$(dirname "$($PG_CONFIG --pgxs)")/../..
 export PATH="$($PG_CONFIG --bindir):$PATH"
@@ -45,11 +56,8 @@ rm -f "$build_log"
 good "build"
 
 # Tests read a copy: the checkout may be closed to the ordinary user.
-work=$(mktemp -d "${TMPDIR:-/tmp}/smsflow-check.XXXXXX")
-trap '[ -n "${CHECK_KEEP:-}" ] && cp -r "$work/out/results" "$CHECK_KEEP"; rm -rf "$work"' EXIT
 cp -r sql expected test doc src smsflowd ./*.md LICENSE "$work/"
 cp -r build/upgrade "$work/test/upgrade/made"
-mkdir -p "$work/out"
 [ "$(id -u)" -eq 0 ] && chown -R postgres "$work"
 chmod 755 "$work"
 
@@ -78,9 +86,10 @@ count_regress() {
 
 # run_server_tests KIND PROGRAM INPUT-FOLDER TESTS...; with another server in $server_bin
 run_server_tests() {
-	local kind=$1 program=$2 input=$3 log=$work/$1.log
+	local kind=$1 program=$2 input=$3 log=$work/$1.log out=$work/out.$1
 	shift 3
-	(cd "$work/out" && as_user timeout 900 "$program" --inputdir="$input" --outputdir="$work/out" \
+	as_user mkdir "$out"
+	(cd "$out" && as_user timeout "${SERVER_SECONDS:-900}" "$program" --inputdir="$input" --outputdir="$out" \
 		--bindir="${server_bin:-$($PG_CONFIG --bindir)}" --temp-instance="$work/$kind" --temp-config="$work/test/smsflow.conf" \
 		--encoding=UTF8 --no-locale --load-extension=smsflow "$@") >"$log" 2>&1
 	local code=$?
@@ -88,9 +97,9 @@ run_server_tests() {
 	if [ $code -ne 0 ]; then
 		grep -qE 'FAILED|^not ok' "$log" || bad "$kind: the run broke off"
 		tail -5 "$log"
-		[ -f "$work/out/regression.diffs" ] && head -100 "$work/out/regression.diffs"
+		[ -f "$out/regression.diffs" ] && head -100 "$out/regression.diffs"
 	fi
-	grep -qE '^(test|ok|not ok)' "$log" || { cat "$work"/out/log/*.log | tail -5; bad "$kind: no test ran"; }
+	grep -qE '^(test|ok|not ok)' "$log" || { cat "$out"/log/*.log | tail -5; bad "$kind: no test ran"; }
 }
 
 run_regress() {
@@ -162,9 +171,13 @@ tap_files() {
 			grep -E '^ *#|not ok|Failed|Result|exited' "$log" | head -40
 			grep -hE '(ERROR|FATAL):  |error running SQL| died | at .* line [0-9]+\.$' "$work/tap/$name"/log/regress_log_* "$work/tap/$name"/tmp_check/log/regress_log_* 2>/dev/null | tail -5 | cut -c1-500
 		fi
+		sed -n 's/^# measured: /        /p' "$log"
 		result "$code" "$kind $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
 	done
 }
+
+# The regression tests that run most of what is compiled.
+compiled_tests="phone consent text contact gateway message profile segment campaign sequence callback gate hours otp links coupons lint"
 
 # core, smsflowd and extension once more, built so that an error of addresses, of undefined behaviour or a leak ends the program.
 run_sanitize() {
@@ -177,17 +190,37 @@ run_sanitize() {
 	run_unit build/sanitized/unit "sanitized unit"
 	copy_installation "$work/checked" build/sanitized/smsflow.so
 	server_bin=$work/checked$($PG_CONFIG --bindir)
-	run_server_tests undefined "$pgxs/src/test/regress/pg_regress" "$work" phone consent text contact gateway message profile segment \
-		campaign sequence callback gate hours otp links coupons lint
+	run_server_tests undefined "$pgxs/src/test/regress/pg_regress" "$work" $compiled_tests
 	cp build/sanitized/smsflowd "$work/"
 	rm -rf "$work/tap"
 	tap_files "sanitized smsflowd" test/t/020_smsflowd.pl test/t/021_links.pl test/t/022_receiver_faults.pl test/t/023_report.pl
 }
 
+# The server under memcheck: what it finds on the way through our code counts. Timings are others there, so what a test prints may be, too.
+run_valgrind() {
+	local server_bin logs=$work/memcheck ours
+	command -v valgrind >/dev/null || { bad "valgrind is not installed"; return; }
+	copy_installation "$work/watched" "$($PG_CONFIG --pkglibdir)/smsflow.so"
+	server_bin=$work/watched$($PG_CONFIG --bindir)
+	mv "$server_bin/postgres" "$server_bin/postgres.real"
+	cp test/valgrind.sh "$server_bin/postgres"
+	mkdir "$logs" && chmod 777 "$logs"
+	sed -i '/predicate_timeout/d' "$work/test/smsflow.conf"
+	SERVER_SECONDS=${VALGRIND_SECONDS:-7200} VALGRIND_LOGS=$logs VALGRIND_RULES=$work/test/valgrind.supp PGCTLTIMEOUT=600 \
+		run_server_tests valgrind "$pgxs/src/test/regress/pg_regress" "$work" ${CHECK_REGRESS:-$compiled_tests}
+	[ -n "${VALGRIND_KEEP:-}" ] && cp -r "$logs" "$VALGRIND_KEEP"
+	# Of an error, the stack has a file of ours.
+	ours=$(awk -v ours="($top/src/" 'function look() { if (index(block, ours)) print block; block = "" }
+		/^==[0-9]+== [^ ]/ { look() } { block = block $0 "\n" } END { look() }' "$logs"/*.log)
+	[ -z "$ours" ] || head -80 <<<"$ours"
+	[ -n "$(ls "$logs")" ] && [ -z "$ours" ]
+	result $? "valgrind: no error of ours in $(ls "$logs" | wc -l) processes"
+}
+
 run_static() { test/static.sh; result $? "static checks"; }
 
 run_fuzz() {
-	local seconds=${FUZZ_SECONDS:-60} log=$work/fuzz.log fuzzers ran=0 verdict name words
+	local seconds=${FUZZ_SECONDS:-10} log=$work/fuzz.log fuzzers ran=0 verdict name words
 	fuzzers=$(make -s print-FUZZERS)
 	if ! make -s -j2 $fuzzers >"$log" 2>&1; then
 		tail -20 "$log"
@@ -203,7 +236,7 @@ run_fuzz() {
 
 # As many as the seconds allow, and a million at least.
 run_sim() {
-	local seconds=${SIM_SECONDS:-120} log=$work/sim.log count
+	local seconds=${SIM_SECONDS:-30} log=$work/sim.log count
 	if ! make -s build/sim/sim WERROR=-Werror >"$log" 2>&1; then
 		tail -20 "$log"
 		bad "sim: it does not build"
@@ -215,6 +248,9 @@ run_sim() {
 	[ "$seconds" -lt 120 ] || result $((${count:-0} < 1000000)) "sim: a million schedules"
 }
 
+# Both compilers, where the tools of the static checks are not.
+run_compilers() { test/static.sh compilers; result $? "gcc and clang without warnings"; }
+
 # Scripts that print a line for each of their steps, as this one does.
 run_steps() {
 	local verdict name
@@ -222,25 +258,49 @@ run_steps() {
 		case $verdict in
 		ok) good "$name" ;;
 		FAILED) bad "$name" ;;
+		NOT-RUN) not_run "$name" ;;
 		*) echo "$verdict $name" ;;
 		esac
 	done < <("$@")
 }
 
 # The other releases of PostgreSQL, each in a Debian of its own.
-run_versions() { run_steps test/versions.sh ${CHECK_VERSIONS:-}; }
+run_versions() {
+	local left=$((${CHECK_MINUTES:-100} * 60 - SECONDS))
+	if [ $left -lt 720 ]; then
+		not_run "versions: $((SECONDS / 60)) of ${CHECK_MINUTES} minutes have passed"
+	else
+		VERSIONS_SECONDS=$left run_steps test/versions.sh ${CHECK_VERSIONS:-}
+	fi
+}
 
 # The packages of each.
 run_packages() { run_steps test/packages.sh ${CHECK_VERSIONS:-}; }
 
+# Those that run beside each other are shown one after the other.
+run_beside() {
+	local stage
+	for stage in "$@"; do "run_$stage" >"$work/$stage.shown" 2>&1 & done
+	wait
+	for stage in "$@"; do
+		say "$stage"
+		cat "$work/$stage.shown"
+	done
+}
+
 for stage in $stages; do
-	say "$stage"
-	"run_$stage"
+	say "${stage//+/ and }"
+	if [[ $stage == *+* ]]; then
+		run_beside ${stage//+/ }
+	else
+		"run_$stage"
+	fi
+	printf '        %d minutes have passed\n' $((SECONDS / 60))
 done
 
-if [ $failed -gt 0 ]; then
-	printf '\nFailed:\n'
-	printf '  %s\n' "${failures[@]}"
-fi
+passed=$(grep -c '^ok ' "$results")
+failed=$(grep -c '^FAILED ' "$results")
+[ "$failed" -eq 0 ] || { printf '\nFailed:\n' && sed -n 's/^FAILED //p' "$results"; }
+! grep -q '^NOT-RUN ' "$results" || { printf '\nNot run:\n' && sed -n 's/^NOT-RUN //p' "$results"; }
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]

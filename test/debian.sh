@@ -66,8 +66,17 @@ copy_tree()
 		git ls-files -z --cached --others --exclude-standard | tar --null --files-from - --create | tar -x -C "$1/smsflow" || fail "the tree could not be copied"
 }
 
-[ "$(id -u)" -eq 0 ] || fail "a Debian in a folder can only be made by root"
-command -v debootstrap >/dev/null || fail "debootstrap is missing" "make deps installs it"
+# What is missing here is no failure of the tree.
+not_run()
+{
+	printf 'NOT-RUN %s: %s\n' "$(basename "$0" .sh)" "$1"
+	exit 0
+}
+
+[ "$(id -u)" -eq 0 ] || not_run "a Debian in a folder can only be made by root"
+command -v debootstrap >/dev/null || not_run "debootstrap is missing, make deps installs it"
 mirror=$(find_mirror)
-[ -n "$mirror" ] || fail "apt has no Debian mirror to take packages from"
+[ -n "$mirror" ] || not_run "apt has no Debian mirror to take packages from"
+unshare --mount --pid --fork --mount-proc true 2>/dev/null || not_run "this system gives no namespaces to root"
+wget --quiet --spider --timeout=20 --tries=2 "$mirror/dists/trixie/Release" || not_run "the Debian mirror of apt, $mirror, cannot be reached"
 mkdir -p "$VERSIONS_DIR"

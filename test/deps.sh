@@ -4,6 +4,7 @@
 #
 #   deps.sh build      compile and install the extension and smsflowd
 #   deps.sh demo       build, and run the demo
+#   deps.sh server     build, and run the tests of the server alone
 #   deps.sh check      demo, and run every test (the default)
 #
 # Without anything missing it does nothing, needs no rights and no network.
@@ -17,7 +18,7 @@ set -u
 build_packages="build-essential pkg-config postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR
 	libpq-dev libcurl4-openssl-dev libevent-dev libssl-dev"
 demo_packages="postgresql-$PG_MAJOR-cron kannel perl procps"
-check_packages="libipc-run-perl python3-psycopg2 python3-sqlalchemy libpostgresql-jdbc-java default-jdk-headless clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck debootstrap unzip python3-flask"
+check_packages="libipc-run-perl python3-psycopg2 python3-sqlalchemy libpostgresql-jdbc-java default-jdk-headless clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck debootstrap wget unzip python3-flask"
 
 # A Node.js that is not Debian's brings its own npm.
 command -v npm >/dev/null || check_packages="$check_packages nodejs npm"
@@ -35,8 +36,9 @@ choose_packages()
 	case "$1" in
 		build) packages=$build_packages ;;
 		demo) packages="$build_packages $demo_packages" ;;
+		server) packages="$build_packages clang" ;;
 		check) packages="$build_packages $demo_packages $check_packages" ;;
-		*) fail "usage: deps.sh build|demo|check" ;;
+		*) fail "usage: deps.sh build|demo|server|check" ;;
 	esac
 }
 
@@ -108,5 +110,5 @@ main()
 	printf 'deps.sh: done\n'
 }
 
-[ $# -le 1 ] || fail "usage: deps.sh build|demo|check"
+[ $# -le 1 ] || fail "usage: deps.sh build|demo|server|check"
 main "${1:-check}"

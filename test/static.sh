@@ -2,6 +2,8 @@
 # Checks that need no server: both compilers with warnings as errors, cppcheck,
 # clang-tidy, clang's static analyzer (what scan-build runs), shellcheck, the
 # layout of the sources, the install script, and the rules of the house.
+#
+#   static.sh [compilers]    only both compilers
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 PG_CONFIG=${PG_CONFIG:-pg_config}
@@ -23,6 +25,10 @@ for compiler in gcc clang; do
 	out=$($compiler "${extension_flags[@]}" -isystem "$server" -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 		-fsyntax-only $extension 2>&1) || problem "$compiler on the extension" "$(head -30 <<<"$out")"
 done
+
+if [ "${1:-}" = compilers ]; then
+	exit $((problems > 0))
+fi
 
 out=$(cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 	--suppress=missingIncludeSystem -Isrc -Isrc/core $core 2>&1) || problem "cppcheck on core" "$out"

@@ -3,9 +3,10 @@
 # The other supported releases of PostgreSQL: builds smsflow with the compilers of the
 # Debian release that has them, warnings as errors, and runs the tests there.
 #
-#   versions.sh [17 18]
+#   versions.sh [17 18]      beside each other, each with namespaces of its own, in which nothing outlives it
 #   VERSIONS_DIR=/var/tmp/smsflow-versions   where the roots are kept for the next run
-#   VERSIONS_STAGES="unit regress isolation" which stages of check.sh run there
+#   VERSIONS_STAGES="compilers unit regress isolation"   which stages of check.sh run there
+#   VERSIONS_SECONDS=6000    after which a release is ended, and counts as not run
 #
 # Each release is a Debian of its own in a folder, see debian.sh. Prints what check.sh prints, with the version before it.
 
@@ -13,7 +14,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . test/debian.sh
 
-: "${VERSIONS_STAGES:=unit regress isolation}"
+: "${VERSIONS_STAGES:=compilers unit regress isolation}"
+: "${VERSIONS_SECONDS:=6000}"
 
 check_version()
 {
@@ -33,7 +35,29 @@ check_version()
 	}
 }
 
-for version in ${*:-17 18}
+# limit_version VERSION: check_version of another process, which can be ended with all that it started.
+limit_version()
+{
+	timeout --signal=KILL "$VERSIONS_SECONDS" unshare --mount --pid --fork --kill-child --mount-proc "$0" --one "$1" >"$VERSIONS_DIR/$1.out" 2>&1
+	case $? in
+		0) ;;
+		137) printf 'NOT-RUN versions: PostgreSQL %s was not finished in time, after %s seconds\n' "$1" "$VERSIONS_SECONDS" >"$VERSIONS_DIR/$1.out" ;;
+		*) bad "PostgreSQL $1: its run broke off" >>"$VERSIONS_DIR/$1.out" ;;
+	esac
+}
+
+if [ "${1:-}" = --one ]
+then
+	check_version "$2"
+	exit 0
+fi
+versions=${*:-17 18}
+for version in $versions
 do
-	check_version "$version"
+	limit_version "$version" &
+done
+wait
+for version in $versions
+do
+	cat "$VERSIONS_DIR/$version.out"
 done
