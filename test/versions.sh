@@ -17,16 +17,21 @@ cd "$(dirname "$0")/.." || exit 1
 : "${VERSIONS_STAGES:=compilers unit regress isolation}"
 : "${VERSIONS_SECONDS:=6000}"
 
+# What the tree needs there, of which nothing is of the tree.
+prepare()
+{
+	make_root "$1" "$folder" && copy_tree "$folder/debian" &&
+		in_root "$folder/debian" env PG_MAJOR="$1" DEBIAN_FRONTEND=noninteractive /smsflow/test/deps.sh server
+}
+
 check_version()
 {
 	folder=$VERSIONS_DIR/$1
 	log=$folder.log
-	make_root "$1" "$folder" >"$log" 2>&1 || {
+	prepare "$1" >"$log" 2>&1 || {
 		tail -5 "$log"
-		bad "no Debian with PostgreSQL $1 could be made" "The log is $log"
-		return
+		not_run "no Debian with PostgreSQL $1 could be made, the log is $log"
 	}
-	copy_tree "$folder/debian"
 	in_root "$folder/debian" env PG_MAJOR="$1" DEBIAN_FRONTEND=noninteractive /smsflow/test/check.sh $VERSIONS_STAGES >"$log" 2>&1
 	sed -n "s/^ok      /ok      $1: /p; s/^FAILED  /FAILED  $1: /p" "$log"
 	tail -1 "$log" | grep -q ' 0 failed$' || {
