@@ -128,3 +128,9 @@ SELECT smsflow.add_gateway('gw_unit', 'generic_json', 'https://example.com', '{"
 SELECT smsflow.add_gateway('gw_unit', 'generic_json', 'https://example.com', '{"rate_unit": "message", "batch": 1}') > 0 AS added;
 SELECT smsflow.set_gateway('gw_unit', options => '{"batch": 1000}');
 SELECT smsflow.add_sender('+14155550190', 'gw_unit', options => '{"rate_unit": "second"}');
+
+-- A warm-up curve counts the days of the sender's zone from its first on, also when clocks change; before it, the first day holds.
+INSERT INTO smsflow.warm_up (curve, day, parts) VALUES ('gw', 1, 5), ('gw', 2, 12), ('gw', 4, NULL);
+SELECT at AT TIME ZONE 'Europe/Oslo' AS local, smsflow.warm_up_limit('gw', '2026-03-28 23:30Z', 'Europe/Oslo', at) AS oslo, smsflow.warm_up_limit('gw', '2026-03-28 23:30Z', 'UTC', at) AS utc
+	FROM unnest('{2026-03-27 00:00Z,2026-03-28 23:59Z,2026-03-29 21:59Z,2026-03-29 22:00Z,2026-03-31 21:59Z,2026-03-31 22:00Z}'::timestamptz[]) AS at;
+DELETE FROM smsflow.warm_up WHERE curve = 'gw';

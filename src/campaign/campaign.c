@@ -216,11 +216,12 @@ is_transient(int sqlerrcode)
 	}
 }
 
-/* record_failure stores an error as the campaign's end, unless it is one that a later try may not meet. */
+/* record_failure stores an error (message, detail and hint) as the campaign's end, unless it is one that a later try may not meet. */
 static void
 record_failure(const Campaign *campaign, ErrorData *error)
 {
-	const char *text = error->detail ? psprintf("%s (%s)", error->message, error->detail) : error->message;
+	const char *detail = error->detail ? psprintf(" (%s)", error->detail) : "";
+	const char *text = psprintf("%s%s%s%s", error->message, detail, error->hint ? " " : "", error->hint ? error->hint : "");
 	const NullableDatum args[] = {smsflow_value(Int32GetDatum(campaign->campaign_id)), smsflow_value(CStringGetTextDatum(text))};
 
 	if (is_transient(error->sqlerrcode))

@@ -49,9 +49,12 @@ BEGIN
 	IF k.status <> ALL (allowed) THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" is %s', k.name, k.status),
 			DETAIL = format('This needs a campaign that is %s.', array_to_string(allowed, ' or ')),
-			HINT = CASE WHEN k.status IN ('done', 'cancelled') THEN 'Create a campaign under another name; a campaign writes to nobody twice.'
-				WHEN k.status = 'failed' THEN 'Mend what smsflow.progress_campaign shows as its error, and call smsflow.resume_campaign().'
-				ELSE 'See its state in smsflow.progress_campaign.' END;
+			HINT = CASE k.status WHEN 'draft' THEN 'Launch it with smsflow.launch_campaign().'
+				WHEN 'scheduled' THEN 'It has been launched already, for the time that smsflow.progress_campaign shows.'
+				WHEN 'running' THEN 'It has been launched already; smsflow.progress_campaign shows how far it is.'
+				WHEN 'paused' THEN 'It goes on with smsflow.resume_campaign(), and ends with smsflow.cancel_campaign().'
+				WHEN 'failed' THEN 'Mend what smsflow.progress_campaign shows as its error, and call smsflow.resume_campaign().'
+				ELSE 'Create a campaign under another name; a campaign writes to nobody twice.' END;
 	END IF;
 	RETURN k;
 END $$;
@@ -60,40 +63,45 @@ REVOKE ALL ON FUNCTION smsflow.lock_campaign(text, text, text[]) FROM PUBLIC;
 
 -- ---- making a campaign ----
 
-CREATE OR REPLACE FUNCTION smsflow.create_campaign(name text, segment text, body text, purpose text DEFAULT 'promotional',
-		options jsonb DEFAULT '{}', brand text DEFAULT 'default') RETURNS integer
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION smsflow.create_campaign_inside(name text, segment text, body text, purpose text, options jsonb, brand text) RETURNS integer
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	its_brand CONSTANT integer := smsflow.brand_named(create_campaign.brand);
+	its_brand CONSTANT integer := smsflow.brand_named(create_campaign_inside.brand);
 	its_segment integer;
 	id integer;
 BEGIN
-	IF coalesce(create_campaign.name, '') = '' OR coalesce(btrim(create_campaign.body), '') = '' THEN
+	IF coalesce(create_campaign_inside.name, '') = '' OR coalesce(btrim(create_campaign_inside.body), '') = '' THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'campaign name and body must not be empty',
 			DETAIL = 'One of the two is null or empty.', HINT = 'Pass both.';
 	END IF;
-	IF coalesce(create_campaign.purpose, '') NOT IN ('promotional', 'cart', 'conversational', 'transactional') THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('a campaign cannot have the purpose "%s"', create_campaign.purpose),
+	IF coalesce(create_campaign_inside.purpose, '') NOT IN ('promotional', 'cart', 'conversational', 'transactional') THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('a campaign cannot have the purpose "%s"', create_campaign_inside.purpose),
 			DETAIL = 'Campaigns are promotional, cart, conversational or transactional.', HINT = 'Use smsflow.send() for single messages.';
 	END IF;
-	PERFORM smsflow.check_template(create_campaign.body);
-	PERFORM smsflow.check_content(create_campaign.body, create_campaign.purpose::smsflow.purpose, create_campaign.brand);
-	PERFORM smsflow.check_campaign_options(coalesce(create_campaign.options, '{}'));
+	PERFORM smsflow.check_template(create_campaign_inside.body);
+	PERFORM smsflow.check_content(create_campaign_inside.body, create_campaign_inside.purpose::smsflow.purpose, create_campaign_inside.brand);
+	PERFORM smsflow.check_campaign_options(coalesce(create_campaign_inside.options, '{}'));
 	SELECT s.segment_id INTO its_segment FROM smsflow.segment AS s
-	WHERE s.name = create_campaign.segment AND s.brand_id = its_brand;
+	WHERE s.name = create_campaign_inside.segment AND s.brand_id = its_brand;
 	IF NOT FOUND THEN
-		PERFORM smsflow.refuse_unknown('segment', create_campaign.segment, create_campaign.brand);
+		PERFORM smsflow.refuse_unknown('segment', create_campaign_inside.segment, create_campaign_inside.brand);
 	END IF;
 	INSERT INTO smsflow.campaign AS c (brand_id, name, segment_id, body, purpose, options, owner)
-	VALUES (its_brand, create_campaign.name, its_segment, create_campaign.body,
-		create_campaign.purpose::smsflow.purpose, coalesce(create_campaign.options, '{}'),
+	VALUES (its_brand, create_campaign_inside.name, its_segment, create_campaign_inside.body,
+		create_campaign_inside.purpose::smsflow.purpose, coalesce(create_campaign_inside.options, '{}'),
 		quote_ident(smsflow.acting_role())::regrole)
 	ON CONFLICT DO NOTHING RETURNING c.campaign_id INTO id;
 	IF id IS NULL THEN
-		PERFORM smsflow.refuse_taken('campaign', create_campaign.name, 'brand');
+		PERFORM smsflow.refuse_taken('campaign', create_campaign_inside.name, 'brand');
 	END IF;
 	RETURN id;
 END $$;
+COMMENT ON FUNCTION smsflow.create_campaign_inside(text, text, text, text, jsonb, text) IS 'What create_campaign() does';
+REVOKE ALL ON FUNCTION smsflow.create_campaign_inside(text, text, text, text, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.create_campaign(name text, segment text, body text, purpose text DEFAULT 'promotional',
+		options jsonb DEFAULT '{}', brand text DEFAULT 'default') RETURNS integer
+	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) IS
 'Writes a campaign as a draft and returns its id. Its options are in the view campaign_option; to its text is added what set_text_policy() wants. SF003 for a malformed body, SF004 for an unknown segment or brand, SF005 if the name is taken, SF007 for a purpose or option that cannot be used and for a text against the rules, such as a link of a public shortener';
 REVOKE ALL ON FUNCTION smsflow.create_campaign(text, text, text, text, jsonb, text) FROM PUBLIC;

@@ -64,7 +64,8 @@ BEGIN
 			AND coalesce((k).approved_at < texts_since, (k).approved_at IS NULL) THEN
 		PERFORM smsflow.refuse_launch(k, 'It has not been approved as it is.', 'Call smsflow.approve_campaign() first.');
 	ELSIF at < now() - interval '1 minute' OR NOT isfinite(at) THEN
-		PERFORM smsflow.refuse_launch(k, format('The launch would be at %s, in the past.', at), 'Leave the time out to launch it now.');
+		PERFORM smsflow.refuse_launch(k, format('The launch would be at %s, %s.', at, CASE WHEN at > now() THEN 'which is never' ELSE 'in the past' END),
+			'Leave the time out to launch it now.');
 	ELSIF at >= ((k).options ->> 'valid_until')::timestamptz THEN
 		PERFORM smsflow.refuse_launch(k, format('Its messages are valid until %s.', (k).options ->> 'valid_until'), 'Launch it earlier, or write it anew with another valid_until.');
 	ELSIF variants = 1 THEN
@@ -96,29 +97,34 @@ END $$;
 COMMENT ON FUNCTION smsflow.begin_campaign(smsflow.campaign, timestamptz, timestamp) IS 'Schedules a campaign, whose row is locked, and its reminders; SF005 when it cannot be launched then';
 REVOKE ALL ON FUNCTION smsflow.begin_campaign(smsflow.campaign, timestamptz, timestamp) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.launch_campaign(name text, at timestamptz DEFAULT now(), time_zone text DEFAULT NULL,
-		brand text DEFAULT 'default') RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION smsflow.launch_campaign_inside(name text, at timestamptz, time_zone text, brand text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	k CONSTANT smsflow.campaign := smsflow.lock_campaign(launch_campaign.name, launch_campaign.brand, '{draft}');
-	launch timestamptz := coalesce(launch_campaign.at, now());
+	k CONSTANT smsflow.campaign := smsflow.lock_campaign(launch_campaign_inside.name, launch_campaign_inside.brand, '{draft}');
+	launch timestamptz := coalesce(launch_campaign_inside.at, now());
 	local_at timestamp;
 BEGIN
 	IF k.reminder_of IS NOT NULL THEN
 		PERFORM smsflow.refuse_launch(k, 'It is a reminder, and is launched with what it reminds of.', 'Launch that campaign.');
-	ELSIF launch_campaign.time_zone = 'recipient' THEN
+	ELSIF launch_campaign_inside.time_zone = 'recipient' THEN
 		local_at := launch AT TIME ZONE current_setting('TimeZone');
 		-- The day begins on Kiritimati, 14 hours before UTC, and ends 12 hours after it.
 		launch := CASE WHEN local_at AT TIME ZONE 'Etc/GMT+12' < now() THEN local_at AT TIME ZONE 'Etc/GMT+12'
 			ELSE greatest(now(), local_at AT TIME ZONE 'Etc/GMT-14') END;
-	ELSIF launch_campaign.time_zone IS NOT NULL AND launch <> now() THEN
-		launch := (launch AT TIME ZONE current_setting('TimeZone')) AT TIME ZONE launch_campaign.time_zone;
+	ELSIF launch_campaign_inside.time_zone IS NOT NULL AND launch <> now() THEN
+		launch := (launch AT TIME ZONE current_setting('TimeZone')) AT TIME ZONE launch_campaign_inside.time_zone;
 	END IF;
 	PERFORM smsflow.begin_campaign(k, launch, local_at);
 EXCEPTION WHEN invalid_parameter_value THEN
-	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown time zone "%s"', launch_campaign.time_zone),
+	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown time zone "%s"', launch_campaign_inside.time_zone),
 		DETAIL = 'The launch time is read as wall-clock time there.', HINT = 'Use an IANA name such as "America/New_York", or "recipient".';
 END $$;
+COMMENT ON FUNCTION smsflow.launch_campaign_inside(text, timestamptz, text, text) IS 'What launch_campaign() does';
+REVOKE ALL ON FUNCTION smsflow.launch_campaign_inside(text, timestamptz, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.launch_campaign(name text, at timestamptz DEFAULT now(), time_zone text DEFAULT NULL,
+		brand text DEFAULT 'default') RETURNS void
+	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.launch_campaign(text, timestamptz, text, text) IS
 'Lets a draft go out at an instant, by default now. With time_zone, the wall-clock time that at shows in the session''s TimeZone is meant there; with "recipient", where each recipient is, and the option late_zones says what happens where it is past that time already. SF004 for an unknown campaign, SF005 if it is no draft, the time is more than a minute in the past or not before valid_until, or a sender, approval, a second variant or coupons are missing, SF007 for an unknown time zone';
 REVOKE ALL ON FUNCTION smsflow.launch_campaign(text, timestamptz, text, text) FROM PUBLIC;
@@ -205,29 +211,32 @@ COMMENT ON FUNCTION smsflow.resume_campaign(text, text) IS
 'Goes on where pause_campaign() or an error stopped; nobody gets a second message, and messages past their validity expire. SF004 for an unknown campaign, SF005 if it is neither paused nor failed';
 REVOKE ALL ON FUNCTION smsflow.resume_campaign(text, text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.pace_campaign(name text, parts_per_minute double precision, brand text DEFAULT 'default') RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION smsflow.set_campaign_option(k smsflow.campaign, option text, value jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	k CONSTANT smsflow.campaign := smsflow.lock_campaign(pace_campaign.name, pace_campaign.brand, '{draft,scheduled,running,paused,done,failed}');
-	changed CONSTANT jsonb := jsonb_strip_nulls(k.options || jsonb_build_object('parts_per_minute', pace_campaign.parts_per_minute));
+	changed CONSTANT jsonb := jsonb_strip_nulls((k).options || jsonb_build_object(option, value));
 BEGIN
 	PERFORM smsflow.check_campaign_options(changed);
-	UPDATE smsflow.campaign AS c SET options = changed WHERE c.campaign_id = k.campaign_id;
+	UPDATE smsflow.campaign AS c SET options = changed, waits_for = nullif(c.waits_for, set_campaign_option.option) WHERE c.campaign_id = (k).campaign_id;
+	PERFORM smsflow.note_config();
 END $$;
+COMMENT ON FUNCTION smsflow.set_campaign_option(smsflow.campaign, text, jsonb) IS 'Changes an option of a campaign, whose row is locked, null takes it away; one that waits for it goes on. SF007 for a value that cannot be used';
+REVOKE ALL ON FUNCTION smsflow.set_campaign_option(smsflow.campaign, text, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.pace_campaign(name text, parts_per_minute double precision, brand text DEFAULT 'default') RETURNS void
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.set_campaign_option(smsflow.lock_campaign(pace_campaign.name, pace_campaign.brand, '{draft,scheduled,running,paused,done,failed}'),
+		'parts_per_minute', to_jsonb(pace_campaign.parts_per_minute))
+$$;
 COMMENT ON FUNCTION smsflow.pace_campaign(text, double precision, text) IS
 'Message parts a minute at which a campaign leaves from now on, also one that is on its way; NULL is as fast as its senders may. SF004 for an unknown campaign, SF005 if it is cancelled, SF007 for a number out of range';
 REVOKE ALL ON FUNCTION smsflow.pace_campaign(text, double precision, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.budget_campaign(name text, parts bigint, brand text DEFAULT 'default') RETURNS void
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	k CONSTANT smsflow.campaign := smsflow.lock_campaign(budget_campaign.name, budget_campaign.brand, '{draft,scheduled,running,paused,done,failed}');
-	changed CONSTANT jsonb := jsonb_strip_nulls(k.options || jsonb_build_object('budget', budget_campaign.parts));
-BEGIN
-	PERFORM smsflow.check_campaign_options(changed);
-	UPDATE smsflow.campaign AS c SET options = changed, waits_for = nullif(c.waits_for, 'budget') WHERE c.campaign_id = k.campaign_id;
-	PERFORM smsflow.note_config();
-END $$;
+	LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT smsflow.set_campaign_option(smsflow.lock_campaign(budget_campaign.name, budget_campaign.brand, '{draft,scheduled,running,paused,done,failed}'),
+		'budget', to_jsonb(budget_campaign.parts))
+$$;
 COMMENT ON FUNCTION smsflow.budget_campaign(text, bigint, text) IS
 'Message parts a campaign may use from now on, NULL for no limit; one that waits for its budget goes on with those it has not come to. SF004 for an unknown campaign, SF005 if it is cancelled, SF007 for a number out of range';
 REVOKE ALL ON FUNCTION smsflow.budget_campaign(text, bigint, text) FROM PUBLIC;

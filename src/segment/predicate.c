@@ -55,6 +55,21 @@ typedef struct Candidate
 
 /* ---- checking a predicate ---- */
 
+static const char *
+hint_for(int sqlerrcode)
+{
+	if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+		return "It fails for a contact of this brand; say for whom it holds at all, as in CASE WHEN attributes ->> 'n' ~ "
+			   "'^[0-9]{1,9}$' "
+			   "THEN (attributes ->> 'n')::integer > 3 END.";
+	if (sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return "It is read with your rights: ask the owner of that table for SELECT.";
+	if (sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX)
+		return "It was tried on a hundred contacts; ask for less, or look at it with EXPLAIN. The limit is "
+			   "smsflow.predicate_timeout.";
+	return PROFILE_HINT;
+}
+
 /* refuse_predicate raises an error of the predicate as SF007, and one that says more as it is. */
 static void
 refuse_predicate(ErrorData *error)
@@ -63,7 +78,7 @@ refuse_predicate(ErrorData *error)
 		error->sqlerrcode == SMSFLOW_ERRCODE_UNKNOWN_OBJECT)
 		ReThrowError(error);
 	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("the predicate cannot be used"),
-					errdetail("%s", error->message), errhint(PROFILE_HINT)));
+					errdetail("%s", error->message), errhint("%s", hint_for(error->sqlerrcode))));
 }
 
 static void

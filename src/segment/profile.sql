@@ -99,10 +99,10 @@ CREATE OR REPLACE FUNCTION smsflow.awaits_fold(contact_id bigint) RETURNS boolea
 	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'smsflow_awaits_fold';
 COMMENT ON FUNCTION smsflow.awaits_fold(bigint) IS 'Whether deltas of a contact are not folded yet, in the snapshot of the query';
 
--- Of each contact with deltas the row and the folded facts are looked up: to the planner a scan of all of them looks cheaper, and
+-- Folded facts of contacts with deltas are looked up one by one: to the planner a scan of all of them may look cheaper, and
 -- would read millions for the sake of thousands. A condition that is no equality is for an index alone, and keeps the query parallel.
 CREATE OR REPLACE VIEW smsflow.profile_pending AS
-SELECT p.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'promotional', 'express') AS subscribed, c.created_at,
+SELECT c.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'promotional', 'express') AS subscribed, c.created_at,
 	smsflow.birthday_of(c.attributes) AS birthday, g.occurred_at AS opted_in_at, n.first_order_at, n.last_order_at,
 	n.last_order_at + (n.last_order_at - n.first_order_at) / NULLIF(greatest(n.orders_count - 1, 0), 0) AS next_order_at,
 	n.last_cart_at, n.last_viewed_at, n.last_click_at, n.last_reply_at, n.last_delivered_at,
@@ -138,8 +138,8 @@ FROM (
 	FROM smsflow.profile_delta AS d LEFT JOIN smsflow.event AS e ON e.event_id = d.event_id AND d.kind = 'event'
 	GROUP BY d.contact_id
 ) AS p
-JOIN smsflow.contact AS c ON c.contact_id = ANY (ARRAY[p.contact_id])
-LEFT JOIN smsflow.profile_fact AS f ON f.contact_id = ANY (ARRAY[p.contact_id])
+JOIN smsflow.contact AS c USING (contact_id)
+LEFT JOIN smsflow.profile_fact AS f ON f.contact_id = ANY (ARRAY[c.contact_id])
 CROSS JOIN LATERAL (SELECT COALESCE(f.orders_count, 0) + p.orders_count AS orders_count,
 	COALESCE(f.orders_value, 0) + COALESCE(p.orders_value, 0) AS orders_value,
 	least(f.first_order_at, p.first_order_at) AS first_order_at, greatest(f.last_order_at, p.last_order_at) AS last_order_at,
