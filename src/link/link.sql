@@ -136,7 +136,9 @@ COMMENT ON FUNCTION smsflow.click_network(text) IS 'Network of an address: 24 bi
 REVOKE ALL ON FUNCTION smsflow.click_network(text) FROM PUBLIC;
 
 -- Counters move by the difference between before and after, because a crowd on one link also changes what earlier hits of
--- it were taken for. The lock keeps receivers from counting the same first click twice.
+-- it were taken for. The lock keeps receivers from counting the same first click twice. How many networks are on a link at an
+-- instant is a running sum over arrivals (+1) and ends (-1) of their visits, and only clicks within the longest span are read, so
+-- that the hits of a batch may all be of one link that half the world opens.
 CREATE OR REPLACE FUNCTION smsflow.record_clicks(clicks jsonb) RETURNS integer
 	LANGUAGE sql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 	SELECT pg_advisory_xact_lock(hashtextextended('smsflow clicks', 0));
@@ -144,7 +146,7 @@ CREATE OR REPLACE FUNCTION smsflow.record_clicks(clicks jsonb) RETURNS integer
 		SELECT split_part(r.value, ' per ', 1)::integer AS networks, split_part(r.value, ' per ', 2)::interval AS span, r.class
 		FROM smsflow.click_rule AS r WHERE r.kind = 'networks'
 	), hit AS MATERIALIZED (
-		SELECT o.message_id, r.link, o.contact_id, least(to_timestamp(h.at), clock_timestamp()) AS clicked_at, c.class, c.rule,
+		SELECT row_number() OVER () AS n, o.message_id, r.link, o.contact_id, least(to_timestamp(h.at), clock_timestamp()) AS clicked_at, c.class, c.rule,
 			nullif(left(h.agent, 200), '') AS agent, smsflow.click_network(h.address) AS network,
 			o.brand_id, o.campaign_id, o.sequence_id, o.step, o.variant, o.purpose, a.sender_id
 		FROM jsonb_to_recordset(record_clicks.clicks) AS h (code text, method text, at double precision, agent text, prefetch boolean, address text)
@@ -154,42 +156,57 @@ CREATE OR REPLACE FUNCTION smsflow.record_clicks(clicks jsonb) RETURNS integer
 		LEFT JOIN LATERAL (SELECT t.sender_id, t.finished_at FROM smsflow.attempt AS t
 			WHERE t.message_id = o.message_id AND t.wire <> 'none' ORDER BY t.finished_at LIMIT 1) AS a ON true
 		CROSS JOIN LATERAL smsflow.click_class(h.method, h.agent, h.prefetch, least(to_timestamp(h.at), clock_timestamp()) - a.finished_at) AS c
+	), opened AS MATERIALIZED (
+		SELECT m.message_id, m.since, EXISTS (SELECT FROM smsflow.click AS k WHERE k.message_id = m.message_id AND k.clicked_at < m.since AND k.class = 'human') AS earlier
+		FROM (SELECT h.message_id, min(h.clicked_at) - coalesce((SELECT max(w.span) FROM crowd_rule AS w), '0') AS since FROM hit AS h GROUP BY h.message_id) AS m
 	), known AS MATERIALIZED (
-		SELECT k.click_id, k.message_id, k.link, k.clicked_at, k.class, k.network FROM smsflow.click AS k
-		WHERE k.message_id IN (SELECT h.message_id FROM hit AS h)
+		SELECT k.click_id, k.message_id, k.link, k.clicked_at, k.class, k.network
+		FROM opened AS o JOIN smsflow.click AS k ON k.message_id = o.message_id AND k.clicked_at >= o.since
+	), seen AS MATERIALIZED (
+		SELECT w.networks, w.span, w.class, v.*, lag(v.clicked_at) OVER visits AS previous, lead(v.clicked_at) OVER visits AS next
+		FROM crowd_rule AS w CROSS JOIN (SELECT h.n, NULL::bigint AS click_id, h.message_id, h.link, h.network, h.clicked_at FROM hit AS h
+			UNION ALL SELECT NULL, k.click_id, k.message_id, k.link, k.network, k.clicked_at FROM known AS k) AS v
+		WINDOW visits AS (PARTITION BY w.networks, w.span, v.message_id, v.link, v.network ORDER BY v.clicked_at)
+	), present AS (
+		SELECT e.*, sum(e.step) OVER (PARTITION BY e.networks, e.span, e.message_id, e.link ORDER BY e.at, e.step DESC) AS count
+		FROM (SELECT s.*, s.clicked_at AS at, 0 AS step FROM seen AS s
+			UNION ALL SELECT s.*, s.clicked_at, 1 FROM seen AS s WHERE s.network IS NOT NULL AND (s.previous < s.clicked_at - s.span) IS NOT FALSE
+			UNION ALL SELECT s.*, s.clicked_at + s.span, -1 FROM seen AS s WHERE s.network IS NOT NULL AND (s.next > s.clicked_at + s.span) IS NOT FALSE) AS e
 	), crowd AS MATERIALIZED (
-		SELECT h.message_id, h.link, h.clicked_at, w.span, w.class
-		FROM crowd_rule AS w CROSS JOIN hit AS h
-		WHERE w.networks <= (SELECT count(DISTINCT n.network) FROM (SELECT x.message_id, x.link, x.clicked_at, x.network FROM hit AS x
-				UNION ALL SELECT y.message_id, y.link, y.clicked_at, y.network FROM known AS y) AS n
-			WHERE n.message_id = h.message_id AND n.link = h.link AND n.clicked_at BETWEEN h.clicked_at - w.span AND h.clicked_at)
+		SELECT DISTINCT ON (c.n, c.click_id) c.n, c.click_id, c.class
+		FROM (SELECT p.*, min(p.at) FILTER (WHERE p.n IS NOT NULL AND p.count >= p.networks)
+				OVER (PARTITION BY p.networks, p.span, p.message_id, p.link ORDER BY p.at DESC) AS until
+			FROM present AS p WHERE p.step = 0) AS c
+		WHERE c.until <= c.clicked_at + c.span
+		ORDER BY c.n, c.click_id, c.span
+	), of_crowd AS MATERIALIZED (
+		SELECT jsonb_object_agg(c.n, c.class) AS class FROM crowd AS c WHERE c.n IS NOT NULL
 	), judged AS MATERIALIZED (
 		SELECT h.*, coalesce(w.class, h.class) AS verdict, CASE WHEN w.class IS NOT NULL THEN 'networks' ELSE h.rule END AS reason
-		FROM hit AS h LEFT JOIN LATERAL (SELECT c.class FROM crowd AS c WHERE h.class = 'human' AND c.message_id = h.message_id AND c.link = h.link
-			AND h.clicked_at BETWEEN c.clicked_at - c.span AND c.clicked_at LIMIT 1) AS w ON true
+		FROM hit AS h LEFT JOIN LATERAL (SELECT o.class ->> h.n::text FROM of_crowd AS o WHERE h.class = 'human') AS w (class) ON true
 	), kept AS (
 		INSERT INTO smsflow.click (message_id, link, contact_id, clicked_at, class, rule, agent, network)
 		SELECT j.message_id, j.link, j.contact_id, j.clicked_at, j.verdict, j.reason, j.agent, j.network FROM judged AS j
 	), corrected AS (
-		UPDATE smsflow.click AS k SET class = c.class, rule = 'networks' FROM crowd AS c
-		WHERE k.click_id IN (SELECT o.click_id FROM known AS o) AND k.class = 'human' AND k.message_id = c.message_id AND k.link = c.link
-			AND k.clicked_at BETWEEN c.clicked_at - c.span AND c.clicked_at
+		UPDATE smsflow.click AS k SET class = c.class, rule = 'networks' FROM crowd AS c WHERE k.click_id = c.click_id AND k.class = 'human'
 		RETURNING k.message_id
 	), noted AS (
 		INSERT INTO smsflow.profile_delta (contact_id, kind, at)
 		SELECT j.contact_id, 'click', j.clicked_at FROM judged AS j WHERE j.verdict = 'human' AND j.contact_id IS NOT NULL
 	), changed AS (
-		SELECT m.message_id, m.before, m.before + m.more - m.less AS after
-		FROM (SELECT j.message_id, count(*) FILTER (WHERE j.verdict = 'human') AS more,
-				(SELECT count(*) FROM known AS k WHERE k.message_id = j.message_id AND k.class = 'human') AS before,
-				(SELECT count(*) FROM corrected AS c WHERE c.message_id = j.message_id) AS less
-			FROM judged AS j GROUP BY j.message_id) AS m
+		SELECT max(c.brand_id) AS brand_id, max(c.campaign_id) AS campaign_id, max(c.sequence_id) AS sequence_id, max(c.sender_id) AS sender_id,
+			max(c.step) AS step, max(c.variant) AS variant, max(c.purpose) AS purpose, sum(c.before) AS before, sum(c.before + c.more) AS after
+		FROM (SELECT j.message_id, j.brand_id, j.campaign_id, j.sequence_id, j.sender_id, j.step, j.variant, j.purpose,
+				0 AS before, (j.verdict = 'human')::integer AS more FROM judged AS j
+			UNION ALL SELECT o.message_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, o.earlier::integer, 0 FROM opened AS o
+			UNION ALL SELECT k.message_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, 0 FROM known AS k WHERE k.class = 'human'
+			UNION ALL SELECT r.message_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, -1 FROM corrected AS r) AS c
+		GROUP BY c.message_id
 	), counted AS (
 		INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, variant, purpose, measure, value)
-		SELECT date_trunc('hour', clock_timestamp(), 'UTC'), j.brand_id, coalesce(j.campaign_id, 0), coalesce(j.sequence_id, 0), coalesce(j.sender_id, 0),
-			coalesce(j.step, 0::smallint), coalesce(j.variant, 0::smallint), j.purpose, v.measure, sum(v.value)
+		SELECT date_trunc('hour', clock_timestamp(), 'UTC'), c.brand_id, coalesce(c.campaign_id, 0), coalesce(c.sequence_id, 0), coalesce(c.sender_id, 0),
+			coalesce(c.step, 0::smallint), coalesce(c.variant, 0::smallint), c.purpose, v.measure, sum(v.value)
 		FROM changed AS c
-		CROSS JOIN LATERAL (SELECT x.* FROM judged AS x WHERE x.message_id = c.message_id LIMIT 1) AS j
 		CROSS JOIN LATERAL (VALUES ('clicks', c.after - c.before), ('clickers', (c.after > 0)::integer - (c.before > 0)::integer)) AS v (measure, value)
 		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 HAVING sum(v.value) <> 0
 	)

@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "database.h"
 #include "exchange.h"
 #include "log.h"
@@ -46,15 +46,6 @@ struct batcher
 	bool one_by_one; /* a batch was refused, its callbacks are now sent alone */
 	long window;     /* callbacks per batch; small after trouble, doubled by each success */
 };
-
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static struct slice
 record_of(const struct callback *callback)

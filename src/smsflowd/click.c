@@ -1,15 +1,41 @@
 /*
  * Hits of short links: what of a request tells people from programs.  Nothing else of it is kept.
  */
+#define _GNU_SOURCE /* mempcpy, strcasestr */
 #include "click.h"
 
 #include <arpa/inet.h>
+#include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/queue.h>
 #include <sys/time.h>
 
 #include "text.h"
+
+#define MICROSECONDS 1000000
+
+/* In one statement. */
+#define MOST_TOLD 1000
+
+/* In memory, while the database is away or cannot keep up; some 150 bytes each. */
+#define MOST_WAITING 100000
+
+struct batch
+{
+	TAILQ_ENTRY(batch) next;
+	struct evbuffer *json; /* an array, without its end until it is told */
+	long count;
+	bool told; /* once at least: it takes no more */
+};
+
+struct clicks
+{
+	TAILQ_HEAD(batches, batch) batches; /* oldest first */
+	long count;                         /* of all hits */
+};
 
 /* Copies what fits, up to the last whole character. */
 static void
@@ -89,7 +115,7 @@ click_read(struct click *click, struct evhttp_request *request, const char *code
 	memset(click, 0, sizeof(*click));
 	memcpy(click->code, code, CODE_LENGTH);
 	gettimeofday(&now, NULL);
-	click->at = (double) now.tv_sec + (double) now.tv_usec / 1e6;
+	click->at = (int64_t) now.tv_sec * MICROSECONDS + now.tv_usec;
 	click->head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
 	TAILQ_FOREACH(header, evhttp_request_get_input_headers(request), next)
 	{
@@ -103,12 +129,120 @@ click_read(struct click *click, struct evhttp_request *request, const char *code
 	read_address(click, request, forwarded, hops);
 }
 
-void
-click_append(struct evbuffer *json, const struct click *click)
+static char *
+put_number(char *to, int64_t value)
 {
-	evbuffer_add_printf(json, "{\"code\":\"%.*s\",\"method\":\"%s\",\"at\":%.6f,\"prefetch\":%s,\"address\":\"%s\",\"agent\":\"",
-						CODE_LENGTH, click->code, click->head ? "HEAD" : "GET", click->at, click->prefetch ? "true" : "false",
-						click->address);
+	char digits[20];
+	int count = 0;
+
+	do
+		digits[count++] = (char) ('0' + value % 10);
+	while ((value /= 10) > 0);
+	while (count > 0)
+		*to++ = digits[--count];
+	return to;
+}
+
+/* As an object.  printf would take as long for it as all else that a redirect needs of ours. */
+static void
+append(struct evbuffer *json, const struct click *click)
+{
+	char text[160 + CODE_LENGTH + INET6_ADDRSTRLEN];
+	char *to = stpcpy(text, "{\"code\":\"");
+
+	to = mempcpy(to, click->code, CODE_LENGTH);
+	to = stpcpy(to, click->head ? "\",\"method\":\"HEAD\",\"at\":" : "\",\"method\":\"GET\",\"at\":");
+	to = put_number(to, click->at);
+	to = stpcpy(to, click->prefetch ? "e-6,\"prefetch\":true,\"address\":\"" : "e-6,\"prefetch\":false,\"address\":\"");
+	to = stpcpy(to, click->address);
+	to = stpcpy(to, "\",\"agent\":\"");
+	evbuffer_add(json, text, (size_t) (to - text));
 	text_append_escaped(json, click->agent);
 	evbuffer_add(json, "\"}", 2);
+}
+
+/* ---- those that wait ---- */
+
+struct clicks *
+clicks_open(void)
+{
+	struct clicks *clicks = calloc(1, sizeof(*clicks));
+
+	if (clicks != NULL)
+		TAILQ_INIT(&clicks->batches);
+	return clicks;
+}
+
+void
+clicks_close(struct clicks *clicks)
+{
+	while (clicks->count > 0)
+		clicks_forget(clicks);
+	free(clicks);
+}
+
+/* The batch that takes the next hit; NULL when out of memory. */
+static struct batch *
+open_batch(struct clicks *clicks)
+{
+	struct batch *batch = TAILQ_LAST(&clicks->batches, batches);
+
+	if (batch != NULL && batch->count < MOST_TOLD && !batch->told)
+		return batch;
+	batch = calloc(1, sizeof(*batch));
+	if (batch == NULL)
+		return NULL;
+	batch->json = evbuffer_new();
+	TAILQ_INSERT_TAIL(&clicks->batches, batch, next);
+	return batch;
+}
+
+bool
+clicks_add(struct clicks *clicks, const struct click *click)
+{
+	struct batch *batch = clicks->count < MOST_WAITING ? open_batch(clicks) : NULL;
+
+	if (batch == NULL)
+		return false;
+	evbuffer_add(batch->json, batch->count == 0 ? "[" : ",", 1);
+	append(batch->json, click);
+	batch->count++;
+	clicks->count++;
+	return true;
+}
+
+long
+clicks_count(const struct clicks *clicks)
+{
+	return clicks->count;
+}
+
+bool
+clicks_are_many(const struct clicks *clicks)
+{
+	return clicks->count >= MOST_TOLD;
+}
+
+const char *
+clicks_tell(struct clicks *clicks)
+{
+	struct batch *batch = TAILQ_FIRST(&clicks->batches);
+
+	if (!batch->told)
+		evbuffer_add(batch->json, "]", 2);
+	batch->told = true;
+	return (const char *) evbuffer_pullup(batch->json, -1);
+}
+
+long
+clicks_forget(struct clicks *clicks)
+{
+	struct batch *batch = TAILQ_FIRST(&clicks->batches);
+	long count = batch->count;
+
+	TAILQ_REMOVE(&clicks->batches, batch, next);
+	evbuffer_free(batch->json);
+	free(batch);
+	clicks->count -= count;
+	return count;
 }

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "metrics.h"
 #include "text.h"
@@ -18,6 +19,8 @@ struct exchanges
 	struct metrics *metrics;
 	unsigned open; /* not answered, or the answer is not yet handed to the kernel */
 	bool draining; /* close connections after their answer; leave the event loop when none is open */
+	time_t dated;  /* the second that date tells, for the header Date */
+	char date[32];
 };
 
 /* Returns NULL when out of memory; the request has then been answered with 503. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "callback.h"
+#include "clock.h"
 #include "documents.h"
 #include "log.h"
 
@@ -46,7 +47,7 @@ struct http
 	struct event *resume; /* accept again after running out of descriptors */
 	int first_descriptor; /* lower ones belong to the daemon itself */
 
-	/* Per descriptor, when its connection began or had its last request, monotonic seconds; 0: not watched. */
+	/* Per descriptor, when its connection began or had its last request, in monotonic milliseconds; 0: not watched. */
 	int64_t *since;
 	int since_count;
 	struct event *sweep; /* every second */
@@ -62,21 +63,12 @@ struct newcomer
 
 /* ---- slow clients ---- */
 
-static int64_t
-monotonic_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec;
-}
-
 /* A descriptor that is too high is beyond the cap, and closed anyway. */
 static void
 note_request(struct http *http, evutil_socket_t descriptor)
 {
 	if (descriptor >= 0 && descriptor < http->since_count)
-		http->since[descriptor] = monotonic_seconds();
+		http->since[descriptor] = monotonic_ms();
 }
 
 /* The number may be another's by now, such as the database's. */
@@ -102,7 +94,7 @@ static void
 on_sweep(evutil_socket_t unused, short what, void *argument)
 {
 	struct http *http = argument;
-	int64_t oldest = monotonic_seconds() - 2 * http->context.config->timeout_s - ANSWER_SECONDS;
+	int64_t oldest = monotonic_ms() - 1000 * (2 * http->context.config->timeout_s + ANSWER_SECONDS);
 
 	(void) unused;
 	(void) what;

@@ -17,6 +17,7 @@
 
 #include "cache.h"
 #include "click.h"
+#include "clock.h"
 #include "database.h"
 #include "guess.h"
 #include "log.h"
@@ -26,11 +27,7 @@
 
 /* In one statement. */
 #define MOST_CODES 500
-#define MOST_CLICKS 1000
 #define MOST_LOADED 10000
-
-/* In memory, while the database is away; further ones are lost, and counted. */
-#define MOST_WAITING_CLICKS 20000
 
 /* Ticks of a second between two looks for new links. */
 #define REFRESH_TICKS 10
@@ -73,11 +70,11 @@ struct links
 	enum task task; /* of the statement that runs */
 	struct visitor_list visitors;
 	struct visitor_list asked; /* whose codes the statement holds */
-	struct click_list clicks;
-	struct click_list told; /* those that the statement holds */
-	long click_count;
+	struct clicks *clicks;
 	bool click_due;
-	bool click_pause; /* until the next tick, after an error */
+	bool click_pause;    /* until the next tick, after an error */
+	int64_t told_ms;     /* when hits were told last */
+	int64_t next_hit_ms; /* when they may be told again */
 
 	int ticks;
 	bool loaded; /* the older links are in memory, as far as there is room */
@@ -104,19 +101,19 @@ refuse(struct exchange *exchange, int status)
 	exchange_reply(exchange, status, "text/plain", slice_of(status == GONE ? "this link has expired\n" : "not found\n"));
 }
 
+/* Counting hits takes half of the database's time at most: the rest is for those that wait for a redirect, and for the store. */
+static bool
+may_tell_clicks(const struct links *links)
+{
+	return links->task == IDLE && !links->click_pause && monotonic_ms() >= links->next_hit_ms;
+}
+
 static void
 keep_click(struct links *links, const struct click *click)
 {
-	struct click *kept = links->click_count < MOST_WAITING_CLICKS ? malloc(sizeof(*kept)) : NULL;
-
-	if (kept == NULL)
-	{
+	if (!clicks_add(links->clicks, click))
 		links->metrics->clicks_lost++;
-		return;
-	}
-	*kept = *click;
-	STAILQ_INSERT_TAIL(&links->clicks, kept, next);
-	if (++links->click_count >= MOST_CLICKS)
+	else if (clicks_are_many(links->clicks) && may_tell_clicks(links))
 		event_active(links->turn, EV_TIMEOUT, 0);
 }
 
@@ -221,45 +218,21 @@ answer_visitors(struct links *links, const PGresult *result)
 static void
 send_clicks(struct links *links)
 {
-	struct evbuffer *json = evbuffer_new();
-	const char *value;
+	const char *value = clicks_tell(links->clicks);
 
-	for (int count = 0; count < MOST_CLICKS && !STAILQ_EMPTY(&links->clicks); count++)
-	{
-		struct click *click = STAILQ_FIRST(&links->clicks);
-
-		STAILQ_REMOVE_HEAD(&links->clicks, next);
-		STAILQ_INSERT_TAIL(&links->told, click, next);
-		evbuffer_add(json, count == 0 ? "[" : ",", 1);
-		click_append(json, click);
-	}
-	evbuffer_add(json, "]", 2);
-	links->click_due = !STAILQ_EMPTY(&links->clicks);
-	value = (const char *) evbuffer_pullup(json, -1);
+	links->told_ms = monotonic_ms();
 	send_texts(links, RECORD, "SELECT smsflow.record_clicks($1::jsonb)", 1, &value);
-	evbuffer_free(json);
-}
-
-static void
-forget_told(struct links *links, uint64_t *counter)
-{
-	struct click *click;
-
-	while ((click = STAILQ_FIRST(&links->told)) != NULL)
-	{
-		STAILQ_REMOVE_HEAD(&links->told, next);
-		free(click);
-		links->click_count--;
-		++*counter;
-	}
 }
 
 /* What was told when the connection broke is told again: the database knows a hit that it has. */
 static void
-take_back_told(struct links *links)
+clicks_are_kept(struct links *links)
 {
-	STAILQ_CONCAT(&links->told, &links->clicks);
-	STAILQ_CONCAT(&links->clicks, &links->told);
+	int64_t now = monotonic_ms();
+
+	links->metrics->clicks += (uint64_t) clicks_forget(links->clicks);
+	links->click_due = clicks_count(links->clicks) > 0;
+	links->next_hit_ms = now + (now - links->told_ms);
 }
 
 /* ---- links to be kept in memory ---- */
@@ -305,11 +278,13 @@ take_loaded(struct links *links, const PGresult *result)
 
 /* ---- the connection ---- */
 
+/* Hits that may not be told yet are at the next tick. */
 static bool
 clicks_are_due(const struct links *links)
 {
-	return !STAILQ_EMPTY(&links->clicks) && !links->click_pause &&
-		   (links->click_due || links->holding || links->click_count >= MOST_CLICKS);
+	if (clicks_count(links->clicks) == 0 || links->click_pause)
+		return false;
+	return links->holding || ((links->click_due || clicks_are_many(links->clicks)) && may_tell_clicks(links));
 }
 
 static void
@@ -359,7 +334,6 @@ on_lost(void *argument)
 {
 	struct links *links = argument;
 
-	take_back_told(links);
 	turn_away(&links->asked);
 	links->task = IDLE;
 	event_active(links->turn, EV_TIMEOUT, 0);
@@ -372,9 +346,8 @@ on_error(struct links *links, const char *sqlstate)
 	if (strncmp(sqlstate, links->complaint, 5) != 0)
 		log_line("links: SQLSTATE %.5s", sqlstate);
 	snprintf(links->complaint, sizeof(links->complaint), "%.5s", sqlstate);
-	if (receive_is_about_rows(sqlstate))
-		forget_told(links, &links->metrics->clicks_lost);
-	take_back_told(links);
+	if (links->task == RECORD && receive_is_about_rows(sqlstate))
+		links->metrics->clicks_lost += (uint64_t) clicks_forget(links->clicks);
 	turn_away(&links->asked);
 	links->click_pause = true;
 	links->loaded = true;
@@ -395,7 +368,7 @@ on_result(void *argument, const PGresult *result)
 		if (links->task == RESOLVE)
 			answer_visitors(links, result);
 		else if (links->task == RECORD)
-			forget_told(links, &links->metrics->clicks);
+			clicks_are_kept(links);
 		else
 			take_loaded(links, result);
 	}
@@ -410,7 +383,7 @@ on_tick(evutil_socket_t descriptor, short what, void *argument)
 
 	(void) descriptor;
 	(void) what;
-	links->click_due = !STAILQ_EMPTY(&links->clicks);
+	links->click_due = clicks_count(links->clicks) > 0;
 	links->click_pause = false;
 	if (++links->ticks % REFRESH_TICKS == 0)
 		links->refresh_due = true;
@@ -446,7 +419,7 @@ ask_database(struct links *links, struct exchange *exchange, const struct click 
 static void
 serve_known(struct links *links, struct exchange *exchange, struct destination destination, const struct click *click)
 {
-	int64_t now = (int64_t) click->at;
+	int64_t now = click->at / 1000000;
 
 	if (destination.expires > 0 && destination.expires <= now)
 	{
@@ -470,7 +443,7 @@ links_serve(struct links *links, struct evhttp_request *request, struct exchange
 	click_read(&click, request, path + 1, links->config->forwarded_hops);
 	if (destination.url != NULL)
 		serve_known(links, exchange, destination, &click);
-	else if (!guess_allowed(&links->guesses, click.address, (int64_t) click.at))
+	else if (!guess_allowed(&links->guesses, click.address, click.at / 1000000))
 		refuse(exchange, HTTP_NOTFOUND);
 	else if (!ask_database(links, exchange, &click))
 		exchange_reply(exchange, HTTP_SERVUNAVAIL, NULL, slice_of(NULL));
@@ -491,11 +464,14 @@ links_open(struct event_base *base, const struct config *config, struct exchange
 	links->oldest = INT64_MAX;
 	STAILQ_INIT(&links->visitors);
 	STAILQ_INIT(&links->asked);
-	STAILQ_INIT(&links->clicks);
-	STAILQ_INIT(&links->told);
 	links->cache = cache_open(config->link_cache);
-	if (links->cache == NULL)
+	links->clicks = clicks_open();
+	if (links->cache == NULL || links->clicks == NULL)
 	{
+		if (links->cache != NULL)
+			cache_close(links->cache);
+		if (links->clicks != NULL)
+			clicks_close(links->clicks);
 		free(links);
 		return NULL;
 	}
@@ -511,9 +487,8 @@ links_close(struct links *links)
 {
 	turn_away(&links->asked);
 	turn_away(&links->visitors);
-	take_back_told(links);
-	STAILQ_CONCAT(&links->told, &links->clicks);
-	forget_told(links, &links->metrics->clicks_lost);
+	links->metrics->clicks_lost += (uint64_t) clicks_count(links->clicks);
+	clicks_close(links->clicks);
 	database_close(links->database);
 	event_free(links->turn);
 	event_free(links->tick);

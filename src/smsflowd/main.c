@@ -130,8 +130,8 @@ watch_signals(struct service *service)
 }
 
 /*
- * Each request changes what is waited for several times, and needs small and large blocks of memory in turn. So changes
- * are handed to the kernel once a turn, and small blocks are not put aside to be merged at the next large one.
+ * Each request changes what is waited for several times, and needs dozens of small blocks of memory. So changes are handed
+ * to the kernel once a turn, and freed blocks of all these sizes are put aside to be used again.
  */
 static struct event_base *
 make_base(void)
@@ -141,7 +141,7 @@ make_base(void)
 
 	if (config == NULL)
 		return NULL;
-	mallopt(M_MXFAST, 0);
+	mallopt(M_MXFAST, 20 * sizeof(size_t));
 	event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	base = event_base_new_with_config(config);
 	event_config_free(config);

@@ -71,15 +71,20 @@ text_is_valid(struct slice text)
 static void
 append_escaped(struct evbuffer *json, const char *value, bool is_utf8)
 {
-	for (const unsigned char *byte = (const unsigned char *) value; *byte != '\0'; byte++)
+	const unsigned char *plain = (const unsigned char *) value; /* what is not yet appended */
+	const unsigned char *byte = plain;
+
+	for (; *byte != '\0'; byte++)
 	{
-		if (*byte == '"' || *byte == '\\')
-			evbuffer_add_printf(json, "\\%c", *byte);
-		else if (*byte < 0x20 || *byte == 0x7F || (*byte >= 0x80 && !is_utf8))
-			evbuffer_add_printf(json, "\\u%04x", *byte);
-		else
-			evbuffer_add(json, byte, 1);
+		bool quoted = *byte == '"' || *byte == '\\';
+
+		if (!quoted && *byte >= 0x20 && *byte != 0x7F && (*byte < 0x80 || is_utf8))
+			continue;
+		evbuffer_add(json, plain, (size_t) (byte - plain));
+		evbuffer_add_printf(json, quoted ? "\\%c" : "\\u%04x", *byte);
+		plain = byte + 1;
 	}
+	evbuffer_add(json, plain, (size_t) (byte - plain));
 }
 
 void

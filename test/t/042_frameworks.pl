@@ -1,4 +1,4 @@
-# The examples of doc/callbacks.md for Express, Flask, Rails and Laravel, as they stand there, where their language and packages
+# The examples of README.md for Express, Flask, Rails and Laravel, as they stand there, where their language and packages
 # are: a report and a reply arrive through them, a forged one is refused, and bytes are passed on as they came.
 
 use strict;
@@ -27,7 +27,7 @@ sub example
 {
 	my ($framework) = @_;
 
-	section_of('doc/callbacks.md', $framework) =~ /^```\w+\n(.*?)^```$/ms or die "doc/callbacks.md has no example of $framework";
+	section_of('README.md', $framework) =~ /^```\w+\n(.*?)^```$/ms or die "README.md has no example of $framework";
 	return $1;
 }
 
@@ -83,7 +83,7 @@ SKIP: {
 # What a Rails application has around a controller: its connection, its routes and a server.
 sub rails
 {
-	my ($route) = section_of('doc/callbacks.md', 'Rails') =~ /^With `(match .*?)`:/m or die 'doc/callbacks.md has no route for Rails';
+	my ($route) = section_of('README.md', 'Rails') =~ /^With `(match .*?)`:/m or die 'README.md has no route for Rails';
 
 	return <<~RUBY . example('Rails') . <<~SERVER;
 		require "action_controller"

@@ -4,9 +4,10 @@
 --
 -- No options; the secret is the API key. What is refused comes in a 2xx.
 -- Reports and replies come to the account's callback URLs: enter inbound_url()
--- for both. Replies are percent-encoded octets.
+-- for both. Replies are percent-encoded octets. There is no look-up: what the
+-- answer to one looks like is not documented.
 INSERT INTO smsflow.gateway_profile (profile, method, path, headers, content_type, body, success_pattern, id_path, error_path,
-	report, report_status, inbound, validity, callback, lookup, builtin)
+	report, report_status, inbound, validity, callback, builtin)
 VALUES ('clickatell', 'POST', '/messages', '{"Authorization": "{{secret}}", "Accept": "application/json"}', 'application/json',
 	'{"content": "{{body}}", "to": ["{{to_digits}}"], "from": "{{from_digits}}", "clientMessageId": "{{reference}}", "charset": "UTF-8", '
 	'"validityPeriod": {{validity_minutes}}}',
@@ -15,11 +16,7 @@ VALUES ('clickatell', 'POST', '/messages', '{"Authorization": "{{secret}}", "Acc
 	'{"1": "unknown", "2": "accepted", "3": "accepted", "4": "delivered", "5": "undelivered", "6": "rejected", "7": "undelivered", "8": "delivered",
 	  "9": "undelivered", "10": "expired", "11": "accepted", "12": "rejected", "14": "rejected"}',
 	'{"from": "fromNumber", "to": "toNumber", "body": "text", "id": "messageId", "charset": "charset", "percent": true}',
-	'[60,86401)', '{}',
-	'{"by_id": {"url": "/public-client/message/status?messageId={{provider_id}}"},
-	  "report": {"status": "statusCode status", "provider_id": "messageId"},
-	  "status": {"RECEIVED_BY_RECIPIENT": "delivered", "DELIVERED_TO_GATEWAY": "accepted", "MESSAGE_QUEUED": "accepted", "MESSAGE_EXPIRED": "expired",
-	    "ERROR_DELIVERING": "undelivered", "ROUTING_ERROR": "undelivered"}}', true);
+	'[60,86401)', '{}', true);
 
 INSERT INTO smsflow.error_code (profile, code, class, meaning, builtin) VALUES
 	('clickatell', '5', 'unknown', 'error in message', true),
