@@ -106,6 +106,12 @@ SELECT smsflow.send('+12125550161', 'Hello', send_at => 'infinity');
 SELECT smsflow.send('+12125550161', 'Hello', media_urls => '{ftp://shop.example/a.jpg}');
 SELECT smsflow.send('+12125550161', 'Hello', media_urls => '{https://shop.example/a.jpg,"https://shop.example/a b"}');
 SELECT smsflow.send('+12125550161', 'Hello', media_urls => '{}');
+-- Media only where the pool has a gateway for them.
+BEGIN;
+SELECT smsflow.add_gateway('message-plain', 'kannel', 'https://sms.example', '{"username": "shop"}') IS NOT NULL AS gateway,
+	smsflow.add_sender('+12125550199', 'message-plain', pool => 'plain') IS NOT NULL AS sender;
+SELECT smsflow.send('+12125550161', 'Hello', pool => 'plain', media_urls => '{https://shop.example/a.jpg}');
+ROLLBACK;
 SELECT smsflow.send('+12125550161', 'Hello', brand => 'nobody');
 SELECT smsflow.send('+12125550161', template => 'nothing');
 SELECT smsflow.send('+12125550161', 'Hello {{name');

@@ -24,6 +24,14 @@ INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, se
 		('sent', 3, ''), ('orders', 1, ''), ('revenue', 20, 'EUR')) x (m, v, c);
 SELECT setval('smsflow.message_id_seq', 1048576) > 0 AS next_segment;
 SELECT smsflow.send('+14155550140', 'Today', 'transactional') AS today;
+-- Replies and reports that no message is known of, of long ago and of today.
+INSERT INTO smsflow.inbound (gateway_id, phone, body, action, received_at, settled_at)
+	SELECT 1, '+14155550140', what, action, now() - interval '1 day' * age, settled FROM (VALUES ('old question', 'none', 500, NULL::timestamptz), ('old, under review', 'review', 500, NULL),
+		('old, settled', 'review', 500, now()), ('question of today', 'none', 0, NULL)) x (what, action, age, settled);
+WITH kept AS (INSERT INTO smsflow.callback (gateway_id, message_id, attempt, fields, received_at)
+		SELECT 1, CASE what WHEN 'of a message' THEN 1 ELSE 0 END, 1, jsonb_build_object('what', what), now() - interval '1 day' * age
+		FROM (VALUES ('unmatched', 500), ('of a message', 500), ('unmatched of today', 0)) x (what, age) RETURNING callback_id)
+	INSERT INTO smsflow.callback_problem (callback_id, problem) SELECT callback_id, 'unknown message' FROM kept;
 CREATE FUNCTION pg_temp.counters() RETURNS TABLE (measure text, value numeric) LANGUAGE sql AS
 	$$SELECT measure, sum(value) FROM smsflow.metric_recount WHERE measure <> 'queued' GROUP BY 1 ORDER BY 1$$;
 SELECT * FROM pg_temp.counters();
@@ -34,6 +42,7 @@ SELECT smsflow.apply_retention();
 SET smsflow.retention = '501d';
 SELECT smsflow.apply_retention();
 SELECT name, bytes > 0 AS has_size, from_id, to_id, newest_at < now() - interval '1 day' AS old, dropped_after BETWEEN now() + interval '22 hours' AND now() + interval '26 hours' AS tomorrow FROM smsflow.stat_storage WHERE from_id < 2 * 1048576 ORDER BY from_id;
+SELECT body FROM smsflow.inbound ORDER BY inbound_id;
 SET smsflow.retention = '400d';
 SELECT name, dropped_after <= now() AS now FROM smsflow.stat_storage WHERE dropped_after IS NOT NULL;
 SELECT bool_and(bytes > 0) AS tables FROM smsflow.stat_storage WHERE name IN ('contact', 'consent_event', 'claim') HAVING count(*) = 3;
@@ -48,6 +57,8 @@ SELECT smsflow.apply_retention();
 SELECT to_regclass('smsflow.outbox_0'), to_regclass('smsflow.attempt_0'), to_regclass('smsflow.timer_0'), to_regclass('smsflow.report_0');
 SELECT message_id, body FROM smsflow.message;
 SELECT count(*) AS keys FROM smsflow.dedup;
+SELECT fields ->> 'what' AS report, problem FROM smsflow.callback JOIN smsflow.callback_problem USING (callback_id);
+SELECT body FROM smsflow.inbound ORDER BY inbound_id;
 -- What she agreed to is kept, and proved.
 SELECT kind, purposes FROM smsflow.consent_event;
 SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();

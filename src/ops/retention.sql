@@ -17,7 +17,9 @@ BEGIN
 	DELETE FROM smsflow.dedup d WHERE d.message_id >= from_id AND d.message_id < to_id;
 	DELETE FROM smsflow.touch t WHERE t.message_id >= from_id AND t.message_id < to_id;
 	DELETE FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id >= from_id AND r.target_id < to_id;
-	WITH gone AS (DELETE FROM smsflow.callback c WHERE c.message_id >= from_id AND c.message_id < to_id RETURNING c.callback_id)
+	-- With them those that name no message (0), or one that is gone longer.
+	WITH gone AS (DELETE FROM smsflow.callback c WHERE c.message_id < to_id
+			AND (c.message_id >= GREATEST(from_id, 1) OR c.received_at < now() - current_setting('smsflow.retention')::interval) RETURNING c.callback_id)
 		DELETE FROM smsflow.callback_problem p USING gone WHERE p.callback_id = gone.callback_id;
 	-- The newest claim of a queue is its cursor, and says which before it may be open.
 	DELETE FROM smsflow.claim c WHERE c.to_id < forget_segment.to_id AND c.claimed_at < now() - interval '7 days'
@@ -52,26 +54,45 @@ END $$;
 COMMENT ON FUNCTION smsflow.segment_is_over(integer, bigint, interval) IS 'Whether all messages of a segment are older than an interval, and expired for a week';
 REVOKE ALL ON FUNCTION smsflow.segment_is_over(integer, bigint, interval) FROM PUBLIC;
 
+-- Looks at the oldest only, so that it costs the same however many there are.
+CREATE OR REPLACE FUNCTION smsflow.forget_replies(keep interval, most integer) RETURNS bigint
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	WITH gone AS (DELETE FROM smsflow.inbound AS i
+		USING (SELECT n.inbound_id FROM smsflow.inbound AS n ORDER BY n.inbound_id LIMIT forget_replies.most) AS oldest
+		WHERE i.inbound_id = oldest.inbound_id AND i.received_at < now() - forget_replies.keep
+			AND NOT (i.action = 'review' AND i.settled_at IS NULL)
+		RETURNING i.inbound_id)
+	SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION smsflow.forget_replies(interval, integer) IS 'Deletes those of the oldest so many replies that are older than an interval, but for those that still wait for settle_review(); how many. What they changed, such as consent, stays';
+REVOKE ALL ON FUNCTION smsflow.forget_replies(interval, integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.apply_retention() RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
 	keep CONSTANT interval := current_setting('smsflow.retention')::interval;
 	old smsflow.message_segment;
 BEGIN
-	SELECT * INTO old FROM smsflow.message_segment s ORDER BY s.segment LIMIT 1;
-	IF keep = interval '0' OR old.segment IS NULL OR NOT smsflow.segment_is_over(old.segment, old.to_id, keep) THEN
+	IF keep = interval '0' THEN
 		RETURN false;
 	END IF;
-	-- What is counted now must not change any more; readers need not wait for it.
-	EXECUTE format('LOCK TABLE smsflow.%I, smsflow.%I, smsflow.%I, smsflow.%I IN SHARE ROW EXCLUSIVE MODE',
-		'outbox_' || old.segment, 'attempt_' || old.segment, 'timer_' || old.segment, 'report_' || old.segment);
-	PERFORM smsflow.forget_segment(old.segment, old.from_id, old.to_id);
-	RETURN true;
-EXCEPTION WHEN lock_not_available THEN
-	RAISE NOTICE 'segment % of the messages is in use, it is dropped another time', old.segment;
-	RETURN false;
+	PERFORM smsflow.forget_replies(keep, 10000);
+	SELECT * INTO old FROM smsflow.message_segment s ORDER BY s.segment LIMIT 1;
+	IF old.segment IS NULL OR NOT smsflow.segment_is_over(old.segment, old.to_id, keep) THEN
+		RETURN false;
+	END IF;
+	BEGIN
+		-- What is counted now must not change any more; readers need not wait for it.
+		EXECUTE format('LOCK TABLE smsflow.%I, smsflow.%I, smsflow.%I, smsflow.%I IN SHARE ROW EXCLUSIVE MODE',
+			'outbox_' || old.segment, 'attempt_' || old.segment, 'timer_' || old.segment, 'report_' || old.segment);
+		PERFORM smsflow.forget_segment(old.segment, old.from_id, old.to_id);
+		RETURN true;
+	EXCEPTION WHEN lock_not_available THEN
+		RAISE NOTICE 'segment % of the messages is in use, it is dropped another time', old.segment;
+		RETURN false;
+	END;
 END $$;
-COMMENT ON FUNCTION smsflow.apply_retention() IS 'Drops the oldest segment of the message tables (1,048,576 messages) when all of it is older than smsflow.retention and has expired more than 7 days ago; false when there is none, when it is in use, or when smsflow.retention is 0. Counters stay as they are';
+COMMENT ON FUNCTION smsflow.apply_retention() IS 'Drops the oldest segment of the message tables (1,048,576 messages) when all of it is older than smsflow.retention and has expired more than 7 days ago; false when there is none, when it is in use, or when smsflow.retention is 0. Counters stay as they are. Reports that name no message go with a segment when they are as old, and of the 10,000 oldest replies those that are, unless they wait for settle_review(). Events and the ledger of consent stay';
 REVOKE ALL ON FUNCTION smsflow.apply_retention() FROM PUBLIC;
 
 -- A segment is told by its newest message, without reading the others.
