@@ -232,6 +232,18 @@ count_headers(const struct evkeyvalq *headers, const char *name)
 	return count;
 }
 
+/* What a body is delimited by, as every proxy reads it: evhttp ignores codings that it does not know, and takes "+1" for 1. */
+static bool
+is_plain_delimiter(const struct evkeyvalq *headers)
+{
+	const char *length = evhttp_find_header(headers, "Content-Length");
+	const char *coding = evhttp_find_header(headers, "Transfer-Encoding");
+
+	if (length != NULL && length[strspn(length, "0123456789")] != '\0')
+		return false;
+	return coding == NULL || evutil_ascii_strcasecmp(coding, "chunked") == 0;
+}
+
 /*
  * The status that refuses a request whose body is not clearly delimited, or 0.  evhttp does not read the body of a
  * GET and takes the first of several lengths, so that the rest would become the next request: a way to smuggle requests
@@ -244,7 +256,7 @@ body_refusal(struct evhttp_request *request)
 	int lengths = count_headers(headers, "Content-Length");
 	int encodings = count_headers(headers, "Transfer-Encoding");
 
-	if (lengths + encodings > 1)
+	if (lengths + encodings > 1 || !is_plain_delimiter(headers))
 		return HTTP_BADREQUEST;
 	if (evhttp_request_get_command(request) == EVHTTP_REQ_POST)
 		return lengths + encodings == 0 ? LENGTH_REQUIRED : 0;

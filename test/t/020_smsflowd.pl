@@ -257,10 +257,31 @@ sub test_refused_requests
 	is(raw_status("GET /in/a?\0 HTTP/1.1\r\nConnection: close\r\n\r\n"), 400, 'query with a NUL');
 	is(raw_status("GET /in/a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"), 400, 'GET with a body');
 	is(raw_status("POST /in/a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), 400, 'two lengths');
+	is(raw_status("POST /in/a HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400, 'a length and chunks');
+	is(raw_status("POST /in/a HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\nGET /in/b HTTP/1.1\r\n\r\n"), 400, 'a coding that hides a request');
+	is(raw_status("POST /in/a HTTP/1.1\r\nContent-Length: $_\r\n\r\na"), 400, "length $_") for qw(+1 -1 1x 0x1);
+	isnt(raw_status("POST /in/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n$_\r\nabcd\r\n0\r\n\r\n"), 200, "chunk of $_ bytes") for qw(zz -4);
 	is(raw_status("POST /in/a HTTP/1.1\r\nConnection: close\r\n\r\nwho knows"), 411, 'body without a length');
 	is(post_status('/callback/a', 'x' x 300_000), 413, 'body beyond the limit');
 	isnt(raw_status("GET /in/a HTTP/1.1\r\nX-Long: " . ('x' x 20_000) . "\r\n\r\n"), 200, 'headers beyond the limit');
 	is(count_received("gateway IN ('a', 'b')"), 0, 'nothing of all this reached the database');
+}
+
+# What HTTP permits and gateways seldom do.
+sub test_odd_requests
+{
+	my $twice = join('', map { "POST /in/line HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n$_" } 'first', 'other');
+	my @answers = text_of(send_raw($twice . "GET /in/line HTTP/1.1\r\nConnection: close\r\n\r\n")) =~ m{HTTP/1\.1 (\d+) }g;
+
+	is("@answers", '200 200 200', 'requests that do not wait for answers get one each');
+	is(sql("SELECT string_agg(method || ' ' || convert_from(body, 'UTF8'), ',' ORDER BY id) FROM received WHERE gateway = 'line'"), 'POST first,POST other,GET ',
+		'... and arrive in order');
+	is(raw_status("POST /in/chunks HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\na\0b\r\n1\r\nc\r\n0\r\n\r\n"), 200, 'a body in chunks');
+	is(sql("SELECT encode(body, 'hex') FROM received WHERE gateway = 'chunks'"), '61006263', '... arrives as a whole');
+	is(raw_status("GET http://elsewhere.example/in/whole?a=%zz HTTP/1.1\r\nConnection: close\r\n\r\n"), 200, 'a whole URL as target');
+	is(sql("SELECT path, query FROM received WHERE gateway = 'whole'"), '/in/whole|a=%zz', '... is its path, and its query as it was');
+	is(raw_status("GET /in/%zz%4 HTTP/1.1\r\nConnection: close\r\n\r\n"), 200, 'a path that is wrongly encoded');
+	is(sql("SELECT path FROM received WHERE gateway = '%zz%4'"), '/in/%zz%4', '... arrives as it was');
 }
 
 sub test_answer_after_commit
@@ -457,6 +478,7 @@ start_daemon();
 ok(wait_until('it is connected', \&healthy), 'smsflowd is healthy');
 test_callback();
 test_refused_requests();
+test_odd_requests();
 test_answer_after_commit();
 test_poison('poison');
 test_poison('late poison');
