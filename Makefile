@@ -147,6 +147,11 @@ build/faults/smsflow.so: $(FAULTY_OBJS) $(filter-out $(FAULTY:.c=.o),$(OBJS))
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ $(SHLIB_LINK)
 faults: build/faults/smsflow.so
 
+# The extension whose worker counts nothing, for test/bench/metrics.sh alone.
+build/uncounted/smsflow.so: test/bench/uncounted.c $(filter-out src/worker/count.o,$(OBJS))
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) $(LDFLAGS) -shared -o $@ $^ $(SHLIB_LINK)
+
 # core as a library: what unit tests, fuzzers and simulator link.
 CORE_FLAGS = -std=c11 -O2 -g -Wall -Wextra $(WERROR) -Isrc -Isrc/core -Itest/unit
 CORE_HEADERS = $(wildcard src/core/*.h)

@@ -83,6 +83,35 @@ SELECT smsflow.attribute_opt_out(:cid), smsflow.attribute_opt_out(:cid);
 SELECT smsflow.attribute_opt_out(:ann);
 SELECT replies, opt_outs, opt_out_rate FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
 
+-- An opt-out through opt_out() counts once for the last message of the 24 hours before it, if it ends consent for its purpose.
+BEGIN;
+CREATE FUNCTION pg_temp.sent_ago(contact bigint, ago interval) RETURNS void LANGUAGE sql AS $$
+	SELECT pg_temp.count(m, 'recipients', 1), pg_temp.count(m, 'queued', 1), pg_temp.count(m, 'parts', 2), pg_temp.send(m, clock_timestamp() - $2)
+	FROM pg_temp.append($1, (SELECT campaign_id FROM smsflow.campaign WHERE name = 'spring'), NULL, NULL, (SELECT max(queue_id) FROM smsflow.queue), NULL) m $$;
+CREATE VIEW pg_temp.lost AS SELECT opt_outs - 1 AS opt_outs FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
+SELECT count(smsflow.subscribe(phone::text, '{transactional,cart,promotional}')) AS people FROM smsflow.contact;
+SELECT pg_temp.sent_ago(:ann, '23 hours 50 minutes'), pg_temp.sent_ago(:bob, '24 hours 10 minutes'), pg_temp.sent_ago(:cid, '1 hour');
+SELECT smsflow.opt_out('+14155552672') AS too_late, smsflow.opt_out('+14155552671', '{transactional}') AS another_purpose;
+SELECT opt_outs AS neither FROM pg_temp.lost;
+SELECT smsflow.opt_out('+14155552671', source => 'unsubscribe page');
+SELECT opt_outs AS in_time FROM pg_temp.lost;
+SELECT smsflow.opt_out('+14155552671');
+SELECT opt_outs AS said_twice FROM pg_temp.lost;
+SELECT smsflow.record_opt_out('+14155552673', '{cart,promotional}', 'erasure');
+SELECT opt_outs AS no_answer FROM pg_temp.lost;
+SELECT campaign, source, opt_outs FROM smsflow_bi.opt_out_trend ORDER BY source, campaign;
+SELECT violations, sample FROM smsflow.check() WHERE invariant LIKE 'I8 %' OR invariant LIKE 'credit %';
+ROLLBACK;
+
+-- All messages by hour and purpose: those of campaigns, and what the store sends itself.
+BEGIN;
+SELECT pg_temp.append(:bob, NULL, NULL, NULL, :queue_id, NULL) AS direct \gset
+UPDATE smsflow.outbox SET purpose = 'transactional' WHERE message_id = :direct;
+SELECT pg_temp.count(:direct, 'recipients', 1, '2026-03-01 11:10+00'), pg_temp.count(:direct, 'parts', 2, '2026-03-01 11:10+00'), pg_temp.count(:direct, 'sent', 1, '2026-03-01 11:11+00');
+SELECT hour, purpose, recipients, parts, sent, delivered, orders, brand FROM smsflow_bi.message_hourly WHERE hour < '2026-03-02 00:00+00' ORDER BY hour, purpose;
+SELECT sum(sent) AS of_campaigns FROM smsflow_bi.campaign_hourly WHERE hour < '2026-03-02 00:00+00';
+ROLLBACK;
+
 -- A recount from the messages gives the same, and says so when it does not.
 SELECT violations, sample FROM smsflow.check() WHERE invariant LIKE 'I8 %' OR invariant LIKE 'credit %';
 SELECT t.recipients = r.recipients AND t.suppressed = r.suppressed AND t.queued = r.queued AND t.sent = r.sent

@@ -38,6 +38,7 @@ case $stages in
 esac
 PG_CONFIG=${PG_CONFIG:-pg_config}
 pgxs=$(dirname "$($PG_CONFIG --pgxs)")/../..
+. test/copy.sh
 export PATH="$($PG_CONFIG --bindir):$PATH"
 
 say "build, warnings are errors"
@@ -109,18 +110,6 @@ run_regress() {
 run_isolation() {
 	run_server_tests isolation "$pgxs/src/test/isolation/pg_isolation_regress" "$work/test" \
 		${CHECK_ISOLATION:-$(make -s -C "$top" print-ISOLATION)}
-}
-
-# copy_installation FOLDER LIBRARY: the installation once more, at the same place within a folder, but with another library.
-copy_installation() {
-	local folder=$1 library=$2 bin lib share
-	bin=$($PG_CONFIG --bindir) lib=$($PG_CONFIG --pkglibdir) share=$($PG_CONFIG --sharedir)
-	mkdir -p "$folder$bin" "$folder$lib" "$(dirname "$folder$share")"
-	cp "$bin"/* "$folder$bin/"
-	ln -s "$lib"/* "$folder$lib/"
-	ln -s "$share" "$folder$share"
-	rm -f "$folder$lib/smsflow.so"
-	cp "$library" "$folder$lib/smsflow.so"
 }
 
 # The library that can be made to fail.

@@ -152,15 +152,15 @@ COMMENT ON FUNCTION smsflow.revoke_by_reply(bigint, text[]) IS 'Ends consent by 
 REVOKE ALL ON FUNCTION smsflow.revoke_by_reply(bigint, text[]) FROM PUBLIC;
 
 -- A number that said STOP is a contact from then on.
-CREATE OR REPLACE FUNCTION smsflow.credit_opt_out(inbound_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION smsflow.credit_opt_out(inbound_id bigint, purposes text[]) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	UPDATE smsflow.inbound i SET contact_id = c.contact_id FROM smsflow.contact c
 		WHERE i.inbound_id = credit_opt_out.inbound_id AND i.contact_id IS NULL
 			AND c.brand_id = i.brand_id AND c.phone OPERATOR(smsflow.=) i.phone;
-	SELECT smsflow.attribute_opt_out(i.contact_id) FROM smsflow.inbound i WHERE i.inbound_id = credit_opt_out.inbound_id;
+	SELECT smsflow.attribute_opt_out(i.contact_id, credit_opt_out.purposes) FROM smsflow.inbound i WHERE i.inbound_id = credit_opt_out.inbound_id;
 $$;
-COMMENT ON FUNCTION smsflow.credit_opt_out(bigint) IS 'Counts an opt-out by reply for the message it answers';
-REVOKE ALL ON FUNCTION smsflow.credit_opt_out(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.credit_opt_out(bigint, text[]) IS 'Counts an opt-out by reply from these purposes for the message it answers';
+REVOKE ALL ON FUNCTION smsflow.credit_opt_out(bigint, text[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.credit_reply(inbound_id bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -174,7 +174,8 @@ CREATE OR REPLACE FUNCTION smsflow.obey_opt_out(inbound_id bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT smsflow.revoke_by_reply(i.inbound_id, smsflow.stop_purposes(smsflow.answered_purpose(i.contact_id)))
 	FROM smsflow.inbound i WHERE i.inbound_id = obey_opt_out.inbound_id;
-	SELECT smsflow.credit_opt_out(inbound_id);
+	SELECT smsflow.credit_opt_out(i.inbound_id, smsflow.stop_purposes(smsflow.answered_purpose(i.contact_id)))
+	FROM smsflow.inbound i WHERE i.inbound_id = obey_opt_out.inbound_id;
 	SELECT smsflow.answer_automatically(inbound_id, 'opt_out') FROM smsflow.inbound i JOIN smsflow.gateway g USING (gateway_id)
 	WHERE i.inbound_id = obey_opt_out.inbound_id AND COALESCE(g.options ->> 'answers_stop', 'false') <> 'true';
 $$;
@@ -184,7 +185,7 @@ REVOKE ALL ON FUNCTION smsflow.obey_opt_out(bigint) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.obey_review(inbound_id bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT smsflow.revoke_by_reply(inbound_id, '{cart,promotional}');
-	SELECT smsflow.credit_opt_out(inbound_id);
+	SELECT smsflow.credit_opt_out(inbound_id, '{cart,promotional}');
 $$;
 COMMENT ON FUNCTION smsflow.obey_review(bigint) IS 'Words that may mean STOP: marketing ends at once, a person decides about the rest; who says so by settle_review()';
 REVOKE ALL ON FUNCTION smsflow.obey_review(bigint) FROM PUBLIC;
@@ -394,7 +395,7 @@ CREATE OR REPLACE FUNCTION smsflow.learn(feedback smsflow.feedback) RETURNS void
 	-- A gateway may tell of one refusal twice, in its answer and in a report.
 	SELECT CASE WHEN smsflow.record_opt_out(o.recipient::text, smsflow.stop_purposes(), 'carrier', NULL,
 			jsonb_build_object('message_id', o.message_id, 'code', (feedback).code), NULL, b.name)
-		THEN smsflow.attribute_opt_out(o.contact_id) END
+		THEN smsflow.attribute_opt_out(o.contact_id, smsflow.stop_purposes()) END
 	FROM smsflow.outbox o JOIN smsflow.brand b USING (brand_id)
 	WHERE (feedback).kind = 'opted_out' AND o.message_id = (feedback).message_id
 		AND NOT EXISTS (SELECT FROM smsflow.consent_event e WHERE e.contact_id = o.contact_id AND e.kind = 'revoke' AND e.source = 'carrier'

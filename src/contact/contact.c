@@ -68,6 +68,11 @@ static SmsflowStatement is_erased =
 	 .nargs = 2,
 	 .types = (const Oid[]){INT4OID, TEXTOID}};
 
+static SmsflowStatement credit_opt_out = {.sql = "SELECT smsflow.attribute_opt_out(contact_id, $3) FROM smsflow.contact"
+												 " WHERE brand_id = $1 AND phone OPERATOR(smsflow.=) smsflow.parse_phone($2)",
+										  .nargs = 3,
+										  .types = (const Oid[]){INT4OID, TEXTOID, TEXTARRAYOID}};
+
 /* Most stores have no such rule, and a sign-up shall not cost more for it. */
 static SmsflowStatement ask_to_confirm = {.sql = "SELECT smsflow.ask_to_confirm($1) WHERE EXISTS (SELECT FROM smsflow.policy_rule"
 												 " WHERE kind = 'double_opt_in' AND value <> 'false' AND effective @> now())",
@@ -336,6 +341,7 @@ smsflow_pg_opt_out(PG_FUNCTION_ARGS)
 {
 	LedgerEntry entry = {.disclosure = {0, true}, .disclosure_version = {0, true}};
 	NullableDatum phone;
+	int32 brand_id;
 	bool ended;
 
 	phone = smsflow_phone_argument(fcinfo, 0);
@@ -344,7 +350,10 @@ smsflow_pg_opt_out(PG_FUNCTION_ARGS)
 	entry.words = fcinfo->args[3];
 	entry.evidence = smsflow_value(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
 	SPI_connect();
-	ended = record_revocation(smsflow_brand_argument(fcinfo, 4), phone, &entry, nothing, !PG_ARGISNULL(5) && PG_GETARG_BOOL(5));
+	brand_id = smsflow_brand_argument(fcinfo, 4);
+	ended = record_revocation(brand_id, phone, &entry, nothing, !PG_ARGISNULL(5) && PG_GETARG_BOOL(5));
+	if (ended)
+		smsflow_execute(&credit_opt_out, (NullableDatum[]){smsflow_value(Int32GetDatum(brand_id)), phone, fcinfo->args[1]});
 	SPI_finish();
 	PG_RETURN_BOOL(ended);
 }

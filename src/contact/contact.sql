@@ -232,7 +232,7 @@ CREATE OR REPLACE FUNCTION smsflow.opt_out(phone text, purposes text[] DEFAULT N
 	AS 'MODULE_PATHNAME', 'smsflow_pg_opt_out' LANGUAGE c VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) IS
-'Ends consent for these purposes, null is all marketing (promotional, cart); true if something that was permitted no longer is. Messages not yet on the wire are stopped at commit. An unknown number becomes a contact, so that no import can bring it back. With wait => true the COMMIT returns once no message to this number is claimed or on the wire, or after 30 seconds or a cancel with a WARNING; such a transaction cannot be prepared (SF005). SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose or an empty source';
+'Ends consent for these purposes, null is all marketing (promotional, cart); true if something that was permitted no longer is, and then counted for the last marketing message of the 24 hours before (see attribute_opt_out()). Messages not yet on the wire are stopped at commit. An unknown number becomes a contact, so that no import can bring it back. With wait => true the COMMIT returns once no message to this number is claimed or on the wire, or after 30 seconds or a cancel with a WARNING; such a transaction cannot be prepared (SF005). SF001 for a bad number, SF004 for an unknown brand, SF007 for an unknown purpose or an empty source';
 REVOKE ALL ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) FROM PUBLIC;
 
 -- A function call of one bare literal, or of one varchar, is taken for a cast to the type smsflow.opt_out unless a function

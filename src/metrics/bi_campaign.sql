@@ -45,6 +45,27 @@ CREATE OR REPLACE VIEW smsflow_bi.campaign_daily AS
 	GROUP BY h.campaign_id, h.campaign, h.brand, 2;
 COMMENT ON VIEW smsflow_bi.campaign_daily IS 'What happened to a campaign on each day of the session''s time zone (SET timezone, or ALTER ROLE ... SET timezone); counts as in campaign_hourly. An hour belongs to the day in which it begins, which is exact where the zone differs from UTC by whole hours';
 
+-- All messages, whatever asked for them: one-time passwords and order notices are in no campaign.
+CREATE OR REPLACE VIEW smsflow_bi.message_hourly AS
+	SELECT m.bucket AS hour, m.purpose::text AS purpose,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'recipients'), 0)::bigint AS recipients,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'suppressed'), 0)::bigint AS suppressed,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'sent'), 0)::bigint AS sent,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'delivered'), 0)::bigint AS delivered,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'undelivered'), 0)::bigint AS undelivered,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'rejected'), 0)::bigint AS rejected,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'expired'), 0)::bigint AS expired,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'parts'), 0)::bigint AS parts,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'clicks'), 0)::bigint AS clicks,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'clickers'), 0)::bigint AS clickers,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'replies'), 0)::bigint AS replies,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'opt_outs'), 0)::bigint AS opt_outs,
+		coalesce(sum(m.value) FILTER (WHERE m.measure = 'orders'), 0)::bigint AS orders, b.name AS brand
+	FROM smsflow.metric m
+	JOIN smsflow.brand b USING (brand_id)
+	GROUP BY m.bucket, m.purpose, b.brand_id;
+COMMENT ON VIEW smsflow_bi.message_hourly IS 'What happened to all messages of a purpose in each hour in which something did: of campaigns, sequences, one-time passwords and those that the store sends one by one. A count of a status is the net change, as in campaign_hourly';
+
 CREATE OR REPLACE VIEW smsflow_bi.campaign_money AS
 	SELECT c.name AS campaign, nullif(m.currency, '') AS currency,
 		coalesce(sum(m.value) FILTER (WHERE m.measure = 'revenue'), 0) AS revenue,
@@ -55,7 +76,6 @@ CREATE OR REPLACE VIEW smsflow_bi.campaign_money AS
 	WHERE m.measure IN ('revenue', 'cost') AND m.value <> 0
 	GROUP BY c.campaign_id, c.name, b.name, m.currency;
 COMMENT ON VIEW smsflow_bi.campaign_money IS 'Revenue and cost of a campaign by currency, for a campaign with several';
-
 
 CREATE OR REPLACE VIEW smsflow_bi.segment_performance AS
 	SELECT s.name AS segment, count(*) AS campaigns, sum(t.recipients)::bigint AS recipients, sum(t.sent)::bigint AS sent,

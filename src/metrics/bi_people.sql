@@ -51,12 +51,12 @@ CREATE OR REPLACE VIEW smsflow_bi.opt_out_trend AS
 	FROM smsflow.consent_event e
 	LEFT JOIN smsflow.inbound i ON i.inbound_id = (e.evidence ->> 'inbound_id')::bigint
 	LEFT JOIN LATERAL (
-		SELECT a.message_id FROM smsflow.attribution a
+		SELECT o.campaign_id, o.sequence_id FROM smsflow.attribution a JOIN smsflow.outbox o USING (message_id)
 		WHERE a.kind = 'opt_out' AND a.contact_id = e.contact_id AND a.at >= e.recorded_at AND a.at < e.recorded_at + interval '1 minute'
+			AND o.purpose = ANY (e.purposes)
 		ORDER BY a.at
 		LIMIT 1
-	) a ON true
-	LEFT JOIN smsflow.outbox o ON o.message_id = a.message_id
+	) o ON true
 	LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
 	LEFT JOIN smsflow.sequence q ON q.sequence_id = o.sequence_id
 	WHERE e.kind = 'revoke'

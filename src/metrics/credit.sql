@@ -22,7 +22,7 @@ COMMENT ON FUNCTION smsflow.last_touch(bigint, timestamptz, interval) IS 'Last c
 REVOKE ALL ON FUNCTION smsflow.last_touch(bigint, timestamptz, interval) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.attribute(kind text, within interval, contact_ids bigint[], instants timestamptz[],
-	refs text[], amounts numeric[], currencies text[]) RETURNS void
+	refs text[], amounts numeric[], currencies text[], ended text[] DEFAULT NULL) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH credited AS (
@@ -31,6 +31,8 @@ AS $$
 			CASE WHEN $1 = 'opt_out' THEN t.message_id::text ELSE d.ref END, d.amount, d.currency
 		FROM unnest($3, $4, $5, $6, $7) AS d (contact_id, at, ref, amount, currency)
 		CROSS JOIN LATERAL smsflow.last_touch(d.contact_id, d.at, $2) t
+		JOIN smsflow.outbox o USING (message_id)
+		WHERE $8 IS NULL OR o.purpose::text = ANY ($8)
 		ON CONFLICT (kind, contact_id, ref) DO NOTHING
 		RETURNING *
 	)
@@ -46,8 +48,8 @@ AS $$
 	WHERE m.value IS NOT NULL
 	GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 12, 13
 $$;
-COMMENT ON FUNCTION smsflow.attribute(text, interval, bigint[], timestamptz[], text[], numeric[], text[]) IS 'Credits orders, replies or opt-outs (parallel arrays) to the last message sent to their contacts within the window, once per kind, contact and ref';
-REVOKE ALL ON FUNCTION smsflow.attribute(text, interval, bigint[], timestamptz[], text[], numeric[], text[]) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.attribute(text, interval, bigint[], timestamptz[], text[], numeric[], text[], text[]) IS 'Credits orders, replies or opt-outs (parallel arrays) to the last message sent to their contacts within the window, if its purpose is among those that ended (NULL: whatever it is), once per kind, contact and ref';
+REVOKE ALL ON FUNCTION smsflow.attribute(text, interval, bigint[], timestamptz[], text[], numeric[], text[], text[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.attribute_orders(event_ids bigint[]) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -63,13 +65,14 @@ $$;
 COMMENT ON FUNCTION smsflow.attribute_orders(bigint[]) IS 'Credits the order events among these to the last message sent to the contact within 12 hours before the order; an order (contact and ref) counts once, however often it is reported';
 REVOKE ALL ON FUNCTION smsflow.attribute_orders(bigint[]) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.attribute_opt_out(contact_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION smsflow.attribute_opt_out(contact_id bigint, purposes text[] DEFAULT NULL) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT smsflow.attribute('opt_out', '24 hours', ARRAY[$1], ARRAY[clock_timestamp()], '{NULL}', '{NULL}', '{NULL}')
+	SELECT smsflow.attribute('opt_out', '24 hours', ARRAY[$1], ARRAY[clock_timestamp()], '{NULL}', '{NULL}', '{NULL}',
+		coalesce($2, '{cart,promotional}'))
 $$;
-COMMENT ON FUNCTION smsflow.attribute_opt_out(bigint) IS 'Credits an opt-out that happens now to the last message sent to the contact within 24 hours; once per message, so saying STOP twice counts once';
-REVOKE ALL ON FUNCTION smsflow.attribute_opt_out(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.attribute_opt_out(bigint, text[]) IS 'Credits an opt-out that happens now to the last campaign message, or marketing message of a sequence, sent to the contact within 24 hours before it, if the opt-out ends consent for the purpose of that message (NULL: for all marketing); once per message, so saying STOP twice counts once. So are credited a reply that says, or may say, STOP; a refusal that the carrier tells of; and opt_out(), whatever page or person it was called for, if it ended something. What is no answer to a message is not: lists, suppress_number() and erase_contact()';
+REVOKE ALL ON FUNCTION smsflow.attribute_opt_out(bigint, text[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.attribute_reply(contact_id bigint) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp

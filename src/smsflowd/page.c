@@ -18,16 +18,22 @@ static const char last_day[] = "SELECT sum(sent) AS \"Sent\", sum(delivered) AS 
 							   " (SELECT count(*) FROM smsflow_bi.alerts WHERE ended_at IS NULL) AS \"Open alerts\""
 							   " FROM smsflow_bi.sender_health HAVING count(*) > 0";
 
-/* Only campaigns that sent in these days are looked into, so the history does not matter. */
-static const char campaign_days[] =
+#define LAST_30_DAYS " WHERE hour >= date_trunc('day', now(), 'UTC') - interval '29 days'"
+
+static const char message_days[] =
 	"SELECT to_char(d, 'YYYY-MM-DD') AS \"Day\", coalesce(sum(h.sent), 0) AS \"Sent\", coalesce(sum(h.delivered), 0) AS "
 	"\"Delivered\","
 	" coalesce(sum(h.clicks), 0) AS \"Clicks\", coalesce(sum(h.orders), 0) AS \"Orders\""
 	" FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AS today) t"
 	" CROSS JOIN generate_series(t.today - interval '29 days', t.today, '1 day') d"
-	" LEFT JOIN (SELECT h.* FROM smsflow_bi.campaign_hourly h WHERE h.campaign_id IN"
-	" (SELECT campaign_id FROM smsflow_bi.campaign_totals WHERE last_sent_at > now() - interval '32 days')) h"
+	" LEFT JOIN (SELECT * FROM smsflow_bi.message_hourly" LAST_30_DAYS ") h"
 	" ON date_trunc('day', h.hour AT TIME ZONE 'UTC') = d GROUP BY d ORDER BY d";
+
+static const char message_purposes[] =
+	"SELECT purpose AS \"Purpose\", sum(sent) AS \"Sent\", sum(parts) AS \"Parts\", sum(delivered) AS \"Delivered\","
+	" sum(undelivered) + sum(rejected) AS \"Failed\", sum(clickers) AS \"Clicked\", sum(orders) AS \"Orders\","
+	" sum(opt_outs) AS \"Opt-outs\" FROM smsflow_bi.message_hourly" LAST_30_DAYS
+	" GROUP BY purpose HAVING sum(recipients) > 0 ORDER BY 2 DESC, 1";
 
 static const char open_alerts[] =
 	"SELECT campaign_id, coalesce(campaign, sender) AS \"Campaign or number\", rule AS \"What\", round(100 * rate, 2) AS \"Rate, "
@@ -44,7 +50,8 @@ static const char latest_campaigns[] =
 
 static const struct section overview[] = {
 	{"The last 24 hours, all messages", TILES, last_day, "There is no number to send from yet."},
-	{"Messages of campaigns by day", CURVE, campaign_days, "Nothing was sent yet."},
+	{"All messages by day, the last 30 days", CURVE, message_days, "Nothing was sent yet."},
+	{"By purpose, the last 30 days", BARS, message_purposes, "Nothing was sent in these days."},
 	{"Open alerts", TABLE, open_alerts, "No rate differs from its past."},
 	{"Latest campaigns", TABLE, latest_campaigns, "No campaign has sent anything yet."},
 };

@@ -18,7 +18,7 @@ sink_port=$((port + 1))
 children=()
 finish() {
 	for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
-	as_user pg_ctl -D "$work/data" -m immediate stop >/dev/null 2>&1
+	for data in "$work"/data "$work"/*/data; do as_user pg_ctl -D "$data" -m immediate stop >/dev/null 2>&1; done
 	rm -rf "$work"
 }
 trap finish EXIT

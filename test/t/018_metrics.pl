@@ -27,7 +27,11 @@ sql("SELECT smsflow.create_segment('all', 'true')");
 
 # One statement, so one snapshot; NULL where all is equal. A snapshot may also see a fold half done, were it possible.
 sql(q{CREATE FUNCTION difference() RETURNS text LANGUAGE sql VOLATILE AS $$
-	SELECT coalesce((SELECT min(c) FROM smsflow.check_metrics() c), (SELECT format('%s: %s, recount %s', t.campaign, to_jsonb(t), to_jsonb(r))
+	SELECT coalesce((SELECT min(c) FROM smsflow.check_metrics() c), (SELECT format('hours: %s, counted: %s', h, c)
+		FROM (SELECT array[sum(recipients), sum(sent), sum(delivered), sum(parts), sum(orders)] AS h FROM smsflow_bi.message_hourly) x,
+			(SELECT array_agg(coalesce((SELECT sum(value) FROM smsflow.metric_of_all_time WHERE measure = m), 0) ORDER BY place) AS c
+				FROM unnest('{recipients,sent,delivered,parts,orders}'::text[]) WITH ORDINALITY AS u (m, place)) y
+		WHERE h <> c), (SELECT format('%s: %s, recount %s', t.campaign, to_jsonb(t), to_jsonb(r))
 		FROM smsflow_bi.campaign_totals t JOIN smsflow.campaign_recount r USING (campaign_id)
 		WHERE (t.recipients, t.queued, t.sent, t.accepted, t.delivered, t.undelivered, t.rejected, t.in_doubt, t.parts, t.orders, t.revenue, t.cost)
 			<> (r.recipients, r.queued, r.sent, r.accepted, r.delivered, r.undelivered, r.rejected, r.in_doubt, r.parts, r.orders, r.revenue, r.cost)

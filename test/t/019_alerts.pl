@@ -48,7 +48,7 @@ ok(wait_sql('some are sent', "SELECT sent = 30 FROM smsflow_bi.campaign_totals W
 is(open_alerts(), 0, 'and nothing is wrong with it');
 
 # As their STOP would.
-sql("SELECT smsflow.opt_out(phone), smsflow.attribute_opt_out(contact_id) FROM smsflow.message WHERE campaign = 'loud' AND sent_at IS NOT NULL");
+sql("SELECT smsflow.opt_out(phone) FROM smsflow.message WHERE campaign = 'loud' AND sent_at IS NOT NULL");
 have_worker_look();
 ok(wait_sql('there is an alert', "SELECT campaign FROM smsflow_bi.alerts WHERE rule = 'opt-outs of a campaign rise' AND ended_at IS NULL AND rate > 0.9 AND past_rate = 0.01", 'loud', 60),
 	'the worker notices that people leave');
