@@ -5,7 +5,6 @@
 #include "chart.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -74,6 +73,16 @@ find_scale(const PGresult *result)
 	return scale;
 }
 
+bool
+chart_is_empty(const PGresult *result)
+{
+	for (int row = 0; row < PQntuples(result); row++)
+		for (int line = 1; line <= line_count(result); line++)
+			if (value_at(result, row, line) != 0)
+				return false;
+	return true;
+}
+
 static double
 x_of(int row, int rows)
 {
@@ -120,7 +129,7 @@ append_instants(struct evbuffer *html, const PGresult *result)
 {
 	int rows = PQntuples(result);
 
-	append_instant(html, result, 0, rows == 1 ? "middle" : "first");
+	append_instant(html, result, 0, rows == 1 ? "alone" : "first");
 	if (rows >= 5)
 		append_instant(html, result, (rows - 1) / 2, "middle");
 	if (rows > 1)

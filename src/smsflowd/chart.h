@@ -2,6 +2,8 @@
 #ifndef SMSFLOWD_CHART_H
 #define SMSFLOWD_CHART_H
 
+#include <stdbool.h>
+
 #include <event2/buffer.h>
 #include <libpq-fe.h>
 
@@ -10,5 +12,8 @@
  * further one is a line. Says in words what is to be seen, and has the same as a table. Place is unique on the page.
  */
 void chart_append(struct evbuffer *html, const char *heading, int place, const PGresult *result);
+
+/* True when nothing but zeros would be drawn. */
+bool chart_is_empty(const PGresult *result);
 
 #endif

@@ -226,7 +226,7 @@ append_rows(struct evbuffer *html, const struct section *section, int place, con
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		append_note(html, "These figures cannot be shown now. SQLSTATE ", sqlstate != NULL ? sqlstate : "XX000");
-	else if (PQntuples(result) == 0)
+	else if (PQntuples(result) == 0 || (section->shape == CURVE && chart_is_empty(result)))
 		append_note(html, section->nothing, "");
 	else if (section->shape == TILES)
 		append_tiles(html, result);

@@ -64,7 +64,7 @@ static const char all_campaigns[] =
 	"\"Sent\","
 	" round(100 * delivery_rate, 1) AS \"Delivered, %\", round(100 * click_rate, 1) AS \"Clicked, %\","
 	" round(100 * conversion_rate, 1) AS \"Ordered, %\", round(100 * opt_out_rate, 2) AS \"Opted out, %\","
-	" round(revenue, 2) AS \"Revenue\", currency AS \"Currency\""
+	" round(revenue, 2) AS \"Revenue\", CASE WHEN revenue IS NULL THEN 'several' ELSE currency END AS \"Currency\""
 	" FROM smsflow_bi.campaign_totals t ORDER BY t.campaign_id DESC LIMIT 500";
 
 static const struct section campaigns[] = {
@@ -82,7 +82,8 @@ static const char campaign_title[] =
 static const char campaign_tiles[] =
 	"SELECT sent AS \"Sent\", round(100 * delivery_rate, 1) AS \"Delivered, %\", round(100 * click_rate, 1) AS \"Clicked, %\","
 	" round(100 * conversion_rate, 1) AS \"Ordered, %\", round(100 * opt_out_rate, 2) AS \"Opted out, %\","
-	" round(revenue_per_message, 4) AS \"Revenue per message\", parts AS \"Parts\", replies AS \"Replies\""
+	" CASE WHEN revenue IS NULL THEN 'see Money' ELSE round(revenue_per_message, 4) || coalesce(' ' || currency, '') END"
+	" AS \"Revenue per message\", parts AS \"Parts\", replies AS \"Replies\""
 	" FROM smsflow_bi.campaign_totals WHERE campaign_id = $1::integer";
 
 static const char campaign_funnel[] =

@@ -28,7 +28,7 @@ sql("SELECT smsflow.create_segment('all', 'true')");
 # One statement, so one snapshot; NULL where all is equal. A snapshot may also see a fold half done, were it possible.
 sql(q{CREATE FUNCTION difference() RETURNS text LANGUAGE sql VOLATILE AS $$
 	SELECT coalesce((SELECT min(c) FROM smsflow.check_metrics() c), (SELECT format('hours: %s, counted: %s', h, c)
-		FROM (SELECT array[sum(recipients), sum(sent), sum(delivered), sum(parts), sum(orders)] AS h FROM smsflow_bi.message_hourly) x,
+		FROM (SELECT array[coalesce(sum(recipients), 0), coalesce(sum(sent), 0), coalesce(sum(delivered), 0), coalesce(sum(parts), 0), coalesce(sum(orders), 0)] AS h FROM smsflow_bi.message_hourly) x,
 			(SELECT array_agg(coalesce((SELECT sum(value) FROM smsflow.metric_of_all_time WHERE measure = m), 0) ORDER BY place) AS c
 				FROM unnest('{recipients,sent,delivered,parts,orders}'::text[]) WITH ORDINALITY AS u (m, place)) y
 		WHERE h <> c), (SELECT format('%s: %s, recount %s', t.campaign, to_jsonb(t), to_jsonb(r))
