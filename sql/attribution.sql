@@ -38,6 +38,14 @@ SELECT count(*) AS wrong FROM (SELECT m, a.order_id FROM unnest('{last_click,las
 -- Other windows; what was given back; a range.
 SELECT e.ref, n.name, a.touch FROM smsflow.attribution('last_touch', '1 hour', '1 day') a JOIN smsflow.event e ON e.event_id = a.order_id JOIN pg_temp.name n USING (message_id) ORDER BY 1;
 SELECT e.ref, a.revenue FROM smsflow.attribution(net_of_refunds => true) a JOIN smsflow.event e ON e.event_id = a.order_id ORDER BY 1;
+-- More is given back than was paid (C), a refund is written below zero (F), it names another currency (A) or none (E, in a
+-- window that is a second longer), and an order of nobody known: it is in no model, but it is an order.
+BEGIN;
+INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount, currency) VALUES (:ann, 'refund', 'C', '2026-03-07', 60, 'USD'), (:bob, 'refund', 'F', '2026-03-07', -10, NULL),
+	(:ann, 'refund', 'A', '2026-03-07', 4, 'EUR'), (:bob, 'refund', 'E', '2026-03-07', 5, NULL), (NULL, 'order', 'Z', '2026-03-01 12:30+00', 1000, 'USD');
+SELECT e.ref, a.revenue, a.currency FROM smsflow.attribution(delivery_window => '12 hours 1 second', net_of_refunds => true) a JOIN smsflow.event e ON e.event_id = a.order_id ORDER BY 1;
+SELECT ref, amount, currency, message_id FROM smsflow_bi.fact_order WHERE ref = 'Z';
+ROLLBACK;
 SELECT e.ref FROM smsflow.attribution(since => '2026-03-02', until => '2026-03-06 13:00+00') a JOIN smsflow.event e ON e.event_id = a.order_id ORDER BY 1;
 SELECT * FROM smsflow.attribution('loudest');
 

@@ -10,15 +10,16 @@ CREATE OR REPLACE FUNCTION smsflow.probability_best(successes bigint[], trials b
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_probability_best';
 COMMENT ON FUNCTION smsflow.probability_best(bigint[], bigint[]) IS 'For each variant the probability that its rate is the highest: posteriors Beta(1 + successes, 1 + trials - successes), integrated numerically. At most 64 variants. Errors: SF007 counts that are no rates';
 
-CREATE OR REPLACE FUNCTION smsflow.refunded(contact_id bigint, ref text, amount numeric) RETURNS numeric
+CREATE OR REPLACE FUNCTION smsflow.refunded(contact_id bigint, ref text, amount numeric, currency text) RETURNS numeric
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT CASE WHEN bool_or(e.kind <> 'refund') THEN $3 ELSE least(coalesce(sum(e.amount), 0), $3) END
+	SELECT CASE WHEN bool_or(e.kind <> 'refund') THEN $3
+		ELSE least(coalesce(sum(abs(e.amount)) FILTER (WHERE e.currency IS NULL OR $4 IS NULL OR e.currency = $4), 0), $3) END
 	FROM smsflow.event e
 	WHERE e.contact_id = $1 AND e.ref = $2 AND $2 <> '' AND e.kind IN ('refund', 'order_refunded', 'order_returned', 'order_cancelled')
 $$;
-COMMENT ON FUNCTION smsflow.refunded(bigint, text, numeric) IS 'How much of an order was given back: all of it once its status is refunded, returned or cancelled, else the sum of the events "refund" of this ref';
-REVOKE ALL ON FUNCTION smsflow.refunded(bigint, text, numeric) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.refunded(bigint, text, numeric, text) IS 'How much of an order was given back, in its currency: all of it once its status is refunded, returned or cancelled, else the sum of the events "refund" of this ref, whatever their sign, and no more than the order. A refund that names another currency is not taken off, because its rate is not known';
+REVOKE ALL ON FUNCTION smsflow.refunded(bigint, text, numeric, text) FROM PUBLIC;
 
 -- What an order may be credited to: a marketing message that reached the person
 -- (from its delivery, or its sending while nothing is reported) or was clicked.
@@ -81,7 +82,7 @@ BEGIN
 		FROM touches t
 	)
 	SELECT r.order_id, r.message_id, e.contact_id, o.campaign_id, o.sequence_id, o.step, o.variant, r.kind, r.touched_at, e.occurred_at, x.credit,
-		x.credit * (e.amount - CASE WHEN net_of_refunds THEN coalesce(smsflow.refunded(e.contact_id, e.ref, e.amount), 0) ELSE 0 END),
+		x.credit * (e.amount - CASE WHEN net_of_refunds THEN coalesce(smsflow.refunded(e.contact_id, e.ref, e.amount, e.currency), 0) ELSE 0 END),
 		e.currency, coalesce(n.ref = e.data #>> '{order,cart_id}', false)
 	FROM ranked r
 	CROSS JOIN LATERAL (SELECT CASE WHEN model = 'linear' THEN 1.0 / r.touched ELSE 1.0 END AS credit) x
