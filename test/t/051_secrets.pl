@@ -1,4 +1,4 @@
-# A gateway's secret is in the request and nowhere else: not in tables, WAL, logs, statistics of statements, a dump or what a standby would get, even
+# A gateway's secret is in the request and nowhere else: not in tables, views, WAL, logs, statistics of statements, a dump or a standby, even
 # when the gateway says it back, when every statement is logged, and when the worker dies with it.
 
 use strict;
@@ -15,7 +15,7 @@ use Test::More;
 
 my $canary = 'canary-9d41c0a7e5';
 my $gateway = SmsflowGateway->start;
-my $node = start_server('secretive', {}, 'log_statement' => 'all', 'log_min_messages' => 'debug2', 'log_error_verbosity' => 'verbose',
+my $node = start_server('secretive', { allows_streaming => 1 }, 'log_statement' => 'all', 'log_min_messages' => 'debug2', 'log_error_verbosity' => 'verbose',
 	'log_min_duration_statement' => '0', 'restart_after_crash' => 'on',
 	'shared_preload_libraries' => 'smsflow, pg_stat_statements', 'pg_stat_statements.track' => 'all');
 
@@ -49,14 +49,26 @@ ok(wait_until('basic authentication is used', sub { grep { ($_->{headers}{author
 $node->psql('shop', "CALL smsflow.test_gateway('bearer', '" . phone(1) . "')");
 $node->psql('shop', $_) for "SELECT * FROM smsflow.health()", "SELECT smsflow.set_gateway('bearer', enabled => false)", "SELECT smsflow.set_gateway('bearer', options => '{\"nonsense\": 1}')";
 unlike(sql('SELECT json_agg(g)::text FROM smsflow.gateway g') . sql('SELECT json_agg(t)::text FROM smsflow.gateway_trace t'), qr/\Q$canary\E/, 'no table shows it');
+unlike(join(' ', map { sql("SELECT string_agg(v::text, ' ') FROM $_ v") } split(/\n/, sql("SELECT oid::regclass FROM pg_class
+	WHERE relkind = 'v' AND relnamespace IN ('smsflow'::regnamespace, 'smsflow_bi'::regnamespace)"))), qr/\Q$canary\E/, '... and no view');
 sql("SELECT smsflow.set_secret('other', 'for-development-only')");
 my $statements = sql("SELECT string_agg(query, ' ') FROM pg_stat_statements");
 like($statements, qr/set_secret/, 'statistics of statements are kept');
 unlike($statements, qr/for-development|\Q$canary\E/, '... without a secret, even of the call that sets one');
 $node->psql('shop', 'CHECKPOINT');
+$node->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
 kill_worker();
+sql("SELECT smsflow.set_gateway('bearer', enabled => true)");
+my $last = send_sms('bearer', 'while there is a standby', 'transactional');
+wait_status($last, 'accepted', 'a message goes while there is a standby');
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+is($standby->safe_psql('shop', "SELECT count(*) FROM smsflow.outbox WHERE message_id = $last"), '1', '... which has what the server has');
+$standby->stop;
 command_ok([ 'pg_dump', '-f', $node->basedir . '/dump', $node->connstr('shop') ], 'pg_dump');
 $node->stop;
-is(join("\n", files_with_it($node->data_dir, $node->logfile, $node->basedir . '/dump')), '', 'no file of the server has it: tables, WAL, temporary files, log, dump');
+is(join("\n", files_with_it($node->data_dir, $node->logfile, $node->basedir . '/dump', $node->backup_dir, $standby->data_dir, $standby->logfile)), '', 'no file of the server has it: tables, WAL, temporary files, log, dump, base backup, standby');
 ok(-s $node->logfile > 100_000, '... and the log says much');
 done_testing();
