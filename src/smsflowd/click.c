@@ -25,7 +25,7 @@
 
 struct batch
 {
-	TAILQ_ENTRY(batch) next;
+	STAILQ_ENTRY(batch) next;
 	struct evbuffer *json; /* an array, without its end until it is told */
 	long count;
 	bool told; /* once at least: it takes no more */
@@ -33,8 +33,9 @@ struct batch
 
 struct clicks
 {
-	TAILQ_HEAD(batches, batch) batches; /* oldest first */
-	long count;                         /* of all hits */
+	STAILQ_HEAD(, batch) batches; /* oldest first */
+	struct batch *newest;         /* NULL when there is none */
+	long count;                   /* of all hits */
 };
 
 /* Copies what fits, up to the last whole character. */
@@ -169,14 +170,14 @@ clicks_open(void)
 	struct clicks *clicks = calloc(1, sizeof(*clicks));
 
 	if (clicks != NULL)
-		TAILQ_INIT(&clicks->batches);
+		STAILQ_INIT(&clicks->batches);
 	return clicks;
 }
 
 void
 clicks_close(struct clicks *clicks)
 {
-	while (clicks->count > 0)
+	while (!STAILQ_EMPTY(&clicks->batches))
 		clicks_forget(clicks);
 	free(clicks);
 }
@@ -185,7 +186,7 @@ clicks_close(struct clicks *clicks)
 static struct batch *
 open_batch(struct clicks *clicks)
 {
-	struct batch *batch = TAILQ_LAST(&clicks->batches, batches);
+	struct batch *batch = clicks->newest;
 
 	if (batch != NULL && batch->count < MOST_TOLD && !batch->told)
 		return batch;
@@ -193,7 +194,8 @@ open_batch(struct clicks *clicks)
 	if (batch == NULL)
 		return NULL;
 	batch->json = evbuffer_new();
-	TAILQ_INSERT_TAIL(&clicks->batches, batch, next);
+	STAILQ_INSERT_TAIL(&clicks->batches, batch, next);
+	clicks->newest = batch;
 	return batch;
 }
 
@@ -226,7 +228,7 @@ clicks_are_many(const struct clicks *clicks)
 const char *
 clicks_tell(struct clicks *clicks)
 {
-	struct batch *batch = TAILQ_FIRST(&clicks->batches);
+	struct batch *batch = STAILQ_FIRST(&clicks->batches);
 
 	if (!batch->told)
 		evbuffer_add(batch->json, "]", 2);
@@ -237,10 +239,12 @@ clicks_tell(struct clicks *clicks)
 long
 clicks_forget(struct clicks *clicks)
 {
-	struct batch *batch = TAILQ_FIRST(&clicks->batches);
+	struct batch *batch = STAILQ_FIRST(&clicks->batches);
 	long count = batch->count;
 
-	TAILQ_REMOVE(&clicks->batches, batch, next);
+	STAILQ_REMOVE_HEAD(&clicks->batches, next);
+	if (STAILQ_EMPTY(&clicks->batches))
+		clicks->newest = NULL;
 	evbuffer_free(batch->json);
 	free(batch);
 	clicks->count -= count;
