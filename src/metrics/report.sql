@@ -108,7 +108,7 @@ CREATE OR REPLACE VIEW smsflow.metric_sample AS
 		('opt_outs', 'opt_outs', 'Opt-outs credited to a message'), ('orders', 'orders', 'Orders credited to a message')) AS f (measure, family, help) USING (measure)
 	GROUP BY f.family, f.help, m.purpose
 	UNION ALL
-	SELECT 'smsflow_queue_waiting', 'gauge', 'Messages that no worker has taken yet; of a long queue 10,000 of each kind are counted', '',
+	SELECT 'smsflow_queue_waiting', 'gauge', 'Messages that no worker has taken yet; of long queues a part is counted', '',
 		jsonb_build_object('lane', q.lane), sum(q.waiting)
 	FROM smsflow.stat_queue q
 	GROUP BY q.lane

@@ -135,12 +135,12 @@ CREATE OR REPLACE FUNCTION smsflow.health_of_queue(OUT component text, OUT ok bo
 	RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 'queue', oldest_at IS NULL OR oldest_at > now() - interval '5 minutes',
-		CASE WHEN waiting = 0 THEN 'nothing waits' ELSE 'messages waiting: ' || waiting
+		CASE WHEN waiting = 0 THEN 'nothing waits' ELSE 'messages waiting: ' || CASE WHEN at_least THEN 'at least ' ELSE '' END || waiting
 			|| coalesce(CASE WHEN oldest_at <= now() THEN ', oldest due since ' ELSE ', first due at ' END || oldest_at::timestamptz(0), '') END,
 		CASE WHEN oldest_at <= now() - interval '5 minutes'
 			THEN 'Correct the lines above first. If all are ok the numbers are too slow: see smsflow.stat_sender, and raise their rate or add one.' END
 	FROM (
-		SELECT coalesce(sum(t.waiting), 0) AS waiting, min(t.oldest_at) FILTER (WHERE k.status IS DISTINCT FROM 'paused') AS oldest_at
+		SELECT coalesce(sum(t.waiting), 0) AS waiting, bool_or(t.at_least) AS at_least, min(t.oldest_at) FILTER (WHERE k.status IS DISTINCT FROM 'paused') AS oldest_at
 		FROM smsflow.stat_queue t LEFT JOIN smsflow.campaign k ON t.source = 'campaign:' || k.campaign_id
 	) q
 $$;

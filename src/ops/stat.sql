@@ -18,36 +18,53 @@ COMMENT ON COLUMN smsflow.stat_worker.loop_p50 IS 'Milliseconds of work between 
 COMMENT ON COLUMN smsflow.stat_worker.loop_p99 IS 'The same, of which one in a hundred took longer';
 COMMENT ON COLUMN smsflow.stat_worker.worker IS 'Number of the worker: 0, and up to smsflow.workers less one where there are several';
 
--- Polled every second, so nothing here reads all of a long queue: of each kind at most so many are counted.
-CREATE OR REPLACE VIEW smsflow.stat_queue AS
-	SELECT q.queue_id, q.lane, s.address AS sender, q.source,
-		n.waiting + l.waiting + t.waiting AS waiting,
-		least(n.oldest_at, l.oldest_at, t.oldest_at) AS oldest_at,
-		n.waiting = 10000 OR l.waiting = 10000 OR t.waiting = 10000 AS at_least
-	FROM smsflow.queue q
-	LEFT JOIN smsflow.sender s USING (sender_id)
+-- Polled every second, so queues that the worker knows to be empty are not looked at, and of the others at most so many
+-- messages are counted. What was committed behind a queue's cursor a running worker takes at once, so that is looked for
+-- only where there is none: whatever the newest claim, which took all that it saw, did not see.
+CREATE OR REPLACE FUNCTION smsflow.queue_depth(OUT queue_id integer, OUT waiting bigint, OUT oldest_at timestamptz, OUT at_least boolean)
+	RETURNS SETOF record LANGUAGE sql VOLATILE SECURITY DEFINER ROWS 100
+	SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+	WITH looked_at AS MATERIALIZED (
+		SELECT q.queue_id, q.waits FROM (
+			SELECT k.queue_id, smsflow.queue_waits(k.queue_id, k.shard) AS waits FROM smsflow.queue k WHERE k.queue_id <> 0 OFFSET 0) q
+		WHERE q.waits IS NOT FALSE),
+	most AS MATERIALIZED (SELECT least(10000, greatest(10, 20000 / greatest(count(*) FILTER (WHERE waits), 1))) AS rows FROM looked_at)
+	SELECT q.queue_id, n.waiting + l.waiting + t.waiting, least(n.oldest_at, l.oldest_at, t.oldest_at),
+		greatest(n.waiting, l.waiting, t.waiting) >= m.rows
+	FROM looked_at q
+	CROSS JOIN most m
 	LEFT JOIN LATERAL (
 		SELECT * FROM smsflow.claim c WHERE c.queue_id = q.queue_id ORDER BY c.claim_id DESC LIMIT 1
 	) c ON true
 	CROSS JOIN LATERAL (
 		SELECT count(*) AS waiting, min(x.at) AS oldest_at
 		FROM (SELECT coalesce(o.due_at, o.created_at) AS at FROM smsflow.outbox o
-			WHERE o.queue_id = q.queue_id AND o.message_id > coalesce(c.cursor_id, 0) LIMIT 10000) x
+			WHERE o.queue_id = q.queue_id AND o.message_id > coalesce(c.cursor_id, 0) LIMIT (SELECT rows FROM most)) x
 	) n
 	CROSS JOIN LATERAL (
 		SELECT count(*) AS waiting, min(x.at) AS oldest_at
-		FROM (SELECT coalesce(o.due_at, o.created_at) AS at FROM smsflow.outbox o
-			WHERE o.queue_id = q.queue_id AND o.message_id > c.low_id AND o.message_id <= c.cursor_id
-				AND NOT EXISTS (SELECT FROM smsflow.claim d WHERE d.queue_id = q.queue_id AND d.kind <> 'timer'
-					AND o.message_id > d.from_id AND o.message_id <= d.to_id AND pg_visible_in_snapshot(o.xid, d.snapshot)) LIMIT 10000) x
+		FROM (SELECT coalesce(o.due_at, o.created_at) AS at, o.xid FROM smsflow.outbox o
+			WHERE q.waits IS NULL AND o.queue_id = q.queue_id AND o.message_id > c.low_id AND o.message_id <= c.cursor_id LIMIT 100000) x
+		WHERE NOT pg_visible_in_snapshot(x.xid, c.snapshot)
 	) l
 	CROSS JOIN LATERAL (
 		SELECT count(*) AS waiting, min(x.due_at) AS oldest_at
 		FROM (SELECT t.due_at FROM smsflow.timer t
 			WHERE t.queue_id = q.queue_id
 				AND (t.due_at, t.timer_id) > (coalesce(c.to_due, '-infinity'), coalesce(c.to_timer_id, 0))
-			ORDER BY t.queue_id, t.due_at, t.timer_id LIMIT 10000) x
+			ORDER BY t.queue_id, t.due_at, t.timer_id LIMIT (SELECT rows FROM most)) x
 	) t
+$$;
+COMMENT ON FUNCTION smsflow.queue_depth() IS 'Messages that no worker has taken yet, per queue that may have some; see stat_queue';
+REVOKE ALL ON FUNCTION smsflow.queue_depth() FROM PUBLIC;
+
+CREATE OR REPLACE VIEW smsflow.stat_queue AS
+	SELECT q.queue_id, q.lane, s.address AS sender, q.source, coalesce(d.waiting, 0) AS waiting, d.oldest_at,
+		coalesce(d.at_least, false) AS at_least
+	FROM smsflow.queue q
+	LEFT JOIN smsflow.sender s USING (sender_id)
+	LEFT JOIN smsflow.queue_depth() d USING (queue_id)
 	WHERE q.queue_id <> 0;
 COMMENT ON VIEW smsflow.stat_queue IS 'Messages that no worker has taken yet, per queue; scheduled, held and retried ones included';
 COMMENT ON COLUMN smsflow.stat_queue.lane IS '0 compliance and otp, 1 transactional, 2 conversational, 3 cart, 4 promotional';
@@ -55,7 +72,7 @@ COMMENT ON COLUMN smsflow.stat_queue.sender IS 'Number they leave from; NULL: ch
 COMMENT ON COLUMN smsflow.stat_queue.source IS 'direct, or the campaign or sequence they are from';
 COMMENT ON COLUMN smsflow.stat_queue.waiting IS 'Messages; those of a cancelled campaign or recipient count until the worker sets them aside';
 COMMENT ON COLUMN smsflow.stat_queue.oldest_at IS 'When the first of them is, or was, due';
-COMMENT ON COLUMN smsflow.stat_queue.at_least IS 'There are more: 10,000 of each kind (new, scheduled or held) are counted';
+COMMENT ON COLUMN smsflow.stat_queue.at_least IS 'There are more: of each kind (new, scheduled or held) 20,000 are counted over all queues, and of each queue 10,000 at most and 10 at least';
 
 CREATE OR REPLACE VIEW smsflow.stat_sender AS
 	SELECT s.address AS sender, g.name AS gateway, s.pool, s.kind, s.enabled AND g.enabled AS enabled,
@@ -69,7 +86,7 @@ CREATE OR REPLACE VIEW smsflow.stat_sender AS
 	LEFT JOIN smsflow.sender_state() r USING (sender_id)
 	LEFT JOIN (
 		SELECT q.sender_id, sum(t.waiting)::bigint AS waiting
-		FROM smsflow.stat_queue t JOIN smsflow.queue q USING (queue_id)
+		FROM smsflow.queue_depth() t JOIN smsflow.queue q USING (queue_id)
 		GROUP BY q.sender_id
 	) w USING (sender_id)
 	LEFT JOIN (
@@ -85,7 +102,7 @@ CREATE OR REPLACE VIEW smsflow.stat_sender AS
 		GROUP BY sender_id
 	) m USING (sender_id);
 COMMENT ON VIEW smsflow.stat_sender IS 'Senders, what waits for them, what happened in this clock hour and the one before, and what the worker knows of them now';
-COMMENT ON COLUMN smsflow.stat_sender.waiting IS 'Messages in its queues; of a long queue 10,000 are counted';
+COMMENT ON COLUMN smsflow.stat_sender.waiting IS 'Messages in its queues; of long queues a part is counted, see stat_queue.at_least';
 COMMENT ON COLUMN smsflow.stat_sender.sent IS 'Messages taken by the gateway in this clock hour and the one before, as the counts that follow';
 COMMENT ON COLUMN smsflow.stat_sender.in_flight IS 'Requests on the wire; NULL, as all that follows, where no worker runs';
 COMMENT ON COLUMN smsflow.stat_sender.rate IS 'Message parts per second, of the last seconds';

@@ -86,9 +86,11 @@ mark_queues(bool all)
 	while ((queue = hash_seq_search(&scan)) != NULL)
 	{
 		uint32 bit = (uint32) queue->queue_id % SMSFLOW_DIRTY_BITS;
+		bool marked = (dirty.words[bit / 32] & ((uint32) 1 << (bit % 32))) != 0;
 
-		if (!all && (dirty.words[bit / 32] & ((uint32) 1 << (bit % 32))) == 0)
+		if (!all && !marked)
 			continue;
+		queue->swept = !marked && (queue->swept || !queue->more);
 		queue->more = true;
 		schedule_wake(queue);
 	}

@@ -13,10 +13,8 @@
 /* Latencies are those of the present minute and the one before. */
 #define LATENCY_SPAN (60 * USECS_PER_SEC)
 
-/* Weight of the newest interval in a rate: what is older than some seconds has no part in it. */
-#define NEWEST 0.15
-
 static int64 published_at = 0;
+static bool unpublished = false;
 
 /* ---- what is remembered between two looks ---- */
 
@@ -80,7 +78,8 @@ route_state(SendLimit *limit, const SmsflowBreaker *breaker, int in_flight, int6
 	SmsflowRouteState state = {.id = limit->key.id, .in_flight = in_flight, .waiting = limit->waiting, .parts = limit->passed};
 	double seconds = (double) (monotonic - published_at) / USECS_PER_SEC;
 
-	limit->pace += NEWEST * ((double) (limit->passed - limit->shown) / seconds - limit->pace);
+	limit->pace +=
+		(1 - smsflow_rate_share(monotonic - published_at)) * ((double) (limit->passed - limit->shown) / seconds - limit->pace);
 	limit->shown = limit->passed;
 	state.rate = limit->pace;
 	state.tokens = limit->has_rate ? smsflow_limiter_room(&limit->use->limiter, monotonic, 0) : 0;
@@ -144,15 +143,58 @@ copy_routes(SmsflowRoutes *routes, int64 monotonic)
 			routes->sender[routes->senders++] = sender_state(sender, monotonic);
 }
 
+/* ---- queues ---- */
+
+void
+publish_waiting(int32 queue_id)
+{
+	uint32 bit = (uint32) queue_id % SMSFLOW_WAITING_BITS;
+	pg_atomic_uint32 *word = &worker.slot->waiting[bit / 32];
+
+	if ((pg_atomic_read_u32(word) & ((uint32) 1 << (bit % 32))) == 0)
+		pg_atomic_fetch_or_u32(word, (uint32) 1 << (bit % 32));
+}
+
+/* Bits are set as queues are woken; here those of queues that have become empty go. */
+static void
+publish_queues(void)
+{
+	uint32 words[SMSFLOW_WAITING_WORDS] = {0};
+	dlist_iter iter;
+
+	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+		dlist_foreach(iter, &worker.hungry[lane])
+		{
+			const Queue *queue = dlist_container(Queue, in_hungry, iter.cur);
+			uint32 bit = (uint32) queue->queue_id % SMSFLOW_WAITING_BITS;
+
+			if ((queue->more && !queue->swept) || queue->next_due != DT_NOEND)
+				words[bit / 32] |= (uint32) 1 << (bit % 32);
+		}
+	for (int i = 0; i < SMSFLOW_WAITING_WORDS; i++)
+		if (pg_atomic_read_u32(&worker.slot->waiting[i]) != words[i])
+			pg_atomic_write_u32(&worker.slot->waiting[i], words[i]);
+	pg_atomic_write_u32(&worker.slot->claims, worker.armed ? 1 : 0);
+}
+
+int64
+publish_due(void)
+{
+	return unpublished ? published_at + PUBLISH_INTERVAL : PG_INT64_MAX;
+}
+
 void
 publish_routes(void)
 {
 	int64 monotonic = worker.clock->monotonic();
 
-	if (monotonic - published_at < PUBLISH_INTERVAL)
+	unpublished = monotonic - published_at < PUBLISH_INTERVAL;
+	if (unpublished)
 		return;
+	publish_queues();
 	LWLockAcquire(smsflow_shared->stat_lock, LW_EXCLUSIVE);
 	copy_routes(&worker.slot->routes, monotonic);
+	worker.slot->routes.published_at = worker.clock->now();
 	LWLockRelease(smsflow_shared->stat_lock);
 	published_at = monotonic;
 }

@@ -105,13 +105,16 @@ static const char unrecorded_query[] =
 	"  AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = t.message_id AND n.timer_id > t.timer_id)"
 	") u CROSS JOIN LATERAL (SELECT * FROM smsflow.gated WHERE message_id = u.message_id OFFSET 0) g ORDER BY g.message_id";
 
-/* Committed behind the cursor while no worker looked: claimed by nobody. */
+/*
+ * Committed behind the cursor while no worker looked: the newest claim did not see it, and nobody has claimed since. What a claim
+ * saw behind the cursor was taken in its own turn at the latest.
+ */
 static const char overlooked_query[] =
-	"SELECT" GATED_COLUMNS ", g.queue_id, 1, false, false, 0::bigint FROM " NEWEST " p"
-	" JOIN smsflow.outbox o ON o.queue_id = p.queue_id AND o.message_id > p.low_id AND o.message_id <= p.cursor_id"
-	"  AND NOT EXISTS (SELECT FROM smsflow.claim c WHERE c.queue_id = o.queue_id AND c.kind <> 'timer'"
-	"   AND o.message_id > c.from_id AND o.message_id <= c.to_id AND pg_visible_in_snapshot(o.xid, c.snapshot))"
-	" CROSS JOIN LATERAL (SELECT * FROM smsflow.gated WHERE message_id = o.message_id OFFSET 0) g ORDER BY g.message_id";
+	"WITH overlooked AS MATERIALIZED (SELECT o.message_id FROM " NEWEST " p CROSS JOIN LATERAL (SELECT * FROM smsflow.outbox o"
+	"  WHERE o.queue_id = p.queue_id AND o.message_id > p.low_id AND o.message_id <= p.cursor_id"
+	"  AND NOT pg_visible_in_snapshot(o.xid, p.snapshot) OFFSET 0) o)"
+	" SELECT" GATED_COLUMNS ", g.queue_id, 1, false, false, 0::bigint FROM overlooked u"
+	" CROSS JOIN LATERAL (SELECT * FROM smsflow.gated WHERE message_id = u.message_id OFFSET 0) g ORDER BY g.message_id";
 
 static void
 give_back(Job *job, const char *reason)

@@ -196,6 +196,7 @@ typedef struct Queue
 
 	/* Claiming (schedule.c). */
 	bool more;            /* there may be rows past the cursor */
+	bool swept;           /* ... but only a sweep, which suspects every queue, says so */
 	TimestampTz next_due; /* of its next timer, DT_NOEND none */
 	bool hungry;          /* is in worker.hungry */
 	dlist_node in_hungry;

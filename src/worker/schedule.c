@@ -21,6 +21,7 @@ void
 schedule_wake(Queue *queue)
 {
 	queue->look_at = 0;
+	publish_waiting(queue->queue_id);
 	if (queue->hungry)
 		return;
 	dlist_push_tail(&worker.hungry[queue->lane], &queue->in_hungry);

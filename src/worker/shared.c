@@ -5,6 +5,8 @@
  */
 #include "shared.h"
 
+#include <math.h>
+
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
@@ -73,6 +75,9 @@ init_slot(SmsflowSlot *slot, const NameData *database, int number)
 	pg_atomic_init_u32(&slot->news, 0);
 	for (int i = 0; i < SMSFLOW_DIRTY_WORDS; i++)
 		pg_atomic_init_u32(&slot->dirty[i], 0);
+	pg_atomic_init_u32(&slot->claims, 0);
+	for (int i = 0; i < SMSFLOW_WAITING_WORDS; i++)
+		pg_atomic_init_u32(&slot->waiting[i], 0);
 	pg_atomic_init_u64(&slot->ring_head, 0);
 	pg_atomic_init_u32(&slot->starts, 0);
 	pg_atomic_init_u32(&slot->awaiting, 0);
@@ -271,4 +276,10 @@ smsflow_wait_for_starts(SmsflowSlot *slot)
 		else
 			pg_usleep(NAP_MICROSECONDS);
 	}
+}
+
+double
+smsflow_rate_share(int64 microseconds)
+{
+	return exp(-0.65 * (double) Max(microseconds, 0) / USECS_PER_SEC);
 }

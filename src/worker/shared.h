@@ -21,6 +21,10 @@
 #define SMSFLOW_DIRTY_BITS 1024
 #define SMSFLOW_DIRTY_WORDS (SMSFLOW_DIRTY_BITS / 32)
 
+/* Queues with something to be claimed, now or later, as a bitmap of queue_id modulo this. */
+#define SMSFLOW_WAITING_BITS 16384
+#define SMSFLOW_WAITING_WORDS (SMSFLOW_WAITING_BITS / 32)
+
 /* Revocations kept for the worker; when more come it re-checks everything. */
 #define SMSFLOW_RING_SIZE 4096
 
@@ -116,6 +120,7 @@ typedef struct SmsflowSenderState
 /* Under the stat lock. */
 typedef struct SmsflowRoutes
 {
+	TimestampTz published_at;
 	int gateways;
 	int senders;
 	SmsflowGatewayState gateway[SMSFLOW_SHOWN_GATEWAYS];
@@ -140,6 +145,8 @@ typedef struct SmsflowSlot
 	pg_atomic_uint32 sleeping;
 	pg_atomic_uint32 news;
 	pg_atomic_uint32 dirty[SMSFLOW_DIRTY_WORDS];
+	pg_atomic_uint32 claims;                         /* 1: an armed worker looks after its queues, so that waiting is right */
+	pg_atomic_uint32 waiting[SMSFLOW_WAITING_WORDS]; /* a queue whose bit is not set here, nor in dirty, is empty */
 	pg_atomic_uint64 ring_head;
 	pg_atomic_uint32 starts;                   /* odd while the worker starts a request */
 	pg_atomic_uint32 awaiting;                 /* places of awaited that are taken */
@@ -170,6 +177,9 @@ extern SmsflowSlot *smsflow_next_slot(Oid database, int *at);
 
 /* Sets the worker's latch, if it sleeps; after what it is to find was written. */
 extern void smsflow_wake_worker(SmsflowSlot *slot);
+
+/* What a rate still counts after so many microseconds: what is older than some seconds has no part in it. */
+extern double smsflow_rate_share(int64 microseconds);
 
 /* Splits smsflow.databases; returns the number of names put into names. */
 extern int smsflow_database_names(NameData *names);

@@ -104,6 +104,7 @@ at_exit(int code, Datum arg)
 	worker.slot->worker.pid = 0;
 	strlcpy(worker.slot->worker.state, "stopped", sizeof(worker.slot->worker.state));
 	SpinLockRelease(&worker.slot->mutex);
+	pg_atomic_write_u32(&worker.slot->claims, 0);
 	pg_atomic_write_u32(&worker.slot->sleeping, 0);
 	smsflow_starts_end(worker.slot);
 	common_leave_contacts();

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 #include "core/breaker.h"
 
@@ -77,6 +78,37 @@ smsflow_worker_state(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* ---- queues ---- */
+
+static bool
+has_bit(pg_atomic_uint32 *words, int bits, int32 queue_id)
+{
+	uint32 bit = (uint32) queue_id % (uint32) bits;
+
+	return (pg_atomic_read_u32(&words[bit / 32]) & ((uint32) 1 << (bit % 32))) != 0;
+}
+
+/*
+ * A commit marks its queue as dirty, and the worker says that it waits once it
+ * has taken the mark: whoever looks in that order misses none for longer than
+ * that takes.
+ */
+PG_FUNCTION_INFO_V1(smsflow_queue_waits);
+Datum
+smsflow_queue_waits(PG_FUNCTION_ARGS)
+{
+	static SmsflowSlot *first = NULL;
+	int32 queue_id = PG_GETARG_INT32(0);
+	SmsflowSlot *slot;
+
+	if (first == NULL)
+		first = first_slot();
+	slot = first ? first + PG_GETARG_INT32(1) % smsflow_workers : NULL;
+	if (slot == NULL || pg_atomic_read_u32(&slot->claims) == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(has_bit(slot->dirty, SMSFLOW_DIRTY_BITS, queue_id) || has_bit(slot->waiting, SMSFLOW_WAITING_BITS, queue_id));
+}
+
 /* ---- gateways and senders ---- */
 
 /* A copy, so that the lock is held for the time of a copy only; none where that worker does not run. */
@@ -97,14 +129,15 @@ copy_routes(int number)
 
 #define ROUTE_COLUMNS 11
 
+/* A worker that sleeps does not show that nothing leaves: its rates fade here. */
 static void
-fill_route(const SmsflowRouteState *route, Datum *values, bool *nulls)
+fill_route(const SmsflowRouteState *route, TimestampTz published_at, Datum *values, bool *nulls)
 {
 	values[0] = Int32GetDatum(route->id);
 	values[1] = Int32GetDatum(route->in_flight);
 	values[2] = Int32GetDatum(route->waiting);
 	values[3] = Int64GetDatum(route->parts);
-	values[4] = Float8GetDatum(route->rate);
+	values[4] = Float8GetDatum(route->rate * smsflow_rate_share(GetCurrentTimestamp() - published_at));
 	values[5] = Int32GetDatum(route->tokens);
 	values[6] = CStringGetTextDatum(smsflow_breaker_state_name((SmsflowBreakerState) route->breaker));
 	values[7] = Int32GetDatum(route->failures);
@@ -145,7 +178,7 @@ put_gateways(ReturnSetInfo *result, const SmsflowRoutes *routes)
 		Datum values[ROUTE_COLUMNS + 4];
 		bool nulls[ROUTE_COLUMNS + 4] = {false};
 
-		fill_route(&gateway->route, values, nulls);
+		fill_route(&gateway->route, routes->published_at, values, nulls);
 		values[ROUTE_COLUMNS] = http_codes(gateway);
 		values[ROUTE_COLUMNS + 1] = Float8GetDatum((double) gateway->p50 / 1000);
 		values[ROUTE_COLUMNS + 2] = Float8GetDatum((double) gateway->p95 / 1000);
@@ -174,7 +207,7 @@ put_senders(ReturnSetInfo *result, const SmsflowRoutes *routes)
 		Datum values[ROUTE_COLUMNS + 1];
 		bool nulls[ROUTE_COLUMNS + 1] = {false};
 
-		fill_route(&sender->route, values, nulls);
+		fill_route(&sender->route, routes->published_at, values, nulls);
 		values[ROUTE_COLUMNS] = CStringGetTextDatum(sender->paused_for);
 		nulls[ROUTE_COLUMNS] = sender->paused_for[0] == '\0';
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

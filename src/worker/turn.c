@@ -172,7 +172,10 @@ adopt(void)
 		claim->queue->timer_due = claim->to_due;
 		claim->queue->timer_id = claim->to_timer_id;
 		if (strcmp(claim->kind, "new") == 0)
+		{
 			claim->queue->more = claim->more;
+			claim->queue->swept = false;
+		}
 		if (strcmp(claim->kind, "timer") == 0)
 			claim->queue->next_due = DT_NOBEGIN;
 		schedule_wake(claim->queue);
@@ -247,11 +250,7 @@ discard(void)
 		job_discard(staged.refused[i]);
 }
 
-/*
- * The queries of a turn read a few rows by index. The plan for that must not
- * turn with the statistics, so the planner gets no other choice.
- */
-static void
+void
 insist_on_indexes(bool on)
 {
 	enable_seqscan = enable_hashjoin = enable_mergejoin = enable_bitmapscan = enable_sort = !on;

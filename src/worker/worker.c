@@ -76,7 +76,14 @@ start_over(void *arg)
 static void
 take_over(void)
 {
-	if (!worker_try(start_over, NULL))
+	bool done;
+
+	insist_on_indexes(true);
+	worker.cancellable = true;
+	done = worker_try(start_over, NULL);
+	worker.cancellable = false;
+	insist_on_indexes(false);
+	if (!done)
 		proc_exit(1);
 	smsflow_fault("recovered");
 	smsflow_journal_begin(worker.generation);
@@ -169,6 +176,7 @@ idle_time(void)
 	long transport = worker.transport->wait_timeout();
 	int64 at = Min(dispatch_wait(), Max(turn_due(), turn_allowed_at));
 
+	at = Min(at, publish_due());
 	if (smsflow_prepared_any())
 		wait = Min(wait, SMSFLOW_PREPARED_LOOK);
 	if (transport >= 0)

@@ -51,7 +51,7 @@ typedef struct Worker
 	SmsflowHistogram loop_time[2];
 	uint32 found;     /* of what chores have to do, by what the turn under way writes down */
 	bool failed;      /* a transaction did, since this was cleared */
-	bool cancellable; /* a user's SQL may be running: signals end it */
+	bool cancellable; /* a user's SQL, or what may take long at a start, may be running: signals end it */
 	uint64 ring_tail;
 	int64 high_id; /* highest message id seen by a claim */
 	Late late;     /* of the outbox */
@@ -138,6 +138,12 @@ extern void wait_for_answers(long timeout_ms);
 extern bool turn(void);
 
 /*
+ * The queries of a turn, and of taking over, read a few rows by index. The plan for that must not
+ * turn with the statistics, so the planner gets no other choice.
+ */
+extern void insist_on_indexes(bool on);
+
+/*
  * Monotonic microseconds at which a turn is wanted: in the past for now,
  * INT64_MAX for not by time.
  */
@@ -209,8 +215,14 @@ extern void publish_loop(int64 microseconds);
 /* What the worker is doing, and its figures. */
 extern void publish_state(const char *state);
 
-/* Copies the state of gateways and senders into shared memory, if it is time. */
+/* Copies the state of gateways, senders and queues into shared memory, if it is time. */
 extern void publish_routes(void);
+
+/* Monotonic microseconds at which that is to be done for what has happened since, INT64_MAX when nothing has. */
+extern int64 publish_due(void);
+
+/* There may be something to claim from a queue; said before anybody relies on it. */
+extern void publish_waiting(int32 queue_id);
 
 /* ---- the rest (recover.c, chores.c) ---- */
 

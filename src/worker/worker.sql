@@ -22,6 +22,11 @@ CREATE OR REPLACE FUNCTION smsflow.sender_state(OUT sender_id integer, OUT in_fl
 COMMENT ON FUNCTION smsflow.sender_state() IS 'Enabled senders (the first 2048) as their worker sees them, at most a quarter of a second old; see smsflow.stat_sender. No row where no worker runs';
 REVOKE ALL ON FUNCTION smsflow.sender_state() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.queue_waits(queue_id integer, shard integer) RETURNS boolean
+	LANGUAGE c STRICT VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_queue_waits';
+COMMENT ON FUNCTION smsflow.queue_waits(integer, integer) IS 'Whether a queue of this shard may have messages that no worker has taken, as its worker knows; false: it is empty; NULL: no armed worker looks after it';
+REVOKE ALL ON FUNCTION smsflow.queue_waits(integer, integer) FROM PUBLIC;
+
 -- What PREPARE has left in a transaction's name: its locks. Those of writers are what matters here.
 CREATE OR REPLACE VIEW smsflow.prepared AS
 	SELECT p.transaction, p.gid, p.prepared, p.owner
