@@ -23,7 +23,7 @@ sub check_guide
 
 	check_block($first, $database, $gateway->url);
 	check_block($_, $database, $gateway->url) for @blocks;
-	is($SmsflowTest::node->safe_psql($database, q{SELECT string_agg(invariant, ', ') FROM smsflow.check() WHERE violations > 0}), '', "$guide: all promises are kept")
+	is($SmsflowTest::node->safe_psql($database, q{SELECT string_agg(invariant || ': ' || sample, ', ') FROM smsflow.check() WHERE violations > 0}), '', "$guide: all promises are kept")
 		if @blocks;
 }
 
