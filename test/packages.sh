@@ -37,6 +37,19 @@ build()
 	rm -rf "$packages" && mkdir -p "$packages" && cp "$builder"/smsflow/build/deb/*.deb "$packages/" && rm -f "$packages"/*-dbgsym_*
 }
 
+# Debian's own rules for packages. They are built without a bug in Debian's tracker to close, and without manual pages.
+lint_packages()
+{
+	rm -rf "$builder/packages" && cp -r "$packages" "$builder/packages" && apt "$builder" install lintian &&
+		in_root "$builder" sh -c 'lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs,no-manual-page /packages/*.deb'
+}
+
+# The unit as systemd reads it.
+verify_unit()
+{
+	apt "$target" install systemd && in_root "$target" systemd-analyze verify --man=no smsflowd@shop.service
+}
+
 # Only what apt installs for the sake of the packages, and what the test needs besides.
 install_packages()
 {
@@ -57,7 +70,9 @@ try_packages()
 	packages=$VERSIONS_DIR/packages/$1
 	log=$VERSIONS_DIR/packages-$1.log
 	: >"$log"
-	step "$1: packages are built" build "$1" && step "$1: they install" install_packages "$1" && step "$1: a first message is sent and reported" first_sms
+	step "$1: packages are built" build "$1" || return
+	step "$1: lintian has nothing against them" lint_packages
+	step "$1: they install" install_packages "$1" && step "$1: a first message is sent and reported" first_sms && step "$1: systemd reads the unit" verify_unit
 }
 
 # Where Debian 12 was, PostgreSQL 15 stays beside that of Debian 13 until its clusters are upgraded.
