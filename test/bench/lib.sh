@@ -109,7 +109,7 @@ make_store() {
 		SELECT smsflow.arm();
 		ANALYZE smsflow.contact;
 	SQL
-	wait_for "SELECT state = 'running' FROM smsflow.worker_state()" 60
+	wait_for "SELECT bool_and(coalesce(state = 'running', false)) FROM smsflow.worker_state()" 60
 }
 
 # enqueue COUNT [POOL]: promotional messages in one transaction
@@ -124,8 +124,8 @@ enqueue() {
 		-c "SELECT smsflow.note_enqueued($queues)" -c "COMMIT" >/dev/null
 }
 
-sent() { sql -c "SELECT sent FROM smsflow.worker_state()"; }
-drain() { wait_for "SELECT sent >= $1 FROM smsflow.worker_state()" "$2"; }
+sent() { sql -c "SELECT sum(sent) FROM smsflow.worker_state()"; }
+drain() { wait_for "SELECT sum(sent) >= $1 FROM smsflow.worker_state()" "$2"; }
 
 # recorded_rate FROM_ID: messages recorded per second since that message id
 recorded_rate() {
