@@ -381,12 +381,12 @@ claim_hungry(Queue *queue, int64 monotonic)
 
 /* Lanes in order: what is urgent is claimed first, and so has room first. */
 void
-claim_lanes(void)
+claim_lanes(int last_lane)
 {
 	int64 monotonic = worker.clock->monotonic();
 
 	schedule_begin();
-	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+	for (int lane = 0; lane <= last_lane; lane++)
 	{
 		dlist_head *hungry = &worker.hungry[lane];
 		Queue *queue = NULL;

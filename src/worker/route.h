@@ -341,4 +341,7 @@ extern int schedule_room(Queue *queue, int64 monotonic, int staged);
 /* Monotonic microseconds at which the next claim is wanted, INT64_MAX: not by time. */
 extern int64 schedule_due(int64 monotonic, TimestampTz now);
 
+/* Whether a claim from the lanes up to this one is wanted now. */
+extern bool schedule_wanted(int last_lane, int64 monotonic, TimestampTz now);
+
 #endif

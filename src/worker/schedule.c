@@ -178,13 +178,14 @@ queue_due(Queue *queue, int64 monotonic, TimestampTz now)
 	return due;
 }
 
-int64
-schedule_due(int64 monotonic, TimestampTz now)
+/* When the lanes up to this one have something to claim. */
+static int64
+lanes_due(int last_lane, int64 monotonic, TimestampTz now)
 {
 	int64 due = PG_INT64_MAX;
 	dlist_iter iter;
 
-	for (int lane = 0; lane < SMSFLOW_LANES; lane++)
+	for (int lane = 0; lane <= last_lane; lane++)
 		dlist_foreach(iter, &worker.hungry[lane])
 		{
 			due = Min(due, queue_due(dlist_container(Queue, in_hungry, iter.cur), monotonic, now));
@@ -192,4 +193,16 @@ schedule_due(int64 monotonic, TimestampTz now)
 				return due;
 		}
 	return due;
+}
+
+int64
+schedule_due(int64 monotonic, TimestampTz now)
+{
+	return lanes_due(SMSFLOW_LANES - 1, monotonic, now);
+}
+
+bool
+schedule_wanted(int last_lane, int64 monotonic, TimestampTz now)
+{
+	return lanes_due(last_lane, monotonic, now) <= monotonic;
 }

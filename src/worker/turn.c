@@ -34,6 +34,9 @@
 #define RESULT_AGE 10000 /* microseconds */
 #define RESULT_BATCH 512
 
+/* Fewer results than these delay nobody. */
+#define FEW_RESULTS 32
+
 Staged staged;
 
 /* ---- writing it down ---- */
@@ -159,7 +162,8 @@ adopt_claim(StagedClaim *staged_claim)
 static void
 adopt(void)
 {
-	free_results();
+	if (!staged.urgent)
+		free_results();
 	limits_reserved();
 	worker.high_id = staged.high_id;
 	if (staged.looked_for_late)
@@ -206,13 +210,16 @@ turn_step(void *arg)
 
 	worker_begin_alone("recording and claiming messages", true);
 	stage_begin();
-	find_reported();
-	write_results();
+	if (!staged.urgent)
+	{
+		find_reported();
+		write_results();
+	}
 	if (worker.armed)
 	{
 		staged.looked_for_late = true;
 		claim_late_commits();
-		claim_lanes();
+		claim_lanes(staged.urgent ? LAST_URGENT_LANE : SMSFLOW_LANES - 1);
 		smsflow_membership_forget();
 	}
 	record_jobs(staged.refused, staged.refused_count);
@@ -225,7 +232,7 @@ turn_step(void *arg)
 	worker_commit();
 	if (staged.job_count > 0)
 		smsflow_fault("claimed");
-	if (worker.result_count > 0)
+	if (worker.result_count > 0 && !staged.urgent)
 		smsflow_fault("recorded");
 	adopt();
 }
@@ -235,7 +242,7 @@ stage_clear(void)
 {
 	staged.job_count = staged.refused_count = staged.claim_count = 0;
 	staged.first_claim_id = 0;
-	staged.looked_for_late = false;
+	staged.looked_for_late = staged.urgent = false;
 }
 
 static void
@@ -257,12 +264,27 @@ insist_on_indexes(bool on)
 	plan_cache_mode = on ? PLAN_CACHE_MODE_FORCE_GENERIC_PLAN : PLAN_CACHE_MODE_AUTO;
 }
 
+/*
+ * What somebody waits for is not kept waiting by what has ended already: it is claimed in a turn of its own. The next
+ * one writes the results down, whatever has come by then.
+ */
+static bool
+is_urgent(void)
+{
+	static bool was_urgent = false;
+
+	was_urgent = !was_urgent && worker.armed && worker.result_count > FEW_RESULTS &&
+				 schedule_wanted(LAST_URGENT_LANE, worker.clock->monotonic(), worker.clock->now());
+	return was_urgent;
+}
+
 bool
 turn(void)
 {
 	bool done;
 
 	stage_clear();
+	staged.urgent = is_urgent();
 	insist_on_indexes(true);
 	done = worker_try(turn_step, NULL);
 	insist_on_indexes(false);

@@ -7,6 +7,9 @@
 
 #include "worker/worker.h"
 
+/* Compliance, codes and transactional messages: somebody waits for them. */
+#define LAST_URGENT_LANE 1
+
 /* A claim that takes effect with the commit. */
 typedef struct StagedClaim
 {
@@ -35,6 +38,7 @@ typedef struct Staged
 	int64 first_claim_id;
 	int64 high_id;
 	bool looked_for_late;
+	bool urgent; /* claims from the urgent lanes, and does nothing else */
 	TimestampTz now;
 } Staged;
 
@@ -42,8 +46,8 @@ extern Staged staged;
 
 /* ---- which rows are taken (claim.c) ---- */
 
-/* Stages what the lanes may claim now, urgent lanes first; in the turn's transaction. */
-extern void claim_lanes(void);
+/* Stages what the lanes up to this one may claim now, urgent lanes first; in the turn's transaction. */
+extern void claim_lanes(int last_lane);
 
 /* Stages rows behind the cursors, of transactions that have committed since. */
 extern void claim_late_commits(void);
