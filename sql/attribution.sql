@@ -49,10 +49,10 @@ ROLLBACK;
 SELECT e.ref FROM smsflow.attribution(since => '2026-03-02', until => '2026-03-06 13:00+00') a JOIN smsflow.event e ON e.event_id = a.order_id ORDER BY 1;
 SELECT * FROM smsflow.attribution('loudest');
 
--- By campaign and currency, with what was sent; cost in another currency is none in this.
+-- By campaign and currency, with what was sent, of which two were delivered: revenue is per message delivered. Cost in another currency is none in this.
 INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value, currency)
-	VALUES ('2026-03-01', 1, :campaign_id, 0, 0, 0, 'promotional', 'cost', 0.5, 'USD');
-SELECT model, campaign, currency, round(orders, 2) AS orders, round(revenue, 2) AS revenue, sent, cost, round(revenue_per_message, 2) AS per_message, round(return_on_spend, 1) AS return
+	VALUES ('2026-03-01', 1, :campaign_id, 0, 0, 0, 'promotional', 'cost', 0.5, 'USD'), ('2026-03-01', 1, :campaign_id, 0, 0, 0, 'promotional', 'delivered', 2, '');
+SELECT model, campaign, currency, round(orders, 2) AS orders, round(revenue, 2) AS revenue, sent, delivered, cost, round(revenue_per_message, 2) AS per_message, round(return_on_spend, 1) AS return
 	FROM smsflow_bi.attributed_revenue ORDER BY array_position('{last_click,last_touch,first_touch,linear}', model), currency;
 
 -- A cart that was reminded of and ordered, and an order of another cart.
@@ -76,11 +76,12 @@ INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount) SELECT co
 SELECT campaign, treated, treated_buyers, held_out, held_out_buyers, treated_rate::real, held_out_rate::real, lift::real, extra_buyers::real, round(p_value::numeric, 4) AS p_value FROM smsflow_bi.holdout_lift;
 ROLLBACK;
 
--- Variants: 1,000 messages each; 30 clicks of the first, 60 of the second.
+-- Variants: 1,000 messages each, 750 and 600 of them delivered; 30 clicks of the first, 60 of the second. The rates are of those delivered, the
+-- probability to be the best is of those sent.
 INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, variant, measure, value)
-	SELECT '2026-03-01', 1, :campaign_id, 0, 0, 0, 'promotional', v, m, n FROM (VALUES (1, 'recipients', 1000), (1, 'sent', 1000), (1, 'clickers', 30), (1, 'orders', 4),
-		(2, 'recipients', 1000), (2, 'sent', 1000), (2, 'clickers', 60), (2, 'orders', 4)) x (v, m, n);
-SELECT campaign, variant, sent, clickers, orders, round(click_rate, 3) AS click_rate, round(click_uplift, 2) AS uplift, round(best_by_clicks::numeric, 4) AS best_by_clicks,
+	SELECT '2026-03-01', 1, :campaign_id, 0, 0, 0, 'promotional', v, m, n FROM (VALUES (1, 'recipients', 1000), (1, 'sent', 1000), (1, 'delivered', 750), (1, 'clickers', 30), (1, 'orders', 4),
+		(2, 'recipients', 1000), (2, 'sent', 1000), (2, 'delivered', 600), (2, 'clickers', 60), (2, 'orders', 4)) x (v, m, n);
+SELECT campaign, variant, sent, delivered, clickers, orders, round(click_rate, 3) AS click_rate, round(click_uplift, 2) AS uplift, round(conversion_uplift, 2) AS order_uplift, round(best_by_clicks::numeric, 4) AS best_by_clicks,
 	round(best_by_orders::numeric, 4) AS best_by_orders FROM smsflow_bi.variant_results ORDER BY variant;
 SELECT round(smsflow.two_proportions(30, 1000, 60, 1000)::numeric, 5) AS p;
 SELECT smsflow.two_proportions(1, 2, 2, 1);

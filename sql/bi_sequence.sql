@@ -40,12 +40,12 @@ SELECT sequence, step, entered, waiting, sent, completed, exited, exited_by_reas
 SELECT sequence, step, minutes_up_to, carts, recovered, round(recovery_rate, 3) AS rate, value, currency FROM smsflow_bi.cart_recovery ORDER BY step, minutes_up_to;
 SELECT sequence, step, sent FROM smsflow_bi.sequence_totals ORDER BY step;
 
--- Texts of a third step: 1,000 messages each, 30 clicks of the first, 60 of the second; the other steps have none.
+-- Texts of a third step: 1,000 messages each, 750 and 600 of them delivered, 30 clicks of the first, 60 of the second; the other steps have none.
 SELECT smsflow.add_step('carts', '2 days', options => '{"variants": ["Still there? Reply STOP to end", "Forgot it? Reply STOP to end"]}') AS step \gset
 INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, variant, measure, value)
-	SELECT now(), 1, 0, :sequence_id, 0, :step, 'cart', v, m, n FROM (VALUES (1, 'recipients', 1000), (1, 'sent', 1000), (1, 'clickers', 30),
-		(2, 'recipients', 1000), (2, 'sent', 1000), (2, 'clickers', 60)) x (v, m, n);
-SELECT sequence, step, variant, recipients, sent, clickers, round(click_rate, 3) AS click_rate, round(click_uplift, 2) AS uplift,
+	SELECT now(), 1, 0, :sequence_id, 0, :step, 'cart', v, m, n FROM (VALUES (1, 'recipients', 1000), (1, 'sent', 1000), (1, 'delivered', 750), (1, 'clickers', 30),
+		(2, 'recipients', 1000), (2, 'sent', 1000), (2, 'delivered', 600), (2, 'clickers', 60)) x (v, m, n);
+SELECT sequence, step, variant, recipients, sent, delivered, clickers, round(click_rate, 3) AS click_rate, round(click_uplift, 2) AS uplift,
 	round(best_by_clicks::numeric, 4) AS best_by_clicks, brand, sequence_id = :sequence_id AS ours FROM smsflow_bi.sequence_variant_results ORDER BY variant;
 SELECT step, sent, clicked FROM smsflow_bi.sequence_funnel ORDER BY step;
 \c :home

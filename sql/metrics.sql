@@ -26,7 +26,7 @@ CREATE TEMP TABLE before AS SELECT * FROM smsflow_bi.campaign_totals;
 SELECT smsflow.fold_metrics() > 0 AS folded, smsflow.fold_metrics() AS left_over;
 SELECT count(*) AS changed FROM (TABLE before EXCEPT TABLE smsflow_bi.campaign_totals) x;
 
--- Sending, and a report with its cost.
+-- Sending, and a report with its cost: of two messages one is delivered, and of this one the rates are.
 SELECT pg_temp.send(:to_ann, '2026-03-01 10:00+00'), pg_temp.send(:to_bob, '2026-03-01 11:30+00');
 INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status, cost, currency)
 	VALUES (:to_ann, 1, '2026-03-01 10:00:05+00', '2026-03-01 10:00:05+00', 1, 'delivered', 0.0075, 'USD');
@@ -59,7 +59,7 @@ SELECT currency, revenue, cost FROM smsflow_bi.campaign_money WHERE campaign = '
 SELECT violations, sample FROM smsflow.check() WHERE invariant LIKE 'I8 %';
 ROLLBACK;
 
--- A later message of a sequence takes the credit; one that is not marketing does not.
+-- A later message of a sequence takes the credit; one that is not marketing does not. Nothing of the sequence is delivered, so it has no rates.
 BEGIN;
 INSERT INTO smsflow.sequence (name, on_event, purpose) VALUES ('cart reminder', 'cart', 'cart') RETURNING sequence_id \gset
 INSERT INTO smsflow.sequence_step (sequence_id, step, after, body) VALUES (:sequence_id, 1, '1 hour', 'Still there?'), (:sequence_id, 2, '1 day', 'Last call');

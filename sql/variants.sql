@@ -82,7 +82,13 @@ CALL sell('test', 1, 140, 7);
 CALL sell('test', 2, 200, 20);
 SELECT smsflow.record_event((SELECT c.phone::text FROM smsflow.outbox o JOIN smsflow.contact c USING (contact_id) JOIN smsflow.campaign k USING (campaign_id)
 	WHERE k.name = 'test' AND o.refusal = 'holdout' ORDER BY 1 LIMIT 1), 'order', 'h1', amount => 10, brand => 'Variants') > 0 AS ordered;
-SELECT variant, sent, ordered, orders, revenue, order_rate, recipients BETWEEN 60 AND 550 AS plausible FROM smsflow.campaign_results('test', 'Variants') WHERE variant <> 'holdout';
+SELECT variant, sent, delivered, order_rate FROM smsflow.campaign_results('test', 'Variants') WHERE variant <> 'holdout';
+-- 100 of A and 160 of B are delivered: what is shown is of these, who wins goes by those sent.
+INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status)
+	SELECT message_id, 1, now(), now(), 1, 'delivered' FROM (SELECT o.message_id, o.variant, row_number() OVER (PARTITION BY o.variant ORDER BY o.message_id) AS number
+		FROM smsflow.outbox o JOIN smsflow.campaign k USING (campaign_id) WHERE k.name = 'test' AND o.refusal IS NULL) AS m
+	WHERE number <= CASE variant WHEN 1 THEN 100 ELSE 160 END;
+SELECT variant, sent, delivered, ordered, orders, revenue, order_rate, recipients BETWEEN 60 AND 550 AS plausible FROM smsflow.campaign_results('test', 'Variants') WHERE variant <> 'holdout';
 SELECT variant, sent, ordered, revenue, order_rate = round(1.0 / recipients, 4) AS rated FROM smsflow.campaign_results('test', 'Variants') WHERE variant = 'holdout';
 SELECT * FROM smsflow.choose_winner('test', brand => 'Variants');
 INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, attempt, wire, outcome)

@@ -98,13 +98,13 @@ CREATE OR REPLACE FUNCTION smsflow.campaign_results(campaign text, brand text DE
 		revenue numeric, order_rate numeric)
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp AS $$
 	SELECT CASE WHEN r.held_out THEN 'holdout' ELSE v.name END, r.recipients, CASE WHEN NOT r.held_out THEN r.sent END, r.delivered, r.clicked, r.replied, r.opted_out,
-		r.ordered, r.orders, r.revenue, round(r.ordered::numeric / nullif(CASE WHEN r.held_out THEN r.recipients ELSE r.sent END, 0), 4)
+		r.ordered, r.orders, r.revenue, round(r.ordered::numeric / nullif(CASE WHEN r.held_out THEN r.recipients ELSE r.delivered END, 0), 4)
 	FROM smsflow.campaign_named(campaign_results.campaign, campaign_results.brand) AS k CROSS JOIN LATERAL smsflow.results_of(k) AS r
 	LEFT JOIN smsflow.campaign_variant AS v ON v.campaign_id = k.campaign_id AND v.variant = r.variant
 	ORDER BY r.held_out, r.variant
 $$;
 COMMENT ON FUNCTION smsflow.campaign_results(text, text) IS
-'What came of each variant of a campaign (null: it has none), and of those whom the holdout left out: messages queued, sent and delivered; people who clicked, replied, opted out and ordered; their orders and revenue, and ordered per sent (held out: per person). Orders are those credited to the message (smsflow.attribution), and of those held out all within 12 hours. SF004 for an unknown campaign or brand';
+'What came of each variant of a campaign (null: it has none), and of those whom the holdout left out: messages queued, sent and delivered; people who clicked, replied, opted out and ordered; their orders and revenue, and order_rate: ordered / delivered, NULL when nothing is delivered (held out: ordered per person). choose_winner() compares by sent. Orders are those credited to the message (smsflow.attribution), and of those held out all within 12 hours. SF004 for an unknown campaign or brand';
 REVOKE ALL ON FUNCTION smsflow.campaign_results(text, text) FROM PUBLIC;
 
 -- ---- the winner ----
@@ -176,5 +176,5 @@ BEGIN
 		CASE WHEN choose_winner.variant IS NOT NULL THEN 'chosen by hand' ELSE found.problem END;
 END $$;
 COMMENT ON FUNCTION smsflow.choose_winner(text, text, text) IS
-'Makes the variant that has won the one that everybody else gets: the best by the option decide_by if it differs from every other by more than chance (pooled two-proportion z-test, two-sided, p_value corrected for the number of comparisons, at most 1 - confidence) and each was sent to min_sample people. decided says whether it did, reason why not; variant names one by hand. SF004 for an unknown campaign or variant, SF005 if it is not running, paused or done, or has no variants';
+'Makes the variant that has won the one that everybody else gets: the best by the option decide_by if it differs from every other by more than chance (pooled two-proportion z-test, two-sided, p_value corrected for the number of comparisons, at most 1 - confidence) and each was sent to min_sample people. Its rates are by messages sent, not delivered as order_rate of campaign_results() is, since it must decide also where a gateway sends no reports. decided says whether it did, reason why not; variant names one by hand. SF004 for an unknown campaign or variant, SF005 if it is not running, paused or done, or has no variants';
 REVOKE ALL ON FUNCTION smsflow.choose_winner(text, text, text) FROM PUBLIC;

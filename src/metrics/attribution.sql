@@ -104,17 +104,19 @@ CREATE OR REPLACE VIEW smsflow_bi.attributed_revenue AS
 		GROUP BY 1, 2, 3, 4
 	), spent AS (
 		SELECT campaign_id, sequence_id, currency, sum(value) AS cost FROM smsflow.metric_of_all_time WHERE measure = 'cost' GROUP BY 1, 2, 3
-	), sent AS (
-		SELECT campaign_id, sequence_id, sum(value)::bigint AS sent FROM smsflow.metric_of_all_time WHERE measure = 'sent' GROUP BY 1, 2
+	), went AS (
+		SELECT campaign_id, sequence_id, sum(value) FILTER (WHERE measure = 'sent')::bigint AS sent,
+			sum(value) FILTER (WHERE measure = 'delivered')::bigint AS delivered
+		FROM smsflow.metric_of_all_time WHERE measure IN ('sent', 'delivered') GROUP BY 1, 2
 	)
 	SELECT c.model, k.name AS campaign, q.name AS sequence, nullif(c.currency, '') AS currency, c.orders, c.revenue, c.recovered_carts, s.sent,
-		x.cost, c.orders / nullif(s.sent, 0) AS conversion_rate, c.revenue / nullif(s.sent, 0) AS revenue_per_message,
-		c.revenue / nullif(x.cost, 0) AS return_on_spend, k.campaign_id, q.sequence_id
+		x.cost, c.orders / nullif(s.delivered, 0) AS conversion_rate, c.revenue / nullif(s.delivered, 0) AS revenue_per_message,
+		c.revenue / nullif(x.cost, 0) AS return_on_spend, k.campaign_id, q.sequence_id, coalesce(s.delivered, 0) AS delivered
 	FROM credited c
 	LEFT JOIN smsflow.campaign k ON k.campaign_id = c.campaign_id
 	LEFT JOIN smsflow.sequence q ON q.sequence_id = c.sequence_id
 	LEFT JOIN spent x ON x.campaign_id = c.campaign_id AND x.sequence_id = c.sequence_id AND x.currency = c.currency
-	LEFT JOIN sent s ON s.campaign_id = c.campaign_id AND s.sequence_id = c.sequence_id;
+	LEFT JOIN went s ON s.campaign_id = c.campaign_id AND s.sequence_id = c.sequence_id;
 COMMENT ON VIEW smsflow_bi.attributed_revenue IS 'Orders and revenue of campaigns and sequences by attribution model, with clicks of 5 days and deliveries of 12 hours, one row per currency; refunds are not taken off. Worked out anew from all orders and messages: for other windows, refunds or a range call smsflow.attribution()';
 
 -- By intention: who was to get the campaign against who was left out by chance,

@@ -83,8 +83,8 @@ CREATE OR REPLACE VIEW smsflow_bi.segment_performance AS
 		sum(t.orders)::bigint AS orders,
 		CASE WHEN count(DISTINCT t.currency) > 1 OR bool_or(t.revenue IS NULL) THEN NULL ELSE sum(t.revenue) END AS revenue,
 		CASE WHEN count(DISTINCT t.currency) = 1 THEN min(t.currency) END AS currency,
-		sum(t.delivered) / nullif(sum(t.sent), 0) AS delivery_rate, sum(t.clickers) / nullif(sum(t.sent), 0) AS click_rate,
-		sum(t.orders) / nullif(sum(t.sent), 0) AS conversion_rate, sum(t.opt_outs) / nullif(sum(t.sent), 0) AS opt_out_rate,
+		sum(t.delivered) / nullif(sum(t.sent), 0) AS delivery_rate, sum(t.clickers) / nullif(sum(t.delivered), 0) AS click_rate,
+		sum(t.orders) / nullif(sum(t.delivered), 0) AS conversion_rate, sum(t.opt_outs) / nullif(sum(t.delivered), 0) AS opt_out_rate,
 		s.segment_id
 	FROM smsflow.segment s
 	JOIN smsflow.campaign c USING (segment_id)

@@ -2,13 +2,14 @@
 -- uplift over the first one, and the probability that each is the best.
 
 -- All of one campaign or step are brought into one row, where they are compared, and taken apart again. The name of the
--- campaign is among the keys: who asks for one campaign reads the rows of that campaign alone.
+-- campaign is among the keys: who asks for one campaign reads the rows of that campaign alone. Rates are of what was delivered, but the
+-- probability to be the best is of what was sent: a decision must not wait for reports that a gateway may never send.
 CREATE OR REPLACE VIEW smsflow.variant_figure AS
 	SELECT v.campaign_id, v.campaign, v.sequence_id, v.step, u.variant, u.recipients, u.sent, u.delivered, u.clickers, u.orders, u.opt_outs,
-		u.clickers::numeric / nullif(u.sent, 0) AS click_rate, u.orders::numeric / nullif(u.sent, 0) AS conversion_rate,
-		u.opt_outs::numeric / nullif(u.sent, 0) AS opt_out_rate,
-		(u.clickers::numeric / nullif(u.sent, 0)) / nullif(v.clickers[1]::numeric / nullif(v.sent[1], 0), 0) - 1 AS click_uplift,
-		(u.orders::numeric / nullif(u.sent, 0)) / nullif(v.orders[1]::numeric / nullif(v.sent[1], 0), 0) - 1 AS conversion_uplift,
+		u.clickers::numeric / nullif(u.delivered, 0) AS click_rate, u.orders::numeric / nullif(u.delivered, 0) AS conversion_rate,
+		u.opt_outs::numeric / nullif(u.delivered, 0) AS opt_out_rate,
+		(u.clickers::numeric / nullif(u.delivered, 0)) / nullif(v.clickers[1]::numeric / nullif(v.delivered[1], 0), 0) - 1 AS click_uplift,
+		(u.orders::numeric / nullif(u.delivered, 0)) / nullif(v.orders[1]::numeric / nullif(v.delivered[1], 0), 0) - 1 AS conversion_uplift,
 		u.best_by_clicks, u.best_by_orders
 	FROM (
 		SELECT c.campaign_id, c.campaign, c.sequence_id, c.step, array_agg(c.variant ORDER BY c.variant) AS variant,

@@ -183,10 +183,10 @@ CREATE OR REPLACE VIEW smsflow.metric_total AS
 			ELSE coalesce(revenue_in, cost_in) END AS currency,
 		CASE WHEN cost_in <> other_cost_in THEN NULL ELSE cost_in END AS cost_currency,
 		coalesce(delivered, 0) / nullif(sent, 0) AS delivery_rate,
-		coalesce(clickers, 0) / nullif(sent, 0) AS click_rate,
-		coalesce(orders, 0) / nullif(sent, 0) AS conversion_rate,
-		coalesce(opt_outs, 0) / nullif(sent, 0) AS opt_out_rate,
-		CASE WHEN revenue_in <> other_revenue_in THEN NULL ELSE coalesce(revenue, 0) / nullif(sent, 0) END AS revenue_per_message,
+		coalesce(clickers, 0) / nullif(delivered, 0) AS click_rate,
+		coalesce(orders, 0) / nullif(delivered, 0) AS conversion_rate,
+		coalesce(opt_outs, 0) / nullif(delivered, 0) AS opt_out_rate,
+		CASE WHEN revenue_in <> other_revenue_in THEN NULL ELSE coalesce(revenue, 0) / nullif(delivered, 0) END AS revenue_per_message,
 		first_sent_at, last_sent_at
 	FROM summed;
 COMMENT ON VIEW smsflow.metric_total IS 'Counters of all time and the rates between them, of every campaign, of every step of a sequence, and of all else together';

@@ -26,8 +26,8 @@ BEGIN
 		FROM (VALUES (1, 'recipients', t.recipients, 0), (2, 'suppressed', t.suppressed, t.recipients), (3, 'waiting', t.queued, t.recipients),
 			(4, 'sent', t.sent, t.recipients), (5, 'delivered', t.delivered, t.sent), (6, 'undelivered', t.undelivered, t.sent),
 			(7, 'rejected', t.rejected, t.recipients), (8, 'expired', t.expired, t.recipients), (9, 'in doubt', t.in_doubt, t.recipients),
-			(10, 'clicked', t.clickers, t.sent), (11, 'replied', t.replies, t.sent), (12, 'opted out', t.opt_outs, t.sent),
-			(13, 'ordered', t.orders, t.sent)) AS x (place, what, messages, whole)
+			(10, 'clicked', t.clickers, t.delivered), (11, 'replied', t.replies, t.delivered), (12, 'opted out', t.opt_outs, t.delivered),
+			(13, 'ordered', t.orders, t.delivered)) AS x (place, what, messages, whole)
 		WHERE x.messages > 0 OR x.place IN (1, 4)
 		ORDER BY x.place;
 	RETURN QUERY SELECT format('  %s %s %s', rpad(x.what, 12), lpad(round(x.amount, 2)::text, 9), coalesce(m.currency, ''))
@@ -42,7 +42,7 @@ BEGIN
 		ORDER BY a.alert_id;
 END
 $$;
-COMMENT ON FUNCTION smsflow.campaign_report(text, text) IS 'A campaign in readable lines: what became of its messages, what came of them, the hours it was sent in, its variants and open alerts; instants in the session''s time zone. Errors: SF004 no such campaign';
+COMMENT ON FUNCTION smsflow.campaign_report(text, text) IS 'A campaign in readable lines: what became of its messages, what came of them, the hours it was sent in, its variants and open alerts; clicked, replied, opted out and ordered in percent of those delivered (without percent while nothing is); instants in the session''s time zone. Errors: SF004 no such campaign';
 REVOKE ALL ON FUNCTION smsflow.campaign_report(text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.report_of_hours(campaign_id integer) RETURNS SETOF text
@@ -68,7 +68,7 @@ AS $$
 	UNION ALL
 	SELECT * FROM (
 		SELECT format('  variant %s: sent %s, clicked %s %s, ordered %s %s, best by clicks with %s %%, by orders with %s %%', v.variant, v.sent, v.clickers,
-			smsflow.percent(v.clickers, v.sent), v.orders, smsflow.percent(v.orders, v.sent), round(100 * v.best_by_clicks::numeric, 1),
+			smsflow.percent(v.clickers, v.delivered), v.orders, smsflow.percent(v.orders, v.delivered), round(100 * v.best_by_clicks::numeric, 1),
 			round(100 * v.best_by_orders::numeric, 1))
 		FROM smsflow_bi.variant_results v
 		WHERE v.campaign_id = $1
