@@ -14,7 +14,7 @@ CREATE OR REPLACE VIEW smsflow.campaign_option (option, kind, meaning) AS
 		('late_zones', 'choice next_day skip at_once', 'who, at a launch by local time, is past that time already gets the message a day later, not at all, or at once'),
 		('holdout', 'number 0 90', 'percent of recipients who get nothing, to compare with'),
 		('exclude', 'exclude', 'who gets nothing: {"bought": "7 days", "clicked": "7 days", "texted": "2 days", "in_sequence": true or a name, "events": {"kinds": ["email_clicked"], "within": "1 day"}}'),
-		('pause_on', 'rates', 'rates of messages sent at which it pauses itself: {"opt_out_rate": 0.02, "failure_rate": 0.2, "min_sent": 100}'),
+		('pause_on', 'rates', 'rates at which it pauses itself, of opt-outs by messages sent and of failures by those tried: {"opt_out_rate": 0.02, "failure_rate": 0.2, "min_sent": 100}'),
 		('pause_on_alert', 'flag', 'whether an alert of a rule that pauses holds it; false'),
 		('coupons', 'text', 'pool that {{coupon}} comes from'),
 		('missing', 'choice skip blank fail', 'what a variable without value and default does: the recipient gets nothing (skip), nothing is written (blank), or the campaign fails; skip'),
