@@ -33,9 +33,9 @@ struct batch
 
 struct clicks
 {
-	STAILQ_HEAD(, batch) batches; /* oldest first */
-	struct batch *newest;         /* NULL when there is none */
-	long count;                   /* of all hits */
+	STAILQ_HEAD(batches, batch) batches; /* oldest first */
+	struct batch *newest;                /* NULL when there is none */
+	long count;                          /* of all hits */
 };
 
 /* Copies what fits, up to the last whole character. */
