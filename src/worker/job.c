@@ -21,13 +21,14 @@ job_free(Job *job)
 	job_discard(job);
 }
 
-void
+bool
 job_is_reported(int64 message_id)
 {
 	JobEntry *entry = hash_search(worker.jobs, &message_id, HASH_FIND, NULL);
 
 	if (entry)
 		entry->job->reported = true;
+	return entry != NULL;
 }
 
 void

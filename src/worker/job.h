@@ -111,8 +111,8 @@ typedef struct JobEntry
 /* A new job without a message; it lives in its own context. */
 extern Job *job_make(Queue *queue);
 
-/* A report of the message has been counted; of one that is not in hand, nothing happens. */
-extern void job_is_reported(int64 message_id);
+/* A report of the message has been counted. Returns false for a message that is not in hand. */
+extern bool job_is_reported(int64 message_id);
 
 /* The end of a job that was in hand, and of one that never was. */
 extern void job_free(Job *job);

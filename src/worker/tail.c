@@ -202,7 +202,8 @@ active_snapshot(void)
 
 /*
  * A report that overtakes the answer of its own request has already counted
- * the message as sent.
+ * the message as sent; so has one that overtakes the request, as the first report
+ * does of what a primary that is lost had sent.
  */
 static void
 mark_reported(Datum *ids, int count)
@@ -210,12 +211,14 @@ mark_reported(Datum *ids, int count)
 	Oid types[] = {INT8ARRAYOID};
 	Datum values[] = {PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))};
 
-	if (SPI_execute_with_args("SELECT message_id FROM smsflow.report WHERE callback_id = ANY ($1)"
-							  " AND message_id = ANY (SELECT message_id FROM smsflow.callback WHERE callback_id = ANY ($1))",
+	if (SPI_execute_with_args("SELECT r.message_id, NOT EXISTS (SELECT FROM smsflow.attempt a WHERE a.message_id = r.message_id)"
+							  " FROM smsflow.report r WHERE r.callback_id = ANY ($1)"
+							  " AND r.message_id = ANY (SELECT message_id FROM smsflow.callback WHERE callback_id = ANY ($1))",
 							  1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read reports");
 	for (uint64 row = 0; row < SPI_processed; row++)
-		job_is_reported(column_id(row, 1));
+		if (!job_is_reported(column_id(row, 1)) && column_bool(row, 2))
+			worker.reported_id = Max(worker.reported_id, column_id(row, 1));
 }
 
 void

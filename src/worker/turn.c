@@ -76,6 +76,44 @@ write_claim(StagedClaim *claim, int64 low_id)
 		staged.first_claim_id = claim->claim_id;
 }
 
+/*
+ * The first worker has counted what reports say, also of a message whose answer
+ * was still awaited here, or that was not even claimed. Of its own messages in
+ * hand it knows (tail.c); where that does not suffice, it looks as the others do.
+ */
+static void
+find_reported(Job **jobs, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {INT8ARRAYOID};
+	Datum *ids = palloc(sizeof(Datum) * Max(count, 1));
+	int asked = 0;
+	Datum values[1];
+
+	for (int i = 0; i < count; i++)
+		if (!jobs[i]->reported && (worker.slot->number > 0 || jobs[i]->message_id <= worker.reported_id))
+			ids[asked++] = Int64GetDatum(jobs[i]->message_id);
+	if (asked == 0)
+		return;
+	values[0] = PointerGetDatum(construct_array(ids, asked, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	smsflow_spi_plan(&plan,
+					 "SELECT i.message_id FROM unnest($1) AS i (message_id) WHERE EXISTS (SELECT FROM smsflow.report r WHERE "
+					 "r.message_id = i.message_id)",
+					 lengthof(types), types);
+	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
+	for (uint64 row = 0; row < SPI_processed; row++)
+		for (int i = 0; i < count; i++)
+			jobs[i]->reported |= jobs[i]->message_id == column_id(row, 1);
+}
+
+/* What has ended, by its answer or by the gate. */
+static void
+write_ended(Job **jobs, int count)
+{
+	find_reported(jobs, count);
+	record_jobs(jobs, count);
+}
+
 static void
 write_results(void)
 {
@@ -84,32 +122,7 @@ write_results(void)
 	dlist_iter iter;
 
 	dlist_foreach(iter, &worker.results) jobs[count++] = dlist_container(Job, node, iter.cur);
-	record_jobs(jobs, count);
-}
-
-/*
- * The first worker has counted what reports say, also of a message whose answer
- * was still awaited here. It tells itself so (tail.c); others look.
- */
-static void
-find_reported(void)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {INT8ARRAYOID};
-	Datum *ids;
-	int count = 0;
-	Datum values[1];
-	dlist_iter iter;
-
-	if (worker.slot->number == 0 || worker.result_count == 0)
-		return;
-	ids = palloc(sizeof(Datum) * worker.result_count);
-	dlist_foreach(iter, &worker.results) ids[count++] = Int64GetDatum(dlist_container(Job, node, iter.cur)->message_id);
-	values[0] = PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	smsflow_spi_plan(&plan, "SELECT r.message_id FROM smsflow.report r WHERE r.message_id = ANY ($1)", lengthof(types), types);
-	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
-	for (uint64 row = 0; row < SPI_processed; row++)
-		job_is_reported(column_id(row, 1));
+	write_ended(jobs, count);
 }
 
 /* ---- after the commit ---- */
@@ -211,10 +224,7 @@ turn_step(void *arg)
 	worker_begin_alone("recording and claiming messages", true);
 	stage_begin();
 	if (!staged.urgent)
-	{
-		find_reported();
 		write_results();
-	}
 	if (worker.armed)
 	{
 		staged.looked_for_late = true;
@@ -222,7 +232,7 @@ turn_step(void *arg)
 		claim_lanes(staged.urgent ? LAST_URGENT_LANE : SMSFLOW_LANES - 1);
 		smsflow_membership_forget();
 	}
-	record_jobs(staged.refused, staged.refused_count);
+	write_ended(staged.refused, staged.refused_count);
 	limits_reserve(!worker.armed);
 	low_id = late_low(&worker.late, Max(staged.high_id, worker.high_id));
 	for (int i = 0; i < staged.claim_count; i++)

@@ -26,6 +26,7 @@ typedef struct Worker
 	int64 generation;
 	bool armed;
 	int64 marketing_opens; /* monotonic; after a promotion marketing is held for a while */
+	int64 reported_id;     /* up to here messages may have been reported before they were claimed */
 	int64 promoted_id;     /* up to here a primary that is lost may have sent messages; 0 none */
 	char *callback_key;    /* NULL until the first arm() */
 	const SmsflowTransport *transport;

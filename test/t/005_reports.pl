@@ -73,6 +73,23 @@ sub test_overtaking_report
 	$gateway->reports;
 }
 
+# A report about a message that was not even claimed, as of what a lost primary had sent. It goes, and counts once.
+sub test_report_before_request
+{
+	my $sender = sql("SELECT address FROM smsflow.sender WHERE gateway_id = (SELECT gateway_id FROM smsflow.gateway WHERE name = 'main')");
+	my $id;
+
+	sql("SELECT smsflow.set_sender('$sender', 'main', enabled => false)");
+	$id = send_sms('main', 'reported too early', 'transactional');
+	is(sql(qq{SELECT status FROM smsflow.receive_callback('main', 'POST', substring(smsflow.callback_url('main', $id, 1) FROM '/callback/.*'), '',
+		'{"content-type": "application/json"}', '{"status": "delivered"}')}), 200, 'a report before anything was sent is taken');
+	wait_status($id, 'delivered', 'a report that overtakes the request counts');
+	check_is_clean();
+	sql("SELECT smsflow.set_sender('$sender', 'main', enabled => true)");
+	ok(wait_sql('it is sent', "SELECT attempts = 1 FROM smsflow.message WHERE message_id = $id"), '... and then comes the answer');
+	check_is_clean();
+}
+
 sub test_forged_and_repeated
 {
 	my $id = send_sms('main', 'no report yet', 'transactional');
@@ -135,6 +152,7 @@ sub test_stop
 
 test_campaign();
 test_overtaking_report();
+test_report_before_request();
 test_forged_and_repeated();
 test_stop();
 
