@@ -104,7 +104,9 @@ sub wait_sql
 	my ($what, $query, $expected, $seconds) = @_;
 	my ($result, $error) = ('', '');
 	my $done = wait_until($what, sub {
-		$node->psql('shop', $query, stdout => \$result, stderr => \$error);
+		# A server that goes away may take psql along before it has read the query.
+		($result, $error) = ('', '');
+		eval { $node->psql('shop', $query, stdout => \$result, stderr => \$error); 1 } or $error = $@;
 		return $result eq ($expected // 't');
 	}, $seconds);
 
