@@ -217,7 +217,7 @@ fuzz: $(FUZZERS)
 CI_STAGES = unit static+regress isolation+sim tap sanitize fuzz versions
 LONG = FUZZ_SECONDS=$(FUZZ_SECONDS) SIM_SECONDS=$(SIM_SECONDS)
 check-ci:
-	$(LONG) CHECK_MINUTES=38 test/check.sh $(CI_STAGES)
+	$(LONG) CHECK_MINUTES=36 test/check.sh $(CI_STAGES)
 check-all:
 	$(LONG) test/check.sh $(CI_STAGES) packages
 check-versions:

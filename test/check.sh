@@ -9,7 +9,7 @@
 #       packages valgrind                             for a release
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
 #   FUZZ_SECONDS=60 SIM_SECONDS=120   for each fuzz target, instead of 10; for the simulator, instead of 30
-#   CHECK_MINUTES=38   for all; the stage versions ends with what is left of them
+#   CHECK_MINUTES=36   for all; the stage versions ends with what is left of them
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 top=$PWD
