@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What figures cost: the processor time of a worker that counts against one that
-# does not (uncounted.c), in turns over the same messages; the fold while the
+# What figures cost: the processor time of a worker while it counts against that
+# of the same one while it does not (half_counted.c); the fold while the
 # worker sends at full speed, as a share of that time; and reading views over a
 # long history, which is made as rollups:
 # CAMPAIGNS campaigns of 48 hours over 4 senders, 10,000 messages each. Prints
@@ -21,54 +21,33 @@ FOLDS=${FOLDS:-3600}
 DELTAS=${DELTAS:-320}
 CONTACTS=$MESSAGES
 
-# in_other COMMAND: the same, with the server whose worker does not count
+# in_other COMMAND: the same, with the server whose worker counts half of the time
 in_other() {
-	local work=$work/uncounted port=$((port + 2))
+	local work=$work/half port=$((port + 2))
 	PATH="$work$($PG_CONFIG --bindir):$PATH" "$@"
 }
 
 start_other() {
-	make -s build/uncounted/smsflow.so
-	copy_installation "$work/uncounted" build/uncounted/smsflow.so
-	[ "$(id -u)" -eq 0 ] && chown postgres "$work/uncounted"
+	make -s build/half_counted/smsflow.so
+	copy_installation "$work/half" build/half_counted/smsflow.so
+	[ "$(id -u)" -eq 0 ] && chown postgres "$work/half"
 	in_other start_server
 	in_other make_store
 }
 
-# Nanoseconds of processor time that the worker has used
-worker_time() { cut -d' ' -f1 "/proc/$(sql -c 'SELECT pid FROM smsflow.worker_state()')/schedstat"; }
-
-# send_round: processor time of the worker in nanoseconds a message, its folds of every second included, and messages a second
 send_round() {
-	local from before after target=$(($(sent) + MESSAGES))
-	wait_for "SELECT count(*) = 0 FROM smsflow.metric_delta" 30
-	from=$(last_id) before=$(worker_time)
+	local target=$(($(sent) + MESSAGES))
 	enqueue "$MESSAGES"
 	drain "$target" 300
-	after=$(worker_time)
-	wait_for "SELECT count(*) = $MESSAGES FROM smsflow.attempt WHERE message_id > $from" 30
-	echo "$(((after - before) / MESSAGES)) $(recorded_rate "$from")"
 }
-least() { printf '%s\n' "$@" | sort -g | head -1; }
-most() { printf '%s\n' "$@" | sort -g | tail -1; }
 
 overhead() {
-	local counted=() rates=() uncounted=() uncounted_rates=() ratios=() rate_ratios=() time rate
-	for ((round = 0; round <= ROUNDS; round++)); do
-		read -r time rate < <(in_other send_round)
-		uncounted+=("$time") uncounted_rates+=("$rate")
-		read -r time rate < <(send_round)
-		counted+=("$time") rates+=("$rate")
-		# The first round warms up.
-		[ "$round" -gt 0 ] || { counted=() rates=() uncounted=() uncounted_rates=(); continue; }
-		ratios+=("$(ratio "${counted[-1]}" "${uncounted[-1]}")") rate_ratios+=("$(ratio "${rates[-1]}" "${uncounted_rates[-1]}")")
-		say "  counted ${counted[-1]} ns, ${rates[-1]}/s; not counted ${uncounted[-1]} ns, ${uncounted_rates[-1]}/s"
+	for ((round = 0; round < ROUNDS; round++)); do
+		in_other send_round
+		say "  $(grep -o 'counted: .*' "$work/half/log" | tail -1)"
 	done
-	row 'processor time of the worker a message, counted / not: ratio of the best, of the medians (ns), each round' \
-		"$(ratio "$(least "${counted[@]}")" "$(least "${uncounted[@]}")")" \
-		"$(ratio "$(median "${counted[@]}")" "$(median "${uncounted[@]}")") ($(median "${counted[@]}") / $(median "${uncounted[@]}")); ${ratios[*]}"
-	row 'messages a second, counted / not: the same' "$(ratio "$(most "${rates[@]}")" "$(most "${uncounted_rates[@]}")")" \
-		"$(ratio "$(median "${rates[@]}")" "$(median "${uncounted_rates[@]}")") ($(median "${rates[@]}") / $(median "${uncounted_rates[@]}")); ${rate_ratios[*]}"
+	row 'processor time of the worker a message, counted / not' "$(grep -o ' counted: .*' "$work/half/log" | tail -1 |
+		awk '{ printf "%.3f (%d / %d ns)", $2 / $10, $2, $10 }')" "$(grep -o ' counted: .*' "$work/half/log" | tail -1)"
 }
 
 fold_share() {
@@ -172,7 +151,7 @@ row 'what' 'best (ms)' 'median (ms)'
 row --- --- ---
 overhead
 [ "${1:-all}" = overhead ] && exit
-in_other as_user pg_ctl -D "$work/uncounted/data" -m fast -w stop >/dev/null
+in_other as_user pg_ctl -D "$work/half/data" -m fast -w stop >/dev/null
 fold_share
 make_history
 one="campaign = 'campaign $((CAMPAIGNS / 2))'"
