@@ -127,7 +127,8 @@ sub test_stop
 		$stopped{ phone($number) } = time();
 	}
 	ok(wait_settled(60), 'everybody opts out meanwhile');
-	@late = grep { $_->{at} > $stopped{ SmsflowGateway::fields_of($_->{body})->{to} } } requests_of('stoppable');
+	# The gateway knows when it read the first byte, which on a busy machine is later than when it came.
+	@late = grep { $_->{at} > $stopped{ SmsflowGateway::fields_of($_->{body})->{to} } + 0.1 } requests_of('stoppable');
 	is(scalar @late, 0, '... and gets nothing after that, from none of them');
 	check_each_once('stoppable', 90);
 	cmp_ok(sql("SELECT count(*) FROM smsflow.message WHERE body = 'stoppable' AND status = 'suppressed'"), '>', 0, '... what was not sent is suppressed');
