@@ -3,10 +3,22 @@
  */
 #include "limiter.h"
 
+#include <limits.h>
+
+#define KEPT_SHARE 8
+#define MOST_KEPT 4
+#define KEPT_SHARE_OF_DAY 50
+
 static double
 later(double a, double b)
 {
 	return a > b ? a : b;
+}
+
+static double
+sooner(double a, double b)
+{
+	return a < b ? a : b;
 }
 
 /* Microseconds until the bucket is full. */
@@ -27,10 +39,12 @@ smsflow_limiter_init(SmsflowLimiter *limiter, double rate, int burst, int64_t no
 void
 smsflow_limiter_set(SmsflowLimiter *limiter, double rate, int burst, int64_t now)
 {
-	double taken = missing(limiter, now) / limiter->interval;
+	double owed = missing(limiter, now);
+	double taken = owed / limiter->interval;
+	double beyond = later(owed - limiter->tolerance, 0);
 
 	smsflow_limiter_init(limiter, rate, burst, now);
-	limiter->full_at = (double) now + taken * limiter->interval;
+	limiter->full_at = (double) now + sooner(taken * limiter->interval, limiter->tolerance + beyond);
 }
 
 int64_t
@@ -66,4 +80,21 @@ smsflow_limiter_room(const SmsflowLimiter *limiter, int64_t now, int64_t horizon
 	if (room <= 0)
 		return 0;
 	return room > 1e9 ? 1000000000 : (int) room;
+}
+
+int
+smsflow_limiter_kept(int burst)
+{
+	int kept = burst / KEPT_SHARE;
+
+	return kept < MOST_KEPT ? kept : MOST_KEPT;
+}
+
+int64_t
+smsflow_limiter_kept_of_day(int64_t parts)
+{
+	int64_t least = smsflow_limiter_kept(parts < INT_MAX ? (int) parts : INT_MAX);
+	int64_t share = parts / KEPT_SHARE_OF_DAY;
+
+	return share > least ? share : least;
 }

@@ -24,7 +24,11 @@ typedef struct SmsflowLimiter
  */
 extern void smsflow_limiter_init(SmsflowLimiter *limiter, double rate, int burst, int64_t now);
 
-/* Changes the limit. Parts taken and not yet refilled stay taken, so a slower rate does not begin with a burst. */
+/*
+ * Changes the limit. Parts taken and not yet refilled stay taken, so a slower
+ * rate does not begin with a burst; but no more of them than the new burst,
+ * since a smaller one would have let no more pass.
+ */
 extern void smsflow_limiter_set(SmsflowLimiter *limiter, double rate, int burst, int64_t now);
 
 /*
@@ -38,6 +42,13 @@ extern void smsflow_limiter_take(SmsflowLimiter *limiter, int parts, int64_t now
 
 /* Takes away all there is until an instant: from then on it fills as from the start. */
 extern void smsflow_limiter_drain(SmsflowLimiter *limiter, int64_t until);
+
+/*
+ * What the lower lanes leave to the first: of a burst an eighth, and at most 4
+ * parts; of the parts of a day as many, and of a long one a fiftieth.
+ */
+extern int smsflow_limiter_kept(int burst);
+extern int64_t smsflow_limiter_kept_of_day(int64_t parts);
 
 /* Parts that would pass between now and now + horizon microseconds. */
 extern int smsflow_limiter_room(const SmsflowLimiter *limiter, int64_t now, int64_t horizon);

@@ -10,6 +10,7 @@
 #include "utils/date.h"
 #include "utils/datetime.h"
 
+#include "core/limiter.h"
 #include "errcodes.h"
 
 #define QUARTER (15 * USECS_PER_MINUTE)
@@ -67,4 +68,11 @@ Datum
 smsflow_day_ends(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(smsflow_zone_day_end(zone_arg(PG_GETARG_TEXT_PP(0)), PG_GETARG_TIMESTAMPTZ(1)));
+}
+
+PG_FUNCTION_INFO_V1(smsflow_kept_of_day);
+Datum
+smsflow_kept_of_day(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(smsflow_limiter_kept_of_day(PG_GETARG_INT64(0)));
 }

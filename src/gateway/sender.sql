@@ -12,6 +12,11 @@ CREATE OR REPLACE FUNCTION smsflow.day_ends(zone text, at timestamptz) RETURNS t
 COMMENT ON FUNCTION smsflow.day_ends(text, timestamptz) IS 'When a daily limit that is counted in this time zone begins anew, also where clocks are changed at midnight. Errors: SF007 unknown zone';
 REVOKE ALL ON FUNCTION smsflow.day_ends(text, timestamptz) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.kept_of_day(parts bigint) RETURNS bigint
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_kept_of_day';
+COMMENT ON FUNCTION smsflow.kept_of_day(bigint) IS 'Of a daily limit in parts, those that only compliance messages and one-time passwords may use: an eighth and at most 4, or a fiftieth where that is more';
+REVOKE ALL ON FUNCTION smsflow.kept_of_day(bigint) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.warm_up_limit(curve text, since timestamptz, zone text, at timestamptz) RETURNS integer
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC

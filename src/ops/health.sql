@@ -100,11 +100,12 @@ AS $$
 			FROM smsflow.sender_state() t JOIN smsflow.sender y USING (sender_id) JOIN smsflow.gateway x USING (gateway_id)
 			WHERE t.breaker IN ('open', 'half_open')
 			UNION ALL
-			SELECT format('sender "%s" of gateway "%s" has used its %s parts of the day, the next begins at %s', y.address, x.name, t.daily_limit,
+			SELECT format('sender "%s" of gateway "%s" has used its %s parts of the day%s, the next begins at %s', y.address, x.name, t.daily_limit,
+					CASE WHEN t.used_today < t.daily_limit THEN ' but those kept for codes and confirmations' END,
 					smsflow.day_ends(y.reset_zone, now())::timestamptz(0)),
 				'Add a number, or raise daily_limit with smsflow.set_sender() where the carrier allows it.'
 			FROM smsflow.sender_state() t JOIN smsflow.sender y USING (sender_id) JOIN smsflow.gateway x USING (gateway_id)
-			WHERE t.used_today >= t.daily_limit
+			WHERE t.used_today >= t.daily_limit - smsflow.kept_of_day(t.daily_limit)
 		) AS routes (what, todo)
 	)
 	SELECT 'gateways', enabled > 0 AND problems IS NULL AND r.failing IS NULL,

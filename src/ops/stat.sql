@@ -80,7 +80,8 @@ CREATE OR REPLACE VIEW smsflow.stat_sender AS
 		coalesce(m.sent, 0) AS sent, coalesce(m.delivered, 0) AS delivered, coalesce(m.undelivered, 0) AS undelivered,
 		coalesce(m.rejected, 0) AS rejected, coalesce(m.in_doubt, 0) AS in_doubt, m.last_sent_at, s.sender_id,
 		r.in_flight, r.rate, r.tokens, r.breaker, r.paused_for, r.open_until AS paused_until,
-		r.used_today, r.daily_limit, CASE WHEN r.daily_limit IS NOT NULL THEN smsflow.day_ends(s.reset_zone, now()) END AS day_ends
+		r.used_today, r.daily_limit, CASE WHEN r.daily_limit IS NOT NULL THEN smsflow.day_ends(s.reset_zone, now()) END AS day_ends,
+		smsflow.kept_of_day(r.daily_limit) AS kept_today
 	FROM smsflow.sender s
 	JOIN smsflow.gateway g USING (gateway_id)
 	LEFT JOIN smsflow.sender_state() r USING (sender_id)
@@ -113,6 +114,7 @@ COMMENT ON COLUMN smsflow.stat_sender.paused_until IS 'Until when';
 COMMENT ON COLUMN smsflow.stat_sender.used_today IS 'Parts of the day that the worker counts as used';
 COMMENT ON COLUMN smsflow.stat_sender.daily_limit IS 'Parts it may send today, by its limit and its warm-up curve; NULL is no limit';
 COMMENT ON COLUMN smsflow.stat_sender.day_ends IS 'When the next day of its limit begins';
+COMMENT ON COLUMN smsflow.stat_sender.kept_today IS 'Parts of daily_limit that only compliance messages and one-time passwords may use';
 
 CREATE OR REPLACE VIEW smsflow.stat_gateway AS
 	SELECT g.name AS gateway, g.profile, g.enabled, count(s.sender_id) AS senders,

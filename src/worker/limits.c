@@ -9,7 +9,9 @@
  * is durable before the first of them leaves. What dies with the worker counts
  * as used, which is a hundredth of the limit at most, and the limit is never
  * exceeded. A reservation costs a row in a turn that is made anyway; no row is
- * ever changed, and no message has to be counted again after a start.
+ * ever changed, and no message has to be counted again after a start. The last
+ * parts of a day are, as the last tokens, for the first lane alone: a campaign
+ * that uses the day up does not take anybody's code or confirmation.
  *
  * Several workers use the same buckets and days (common.h): each looks and takes
  * in one step.
@@ -26,10 +28,6 @@
 /* Parts reserved at one time, as a share of the limit. */
 #define RESERVED_SHARE 100
 #define LEAST_RESERVED 10
-
-/* Of a bucket, the lower lanes leave this share, at most so many parts, to the first. */
-#define KEPT_SHARE 8
-#define MOST_KEPT 4
 
 /* Every zone changes its clocks at a multiple of this. */
 #define QUARTER (15 * USECS_PER_MINUTE)
@@ -153,17 +151,24 @@ begin_day(SendLimit *limit, TimestampTz now)
 	common_tell_others(SMSFLOW_NEWS_CONFIG);
 }
 
+/* What a lane may use of a day. */
+static int64
+parts_of_day(const SendLimit *limit, int lane)
+{
+	return limit->daily_limit - (lane == 0 ? 0 : smsflow_limiter_kept_of_day(limit->daily_limit));
+}
+
 /*
  * Until the day may take these parts: 0 now, INT64_MAX when they must be
  * reserved first.
  */
 static int64
-daily_wait(SendLimit *limit, int parts)
+daily_wait(SendLimit *limit, int parts, int lane)
 {
 	TimestampTz now = worker.clock->now();
 
 	begin_day(limit, now);
-	if (limit->use->used + parts > limit->daily_limit)
+	if (limit->use->used + parts > parts_of_day(limit, lane))
 		return smsflow_zone_day_end(limit->zone, now) - now;
 	if (limit->use->used + parts <= limit->use->reserved)
 		return 0;
@@ -236,7 +241,7 @@ kept_for_first_lane(const SendLimit *limit, int lane)
 {
 	if (lane == 0 || limit->key.scope > LIMIT_SENDER)
 		return 0;
-	return Min(limit->burst / KEPT_SHARE, MOST_KEPT);
+	return smsflow_limiter_kept(limit->burst);
 }
 
 /* What limits_take returns where it takes nothing. */
@@ -249,7 +254,7 @@ wait_for(const LimitSet *limits, int parts, int lane, int64 monotonic, const cha
 	for (int i = 0; i < limits->count; i++)
 	{
 		SendLimit *limit = limits->limit[i];
-		int64 daily = limit->daily_limit > 0 ? daily_wait(limit, parts) : 0;
+		int64 daily = limit->daily_limit > 0 ? daily_wait(limit, parts, lane) : 0;
 		int64 rate = limit->has_rate
 						 ? smsflow_limiter_wait(&limit->use->limiter,
 												limit_amount(limit, parts) + kept_for_first_lane(limit, lane), monotonic)
@@ -335,7 +340,7 @@ limits_untake(LimitSet *limits, int parts, int64 monotonic)
 }
 
 int
-limit_room(SendLimit *limit, int64 monotonic, int64 horizon, int64 *opens)
+limit_room(SendLimit *limit, int lane, int64 monotonic, int64 horizon, int64 *opens)
 {
 	int64 room = PG_INT32_MAX;
 
@@ -350,10 +355,12 @@ limit_room(SendLimit *limit, int64 monotonic, int64 horizon, int64 *opens)
 	if (limit->daily_limit > 0)
 	{
 		TimestampTz now = worker.clock->now();
+		int64 left;
 
 		begin_day(limit, now);
-		room = Min(room, limit->daily_limit - limit->use->used);
-		if (limit->daily_limit <= limit->use->used)
+		left = parts_of_day(limit, lane) - limit->use->used;
+		room = Min(room, left);
+		if (left <= 0)
 			*opens = monotonic + (smsflow_zone_day_end(limit->zone, now) - now);
 	}
 	common_unlock();

@@ -265,10 +265,10 @@ extern void limits_untake(LimitSet *limits, int parts, int64 monotonic);
 extern void limits_give_back(LimitSet *limits, int parts);
 
 /*
- * Parts that may pass a limit until the horizon (microseconds from now), beyond
+ * Parts of a lane that may pass a limit until the horizon (microseconds from now), beyond
  * those that wait for it; opens: when there are some again, 0 now.
  */
-extern int limit_room(SendLimit *limit, int64 monotonic, int64 horizon, int64 *opens);
+extern int limit_room(SendLimit *limit, int lane, int64 monotonic, int64 horizon, int64 *opens);
 
 /* Some message waits for a turn that reserves parts of the day for it. */
 extern bool limits_wanted(void);

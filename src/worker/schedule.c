@@ -126,7 +126,7 @@ room_of(const Queue *queue, int64 monotonic, int staged, int64 *opens)
 	{
 		int64 limit_opens;
 
-		room = Min(room, share(limit_room(limits.limit[i], monotonic, CLAIM_HORIZON, &limit_opens), queue->weight,
+		room = Min(room, share(limit_room(limits.limit[i], queue->lane, monotonic, CLAIM_HORIZON, &limit_opens), queue->weight,
 							   limits.limit[i]->hungry));
 		*opens = Max(*opens, limit_opens);
 	}

@@ -223,6 +223,54 @@ test_change(void)
 	CHECK_EQ(room_after_change(0, 1000, 30), 30);
 }
 
+/* Microseconds until the first part passes, had a burst of 10000 been used up before the limit was changed. */
+static int64_t
+wait_after_huge_burst(double rate, int burst)
+{
+	SmsflowLimiter limiter;
+	int64_t now = 1000 * SECOND;
+
+	smsflow_limiter_init(&limiter, 10, 10000, 0);
+	smsflow_limiter_take(&limiter, 10000, now);
+	smsflow_limiter_set(&limiter, rate, burst, now);
+	CHECK(smsflow_limiter_wait(&limiter, burst, now) <= (int64_t) (1e6 * burst / rate) + 1);
+	return smsflow_limiter_wait(&limiter, 1, now);
+}
+
+/* What a burst of before let pass is not owed to a smaller one: it begins empty, no worse. */
+static void
+test_lower_burst(void)
+{
+	const int64_t start = 100 * SECOND;
+	SmsflowLimiter drained;
+
+	CHECK_EQ(wait_after_huge_burst(10, 5), 100001);
+	CHECK_EQ(wait_after_huge_burst(1, 5), SECOND + 1);
+	CHECK_EQ(wait_after_huge_burst(10, 1), 100001);
+
+	/* A route that is to be empty until an instant still is. */
+	smsflow_limiter_init(&drained, 10, 10000, start);
+	smsflow_limiter_drain(&drained, start + 30 * SECOND);
+	smsflow_limiter_set(&drained, 10, 5, start);
+	CHECK_EQ(smsflow_limiter_room(&drained, start + 30 * SECOND, 0), 0);
+	CHECK_EQ(smsflow_limiter_room(&drained, start + 31 * SECOND, 0), 5);
+}
+
+/* The lower lanes leave something to the first, and never the larger part. */
+static void
+test_kept(void)
+{
+	CHECK_EQ(smsflow_limiter_kept(1), 0);
+	CHECK_EQ(smsflow_limiter_kept(8), 1);
+	CHECK_EQ(smsflow_limiter_kept(1000), 4);
+	CHECK_EQ(smsflow_limiter_kept_of_day(0), 0);
+	CHECK_EQ(smsflow_limiter_kept_of_day(7), 0);
+	CHECK_EQ(smsflow_limiter_kept_of_day(60), 4);
+	CHECK_EQ(smsflow_limiter_kept_of_day(200), 4);
+	CHECK_EQ(smsflow_limiter_kept_of_day(2000), 40);
+	CHECK_EQ(smsflow_limiter_kept_of_day(INT64_C(5000000000)), 100000000);
+}
+
 /* Reading the configuration again, over and over, changes nothing. */
 static void
 test_same_limit_again(void)
@@ -319,6 +367,8 @@ main(void)
 	}
 	test_restarts();
 	test_change();
+	test_lower_burst();
+	test_kept();
 	test_same_limit_again();
 	return unit_report();
 }
