@@ -107,7 +107,7 @@ SELECT c.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'pro
 	n.last_order_at + (n.last_order_at - n.first_order_at) / NULLIF(greatest(n.orders_count - 1, 0), 0) AS next_order_at,
 	n.last_cart_at, n.last_viewed_at, n.last_click_at, n.last_reply_at, n.last_delivered_at,
 	greatest(n.last_order_at, n.last_cart_at, n.last_viewed_at, n.last_click_at, n.last_reply_at) AS last_engaged_at,
-	n.cart_event_id, n.closing_event_id, n.orders_value, c.language, r.region,
+	n.cart_event_id, n.closing_event_id, c.attributes, c.language, n.orders_value, r.region,
 	CASE WHEN r.region ~ '^[A-Z]{2}(-|$)' THEN left(r.region, 2) ELSE smsflow.phone_region(c.phone) END AS country,
 	smsflow.consent_level(c.consent, 'promotional')::text AS promotional_consent,
 	smsflow.consent_level(c.consent, 'cart')::text AS cart_consent,
@@ -121,7 +121,7 @@ SELECT c.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'pro
 	CASE WHEN p.last_viewed_at >= COALESCE(f.last_viewed_at, '-infinity') THEN p.last_viewed ELSE f.last_viewed END AS last_viewed,
 	CASE WHEN p.messages IS NULL THEN f.message_days ELSE smsflow.tally_add(f.message_days, p.messages) END AS message_days,
 	CASE WHEN p.clicks IS NULL THEN f.click_days ELSE smsflow.tally_add(f.click_days, p.clicks) END AS click_days,
-	c.attributes, CASE WHEN b.products IS NULL THEN f.products ELSE smsflow.merge_newest(f.products, b.products) END AS products,
+	CASE WHEN b.products IS NULL THEN f.products ELSE smsflow.merge_newest(f.products, b.products) END AS products,
 	CASE WHEN b.products IS NULL THEN f.categories ELSE smsflow.merge_newest(f.categories, b.categories) END AS categories
 FROM (
 	SELECT d.contact_id, count(*) FILTER (WHERE e.kind = 'order') AS orders_count, sum(e.amount) FILTER (WHERE e.kind = 'order') AS orders_value,
@@ -258,21 +258,21 @@ BEGIN
 	)
 	INSERT INTO smsflow.profile_fact (contact_id, brand_id, orders_count, subscribed, created_at, birthday, opted_in_at, first_order_at, last_order_at, next_order_at,
 		last_cart_at, last_viewed_at, last_click_at, last_reply_at, last_delivered_at, last_engaged_at, cart_event_id, closing_event_id,
-		orders_value, language, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
-		last_name, time_zone, active_cart, active_cart_value, last_viewed, message_days, click_days, attributes, products, categories)
+		attributes, language, orders_value, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
+		last_name, time_zone, active_cart, active_cart_value, last_viewed, message_days, click_days, products, categories)
 	SELECT p.* FROM (SELECT unnest(ids) EXCEPT SELECT t.contact_id FROM traffic AS t) AS i (contact_id)
 	CROSS JOIN LATERAL (SELECT o.* FROM smsflow.profile_pending AS o WHERE o.contact_id = i.contact_id OFFSET 0) AS p
 	ON CONFLICT (contact_id) DO UPDATE SET (brand_id, orders_count, subscribed, created_at, birthday, opted_in_at, first_order_at, last_order_at, next_order_at,
 		last_cart_at, last_viewed_at, last_click_at, last_reply_at, last_delivered_at, last_engaged_at, cart_event_id, closing_event_id,
-		orders_value, language, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
-		last_name, time_zone, active_cart, active_cart_value, last_viewed, message_days, click_days, attributes, products, categories) =
+		attributes, language, orders_value, region, country, promotional_consent, cart_consent, value_tier, opted_in_source, external_id, first_name,
+		last_name, time_zone, active_cart, active_cart_value, last_viewed, message_days, click_days, products, categories) =
 		ROW (EXCLUDED.brand_id, EXCLUDED.orders_count, EXCLUDED.subscribed, EXCLUDED.created_at, EXCLUDED.birthday, EXCLUDED.opted_in_at,
 		EXCLUDED.first_order_at, EXCLUDED.last_order_at, EXCLUDED.next_order_at, EXCLUDED.last_cart_at, EXCLUDED.last_viewed_at,
 		EXCLUDED.last_click_at, EXCLUDED.last_reply_at, EXCLUDED.last_delivered_at, EXCLUDED.last_engaged_at, EXCLUDED.cart_event_id,
-		EXCLUDED.closing_event_id, EXCLUDED.orders_value, EXCLUDED.language, EXCLUDED.region, EXCLUDED.country,
+		EXCLUDED.closing_event_id, EXCLUDED.attributes, EXCLUDED.language, EXCLUDED.orders_value, EXCLUDED.region, EXCLUDED.country,
 		EXCLUDED.promotional_consent, EXCLUDED.cart_consent, EXCLUDED.value_tier, EXCLUDED.opted_in_source, EXCLUDED.external_id,
 		EXCLUDED.first_name, EXCLUDED.last_name, EXCLUDED.time_zone, EXCLUDED.active_cart, EXCLUDED.active_cart_value,
-		EXCLUDED.last_viewed, EXCLUDED.message_days, EXCLUDED.click_days, EXCLUDED.attributes, EXCLUDED.products, EXCLUDED.categories);
+		EXCLUDED.last_viewed, EXCLUDED.message_days, EXCLUDED.click_days, EXCLUDED.products, EXCLUDED.categories);
 END $$;
 COMMENT ON FUNCTION smsflow.fold_profiles(integer, bigint) IS 'Worker: folds the deltas of contacts behind a contact_id, about so many deltas at a time, into profile_fact. Returns the number of contacts folded and where to go on, NULL when that was the last, or when another call is at it';
 REVOKE ALL ON FUNCTION smsflow.fold_profiles(integer, bigint) FROM PUBLIC;

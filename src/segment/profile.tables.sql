@@ -4,6 +4,7 @@
 -- them waits for another, or for a row that a campaign keeps busy. The worker folds deltas into rows, and the view
 -- profile adds those it has not folded yet, so that it is exact in every snapshot.
 
+-- Columns of fixed width come first, and then those that conditions ask for most: to find a column, PostgreSQL walks over those before it.
 CREATE TABLE smsflow.profile_fact (
 	contact_id		bigint PRIMARY KEY,
 	brand_id		integer NOT NULL,
@@ -23,8 +24,9 @@ CREATE TABLE smsflow.profile_fact (
 	last_engaged_at	timestamptz,
 	cart_event_id	bigint,
 	closing_event_id bigint,
-	orders_value	numeric NOT NULL,
+	attributes		jsonb NOT NULL,
 	language		text,
+	orders_value	numeric NOT NULL,
 	region			text,
 	country			text,
 	promotional_consent text NOT NULL,
@@ -40,7 +42,6 @@ CREATE TABLE smsflow.profile_fact (
 	last_viewed		text,
 	message_days	integer[],
 	click_days		integer[],
-	attributes		jsonb NOT NULL,
 	products		text[],
 	categories		text[]
 ) WITH (fillfactor = 85);
