@@ -358,11 +358,15 @@ DECLARE
 	made integer := 0;
 	parent text;
 BEGIN
+	IF next > needed THEN
+		RETURN 0;
+	END IF;
+	-- A statement that began before a segment was there goes on putting its rows into the default one, which refuses them then.
+	LOCK TABLE smsflow.outbox, smsflow.attempt, smsflow.timer, smsflow.report IN SHARE MODE;
 	-- Rows that reached the default segment stay there: its range is skipped.
 	next := greatest(next, COALESCE((SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0));
 	WHILE next <= needed LOOP
 		FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
-			-- Unlike PARTITION OF, attaching does not lock the parent against writers.
 			EXECUTE format('CREATE TABLE smsflow.%I (LIKE smsflow.%I INCLUDING ALL)', parent || '_' || next, parent || '_default');
 			EXECUTE format('ALTER TABLE smsflow.%I ATTACH PARTITION smsflow.%I FOR VALUES FROM (%s) TO (%s)',
 				parent, parent || '_' || next, next * size, (next + 1) * size);
@@ -373,5 +377,5 @@ BEGIN
 	END LOOP;
 	RETURN made;
 END $$;
-COMMENT ON FUNCTION smsflow.make_segments(bigint) IS 'Makes the segments for the next ahead message ids; returns how many were made';
+COMMENT ON FUNCTION smsflow.make_segments(bigint) IS 'Makes the segments for the next ahead message ids; returns how many were made. It waits for the transactions that have enqueued messages, and new ones wait for it: set lock_timeout where that may take long';
 REVOKE ALL ON FUNCTION smsflow.make_segments(bigint) FROM PUBLIC;
