@@ -121,7 +121,13 @@ COMMENT ON FUNCTION smsflow.bind_coupons(integer, bigint[], bigint[]) IS 'Worker
 REVOKE ALL ON FUNCTION smsflow.bind_coupons(integer, bigint[], bigint[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.release_coupons(slice integer) RETURNS bigint
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+	released bigint;
+BEGIN
+	IF NOT EXISTS (SELECT FROM smsflow.coupon AS c WHERE c.message_id IS NOT NULL AND NOT c.settled) THEN
+		RETURN 0;	-- the fold of no messages looks at every segment of theirs, too
+	END IF;
 	WITH looked AS MATERIALIZED (
 		SELECT c.coupon_pool_id, c.code, c.message_id FROM smsflow.coupon AS c
 		WHERE c.message_id IS NOT NULL AND NOT c.settled ORDER BY c.checked_at LIMIT release_coupons.slice FOR UPDATE SKIP LOCKED
@@ -137,7 +143,8 @@ CREATE OR REPLACE FUNCTION smsflow.release_coupons(slice integer) RETURNS bigint
 		FROM looked AS l JOIN folded AS f USING (message_id)
 		WHERE c.coupon_pool_id = l.coupon_pool_id AND c.code = l.code AND (f.status NOT IN ('rejected', 'suppressed', 'cancelled', 'expired') OR f.sent)
 	)
-	SELECT count(*) FROM freed
-$$;
+	SELECT count(*) INTO released FROM freed;
+	RETURN released;
+END $$;
 COMMENT ON FUNCTION smsflow.release_coupons(integer) IS 'Worker: looks at slice codes whose messages were still under way, and frees those of messages that were definitely not sent; returns how many. A code that may have been read stays taken';
 REVOKE ALL ON FUNCTION smsflow.release_coupons(integer) FROM PUBLIC;

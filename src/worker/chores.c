@@ -40,16 +40,54 @@
 /* A failing chore is tried again after this. */
 #define CHORE_PAUSE (5 * USECS_PER_SEC)
 
-static TimestampTz enrollments_due = DT_NOBEGIN;
-static TimestampTz campaigns_due = DT_NOBEGIN;
-static TimestampTz feedback_due = DT_NOBEGIN;
-static TimestampTz settlements_due = DT_NOBEGIN;
-static TimestampTz fold_due = DT_NOEND;
+/* No more chores are begun after so long: then the loop looks whether something is to be sent. */
+#define CHORE_TIME 1000 /* microseconds */
+
+/* In the order in which they are done, when all are due. */
+typedef enum ChoreName
+{
+	LOOKUPS,
+	CALLBACKS,
+	FEEDBACK,
+	EVENTS,
+	ENROLLMENTS,
+	CAMPAIGNS,
+	RESOLUTIONS,
+	SETTLEMENTS,
+	RECHECK,
+	METRICS,
+	HARM,
+	PROFILES,
+	CALLBACK_UPKEEP,
+	SEGMENTS,
+	FIGURES,
+	SEALS,
+	CHORES
+} ChoreName;
+
+static TimestampTz due[CHORES];
+static TimestampTz paused_until[CHORES]; /* after a failure */
 static int64 fold_pause = FOLD_INTERVAL;
-static TimestampTz profiles_due = DT_NOBEGIN;
-static TimestampTz watch_due = DT_NOBEGIN;
-static TimestampTz retry_at = DT_NOEND;
-static bool rechecking = true;
+
+static void
+do_soon(ChoreName name, TimestampTz at)
+{
+	due[name] = Min(due[name], at);
+}
+
+static void
+do_now(ChoreName name)
+{
+	due[name] = DT_NOBEGIN;
+}
+
+/* What waits for its pause to end goes on waiting. */
+static void
+fold_profiles_soon(void)
+{
+	if (due[PROFILES] == DT_NOEND)
+		due[PROFILES] = worker.clock->now() + FOLD_INTERVAL;
+}
 
 /* ---- enrolments and campaigns ---- */
 
@@ -58,7 +96,7 @@ typedef struct Advance
 	const char *name;
 	const char *activity;
 	const char *query;
-	TimestampTz *due;
+	ChoreName chore;
 	bool alone; /* changes what has become of messages */
 } Advance;
 
@@ -73,7 +111,7 @@ advance_step(void *arg)
 		worker_begin(advance->activity, false);
 	if (SPI_execute(advance->query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "unexpected result of chore \"%s\"", advance->name);
-	*advance->due = column_time(0, 1, DT_NOEND);
+	do_soon(advance->chore, column_time(0, 1, DT_NOEND));
 	smsflow_fault(advance->name);
 	worker_commit();
 }
@@ -82,26 +120,26 @@ static Advance enrollments = {
 	.name = "enrollment",
 	.activity = "advancing enrolments",
 	.query = "SELECT smsflow.advance_enrollments(" CppAsString2(ENROLLMENT_SLICE) ")",
-	.due = &enrollments_due,
+	.chore = ENROLLMENTS,
 };
 static Advance campaigns = {
 	.name = "campaign",
 	.activity = "advancing campaigns",
 	.query = "SELECT smsflow.advance_campaigns(" CppAsString2(CAMPAIGN_SLICE) ")",
-	.due = &campaigns_due,
+	.chore = CAMPAIGNS,
 };
 static Advance feedback = {
 	.name = "feedback",
 	.activity = "recording what gateways said of contacts",
 	.query = "SELECT smsflow.learn_feedback(" CppAsString2(FEEDBACK_SLICE) ")",
-	.due = &feedback_due,
+	.chore = FEEDBACK,
 };
 
 static Advance settlements = {
 	.name = "settle",
 	.activity = "ending the wait for reports",
 	.query = "SELECT smsflow.settle_unanswered(" CppAsString2(SETTLE_SLICE) ")",
-	.due = &settlements_due,
+	.chore = SETTLEMENTS,
 	.alone = true,
 };
 
@@ -143,16 +181,38 @@ resolve_step(void *arg)
 }
 
 /* What a gateway says when it is asked is applied as its reports are. */
-static void
-look_up(TimestampTz now)
+static bool
+look_up(void)
 {
 	LookupNews news = lookups_run();
 
-	tail_of_callbacks.pending |= news.found;
+	if (news.found)
+		do_now(CALLBACKS);
 	if (news.again)
 		wake_all_queues();
-	if (!news.done)
-		retry_at = Min(retry_at, now + CHORE_PAUSE);
+	return news.done;
+}
+
+/* ---- the logs ---- */
+
+static void
+callbacks_step(void *arg)
+{
+	tail_step(&tail_of_callbacks);
+	if (tail_of_callbacks.more)
+		do_now(CALLBACKS);
+	do_now(FEEDBACK);
+	do_soon(METRICS, worker.clock->now() + fold_pause);
+}
+
+static void
+events_step(void *arg)
+{
+	tail_step(&tail_of_events);
+	if (tail_of_events.more)
+		do_now(EVENTS);
+	do_now(ENROLLMENTS);
+	fold_profiles_soon();
 }
 
 /* ---- upkeep ---- */
@@ -167,6 +227,8 @@ fold_step(void *arg)
 	smsflow_fault("fold");
 	worker_commit();
 	fold_pause = Max(FOLD_INTERVAL, FOLD_PAUSE * (worker.clock->monotonic() - began));
+	do_now(HARM);
+	fold_profiles_soon();
 }
 
 /*
@@ -194,7 +256,7 @@ profiles_step(void *arg)
 	found |= column_bool(0, 1);
 	reached = DatumGetInt64(smsflow_spi_value(0, 2, &ended));
 	if (!ended || found)
-		profiles_due = worker.clock->now() + pause * (worker.clock->monotonic() - began);
+		do_soon(PROFILES, worker.clock->now() + pause * (worker.clock->monotonic() - began));
 	if (ended)
 	{
 		reached = 0;
@@ -202,14 +264,6 @@ profiles_step(void *arg)
 	}
 	smsflow_fault("profiles");
 	worker_commit();
-}
-
-/* What waits for its pause to end goes on waiting. */
-static void
-fold_profiles_soon(TimestampTz now)
-{
-	if (profiles_due == DT_NOEND)
-		profiles_due = now + FOLD_INTERVAL;
 }
 
 /* Figures that were just folded may say that a campaign does harm. */
@@ -221,13 +275,13 @@ tend_campaigns_step(void *arg)
 	worker_commit();
 }
 
-/* A reader of the tables may delay a new segment; there is time for it. */
+/* A long transaction of the store may delay a new segment; there is time for it. Its locks are taken last. */
 static void
 segments_step(void *arg)
 {
 	worker_begin("making segments", false);
-	SPI_execute("SELECT set_config('lock_timeout', '100ms', true), smsflow.make_segments(), smsflow.forget_touches(),"
-				" smsflow.forget_otps()",
+	SPI_execute("SELECT set_config('lock_timeout', '100ms', true), smsflow.forget_touches(), smsflow.forget_otps(),"
+				" smsflow.make_segments()",
 				false, 1);
 	smsflow_fault("segments");
 	worker_commit();
@@ -237,6 +291,8 @@ segments_step(void *arg)
 static void
 seal_step(void *arg)
 {
+	if (!worker.armed)
+		return;
 	worker_begin("sealing the consent ledger", false);
 	SPI_execute("SELECT smsflow.seal_consent_ledger()", false, 1);
 	worker_commit();
@@ -246,6 +302,7 @@ seal_step(void *arg)
 static void
 watch_step(void *arg)
 {
+	do_soon(FIGURES, worker.clock->now() + WATCH_INTERVAL);
 	worker_begin("watching figures", false);
 	SPI_execute("SELECT smsflow.watch_figures()", false, 1);
 	worker_commit();
@@ -260,165 +317,145 @@ tend_step(void *arg)
 	worker_commit();
 }
 
+/* Each worker for its own queues: only who claims from a queue knows where its timers may be put. */
+static bool
+recheck(void)
+{
+	if (!recheck_unfinished())
+		return true;
+	if (!recheck_run())
+		return false;
+	do_now(RECHECK);
+	return true;
+}
+
 /* ---- all of it ---- */
 
-static void
-attempt(void (*step)(void *arg), void *arg, TimestampTz now)
+typedef struct Chore
 {
-	if (!worker_try(step, arg))
-		retry_at = Min(retry_at, now + CHORE_PAUSE);
+	void (*step)(void *arg); /* one transaction */
+	void *arg;
+	bool (*run)(void); /* several; false when one failed */
+} Chore;
+
+static const Chore chores[CHORES] = {
+	[LOOKUPS] = {.run = look_up},
+	[CALLBACKS] = {.step = callbacks_step},
+	[FEEDBACK] = {.step = advance_step, .arg = &feedback},
+	[EVENTS] = {.step = events_step},
+	[ENROLLMENTS] = {.step = advance_step, .arg = &enrollments},
+	[CAMPAIGNS] = {.step = advance_step, .arg = &campaigns},
+	[RESOLUTIONS] = {.step = resolve_step},
+	[SETTLEMENTS] = {.step = advance_step, .arg = &settlements},
+	[RECHECK] = {.run = recheck},
+	[METRICS] = {.step = fold_step},
+	[HARM] = {.step = tend_campaigns_step},
+	[PROFILES] = {.step = profiles_step},
+	[CALLBACK_UPKEEP] = {.step = tend_step},
+	[SEGMENTS] = {.step = segments_step},
+	[FIGURES] = {.step = watch_step},
+	[SEALS] = {.step = seal_step},
+};
+
+/* What fails is tried again after a pause, and not in between. */
+static void
+do_chore(ChoreName name)
+{
+	const Chore *chore = &chores[name];
+
+	due[name] = DT_NOEND;
+	if (chore->step ? worker_try(chore->step, chore->arg) : chore->run())
+		return;
+	due[name] = DT_NOBEGIN;
+	paused_until[name] = worker.clock->now() + CHORE_PAUSE;
+}
+
+static TimestampTz
+chore_due(ChoreName name)
+{
+	if (worker.slot->number > 0 && name != RECHECK)
+		return DT_NOEND;
+	return Max(name == LOOKUPS ? lookups_due() : due[name], paused_until[name]);
+}
+
+static void
+do_all_now(void)
+{
+	for (int name = 0; name < CHORES; name++)
+		if (name != FIGURES)
+			do_now(name);
+	lookups_forget();
 }
 
 void
 chores_forget(void)
 {
 	tail_of_events.loaded = tail_of_callbacks.loaded = false;
-	enrollments_due = campaigns_due = feedback_due = settlements_due = profiles_due = DT_NOBEGIN;
-	lookups_forget();
 	recheck_begin();
-	rechecking = true;
-}
-
-/* What fails is tried again after a pause, and not in between. */
-static void
-recheck(TimestampTz now)
-{
-	rechecking = recheck_run();
-	if (!rechecking)
-		retry_at = Min(retry_at, now + CHORE_PAUSE);
-	rechecking &= recheck_unfinished();
+	do_all_now();
 }
 
 /* What was written down in a turn, by whichever worker, gives the first one something to do. */
 static void
 hear_of_turn(uint32 news)
 {
-	if ((news & SMSFLOW_NEWS_RESULTS) && fold_due == DT_NOEND)
-		fold_due = worker.clock->now() + fold_pause;
+	if (news & SMSFLOW_NEWS_RESULTS)
+		do_soon(METRICS, worker.clock->now() + fold_pause);
 	if (news & SMSFLOW_NEWS_FEEDBACK)
-		feedback_due = DT_NOBEGIN;
+		do_now(FEEDBACK);
 	if (news & SMSFLOW_NEWS_DOUBTS)
 		lookups_soon();
 }
 
-/* Each worker for its own queues: only who claims from a queue knows where its timers may be put. */
 static void
-ask_again(uint32 news, bool retry, TimestampTz now)
+hear(uint32 news)
 {
+	hear_of_turn(news);
+	if (news & SMSFLOW_NEWS_CALLBACKS)
+		do_now(CALLBACKS);
+	if (news & SMSFLOW_NEWS_EVENTS)
+		do_now(EVENTS);
+	if (news & SMSFLOW_NEWS_CONFIG)
+		do_now(CAMPAIGNS);
+	if (news & SMSFLOW_NEWS_RESOLUTIONS)
+		do_now(RESOLUTIONS);
 	if (news & SMSFLOW_NEWS_TIMERS)
 		wake_queues();
 	if (news & SMSFLOW_NEWS_RULES)
 	{
 		smsflow_policy_forget();
 		recheck_begin();
+		do_now(RECHECK);
 	}
-	if ((rechecking || retry || (news & SMSFLOW_NEWS_RULES)) && recheck_unfinished())
-		recheck(now);
 }
 
-static void
-run(uint32 news, bool sweep, bool retry, TimestampTz now)
-{
-	hear_of_turn(news);
-	tail_of_events.pending |= sweep || retry || (news & SMSFLOW_NEWS_EVENTS);
-	tail_of_callbacks.pending |= sweep || retry || (news & SMSFLOW_NEWS_CALLBACKS);
-	if (sweep || retry)
-		lookups_forget();
-	if (lookups_due() <= now)
-		look_up(now);
-	if (tail_of_callbacks.pending)
-	{
-		tail_of_callbacks.pending = false;
-		attempt(tail_step, &tail_of_callbacks, now);
-		feedback_due = DT_NOBEGIN;
-		fold_due = Min(fold_due, now + fold_pause);
-	}
-	if (feedback_due <= now || sweep || retry)
-	{
-		feedback_due = DT_NOEND;
-		attempt(advance_step, &feedback, now);
-	}
-	if (tail_of_events.pending)
-	{
-		tail_of_events.pending = false;
-		attempt(tail_step, &tail_of_events, now);
-		enrollments_due = DT_NOBEGIN;
-		fold_profiles_soon(now);
-	}
-	if (enrollments_due <= now || sweep || retry)
-	{
-		enrollments_due = DT_NOEND;
-		attempt(advance_step, &enrollments, now);
-	}
-	if (campaigns_due <= now || sweep || retry || (news & SMSFLOW_NEWS_CONFIG))
-	{
-		campaigns_due = DT_NOEND;
-		attempt(advance_step, &campaigns, now);
-	}
-	if (sweep || retry || (news & SMSFLOW_NEWS_RESOLUTIONS))
-		attempt(resolve_step, NULL, now);
-	if (settlements_due <= now || sweep || retry)
-	{
-		settlements_due = DT_NOEND;
-		attempt(advance_step, &settlements, now);
-	}
-	ask_again(news, retry, now);
-	if (fold_due <= now || sweep)
-	{
-		fold_due = DT_NOEND;
-		attempt(fold_step, NULL, now);
-		attempt(tend_campaigns_step, NULL, now);
-		fold_profiles_soon(now);
-	}
-	if (profiles_due <= now || sweep || retry)
-	{
-		profiles_due = DT_NOEND;
-		attempt(profiles_step, NULL, now);
-	}
-	if (sweep)
-	{
-		attempt(tend_step, NULL, now);
-		attempt(segments_step, NULL, now);
-	}
-	if (sweep && watch_due <= now)
-	{
-		watch_due = now + WATCH_INTERVAL;
-		attempt(watch_step, NULL, now);
-	}
-	if (sweep && worker.armed)
-		attempt(seal_step, NULL, now);
-}
-
+/* One after the other, going on where the time was over, so that none keeps the others from being done. */
 void
 chores_run(uint32 news, bool sweep)
 {
+	static int next = 0;
+	int64 ends = worker.clock->monotonic() + CHORE_TIME;
 	TimestampTz now = worker.clock->now();
-	bool retry = retry_at <= now;
 
-	if (retry)
-		retry_at = DT_NOEND;
-	if (worker.slot->number == 0)
-		run(news, sweep, retry, now);
-	else
-		ask_again(news, retry, now);
-}
-
-static TimestampTz
-all_due(void)
-{
-	TimestampTz due = Min(Min(Min(enrollments_due, campaigns_due), Min(fold_due, retry_at)),
-						  Min(Min(feedback_due, settlements_due), profiles_due));
-
-	due = Min(due, lookups_due());
-	return tail_of_events.pending || tail_of_callbacks.pending || rechecking ? DT_NOBEGIN : due;
+	hear(news);
+	if (sweep)
+		do_all_now();
+	for (int i = 0; i < CHORES && worker.clock->monotonic() < ends; i++)
+	{
+		if (chore_due(next) <= now)
+			do_chore(next);
+		next = (next + 1) % CHORES;
+	}
 }
 
 TimestampTz
 chores_due(void)
 {
-	if (worker.slot->number > 0)
-		return rechecking ? DT_NOBEGIN : retry_at;
-	return all_due();
+	TimestampTz earliest = DT_NOEND;
+
+	for (int name = 0; name < CHORES; name++)
+		earliest = Min(earliest, chore_due(name));
+	return earliest;
 }
 
 void

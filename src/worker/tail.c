@@ -261,5 +261,5 @@ tail_step(void *arg)
 	late_commit(&tail->late, cursor_id);
 	tail->cursor_id = cursor_id;
 	tail->loaded = true;
-	tail->pending = count - late_count == TAIL_SLICE;
+	tail->more = count - late_count == TAIL_SLICE;
 }

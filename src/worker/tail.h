@@ -22,7 +22,7 @@ typedef struct Tail
 	SPIPlanPtr late_plan;
 	SPIPlanPtr new_plan;
 	bool loaded;
-	bool pending; /* something may be there */
+	bool more; /* the last slice was full */
 	int64 cursor_id;
 	Late late;
 } Tail;
