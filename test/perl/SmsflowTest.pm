@@ -165,7 +165,7 @@ sub add_route
 	sql(sprintf(q{SELECT smsflow.add_gateway('%s', '%s', '%s/%s', '%s');
 			SELECT smsflow.add_sender('%s', '%s', rate => %s, burst => %d, pool => '%s', options => '%s')},
 		$name, $option{profile} // 'generic_json', $url, $name, $option{gateway} // '{}',
-		$address, $name, $option{rate} // 500, $option{burst} // 100, $name, $option{sender} // '{}'));
+		$address, $name, $option{rate} // 500, $option{burst} // 100, $option{pool} // $name, $option{sender} // '{}'));
 	return $address;
 }
 
