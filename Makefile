@@ -39,7 +39,7 @@ SQL_CODE = src/types/phone.sql src/types/consent.sql src/types/text.sql \
 	src/campaign/variants.sql src/campaign/launch.sql src/campaign/watch.sql \
 	src/sequence/sequence.sql src/sequence/watch.sql src/sequence/advance.sql src/sequence/stock.sql src/sequence/recipes.sql src/otp/otp.sql \
 	src/callback/callback.sql src/callback/review.sql src/callback/conversation.sql src/message/doubt.sql src/message/lookup.sql src/message/lint.sql src/contact/import.sql src/contact/rights.sql $(METRICS) src/link/link.sql src/campaign/progress.sql src/worker/worker.sql \
-	$(addprefix src/ops/,arming.sql stat.sql health.sql access.sql schedule.sql) src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
+	$(addprefix src/ops/,arming.sql stat.sql health.sql explain.sql access.sql schedule.sql) src/metrics/report.sql src/ops/check.sql src/ops/retention.sql src/ops/dump.sql
 
 CORE = $(sort $(wildcard src/core/*.c))
 ROOMS = types contact message link segment campaign sequence otp gateway callback metrics ops worker
@@ -60,7 +60,7 @@ SHLIB_LINK = -lcurl -lcrypto -lm
 
 REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback \
 	metrics ops gate hours decision review refused otp stores retention steps recipes roles bi_route bi_people bi_sequence attribution \
-	alerts report links conversation launches variants coupons combine lint access lookup
+	alerts report links conversation launches variants coupons combine lint access lookup explain
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question campaigns segment
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

@@ -201,7 +201,7 @@ SELECT smsflow.cancel(NULL) IS NULL AS nothing;
 
 -- Why. ---------------------------------------------------------------------------------------------
 CREATE FUNCTION pg_temp.why(id bigint) RETURNS TABLE (what text, detail text) LANGUAGE sql AS $$
-	SELECT regexp_replace(what, '\d{4}-\S+ \S+', '(time)', 'g'), regexp_replace(regexp_replace(detail, '(due|expires) \S+ [^,]+', '\1 (time)', 'g'), 'entry \d+', 'entry (id)') FROM smsflow.explain(id)
+	SELECT regexp_replace(what, '\d{4}-\S+ \S+', '(time)', 'g'), regexp_replace(regexp_replace(detail, '(due|expires) \S+ [^,]+', '\1 (time)', 'g'), 'entry \d+', 'entry (id)') FROM smsflow.explain(id) WHERE what <> 'waits for'
 $$;
 SELECT smsflow.send('+12125550161', 'Explained', send_at => now() + interval '1 day') AS id \gset
 SELECT smsflow.cancel(:id) AS cancelled;

@@ -265,7 +265,7 @@ COMMENT ON COLUMN smsflow.message.due_at IS 'Not before this instant; NULL is at
 COMMENT ON COLUMN smsflow.message.expires_at IS 'Never sent from this instant on';
 COMMENT ON COLUMN smsflow.message.sent_at IS 'When the gateway accepted it, or its first report';
 
--- send, cancel, explain. -----------------------------------------------------
+-- send, cancel. --------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION smsflow.send(phone text, body text DEFAULT NULL, purpose text DEFAULT 'transactional',
 		template text DEFAULT NULL, vars jsonb DEFAULT '{}', dedup_key text DEFAULT NULL, send_at timestamptz DEFAULT NULL,
@@ -281,71 +281,6 @@ CREATE OR REPLACE FUNCTION smsflow.cancel(message_id bigint) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_cancel';
 COMMENT ON FUNCTION smsflow.cancel(bigint) IS 'Cancels a message that is not on its way yet; true when it will not be sent, false when it is too late. Errors: SF004 no such message';
 REVOKE ALL ON FUNCTION smsflow.cancel(bigint) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION smsflow.explain(message_id bigint) RETURNS TABLE (at timestamptz, what text, detail text)
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
-BEGIN ATOMIC
-	SELECT e.at, e.what, e.detail FROM (
-		SELECT o.created_at, 'asked for', concat_ws(', ', o.purpose::text, 'campaign ' || k.name, 'sequence ' || s.name || ' step ' || o.step,
-				o.parts || CASE WHEN o.parts = 1 THEN ' part' ELSE ' parts' END, 'due ' || o.due_at::text, 'expires ' || o.expires_at::text), 0, 0::bigint
-		FROM smsflow.outbox o LEFT JOIN smsflow.campaign k USING (campaign_id) LEFT JOIN smsflow.sequence s USING (sequence_id)
-		WHERE o.message_id = explain.message_id
-		UNION ALL
-		SELECT c.recorded_at, 'consent: ' || c.kind, concat_ws(', ', array_to_string(c.purposes::text[], ' '), c.level::text, c.source, c.words), 1, c.consent_event_id
-		FROM smsflow.outbox o JOIN smsflow.consent_event c ON c.contact_id = o.contact_id
-		WHERE o.message_id = explain.message_id AND o.purpose = ANY (c.purposes)
-		UNION ALL
-		SELECT o.created_at, 'permitted', concat_ws(', ', 'by consent entry ' || o.consent_event_id, p.kind, p.level::text, p.source,
-				'disclosure ' || p.disclosure_version), 2, 0
-		FROM smsflow.outbox o JOIN smsflow.consent_event p ON p.consent_event_id = o.consent_event_id
-		WHERE o.message_id = explain.message_id AND o.refusal IS NULL
-		UNION ALL
-		SELECT o.created_at, 'refused', concat_ws(': ', o.refusal, NULLIF(smsflow.refusal_words(o.refusal, NULL), replace(o.refusal, '_', ' '))), 2, 0
-		FROM smsflow.outbox o WHERE o.message_id = explain.message_id AND o.refusal IS NOT NULL
-		UNION ALL
-		SELECT t.created_at, 'waits until ' || t.due_at::text, concat_ws(': ', t.reason, NULLIF(smsflow.refusal_words(t.reason, NULL), replace(t.reason, '_', ' '))), 3, t.timer_id
-		FROM smsflow.timer t WHERE t.message_id = explain.message_id
-		UNION ALL
-		SELECT r.revoked_at, 'cancelled', r.reason, 4, r.revocation_id
-		FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id = explain.message_id
-		UNION ALL
-		SELECT a.finished_at, 'attempt ' || a.attempt || ': ' || a.outcome, concat_ws(', ', a.reason, 'on the wire: ' || a.wire, 'HTTP ' || a.http_status,
-				a.class, a.code, 'provider id ' || a.provider_id, 'from ' || sn.address), 5, a.attempt
-		FROM smsflow.attempt a LEFT JOIN smsflow.sender sn USING (sender_id) WHERE a.message_id = explain.message_id
-		UNION ALL
-		SELECT r.received_at, 'report: ' || r.status, concat_ws(', ', r.class, r.code), 6, r.callback_id
-		FROM smsflow.report r WHERE r.message_id = explain.message_id
-		UNION ALL
-		SELECT now(), 'status now: ' || m.status, concat_ws('; ', m.reason, (SELECT 'the gate says: ' || smsflow.refusal_words(g.reason, g.retry_at) FROM smsflow.gated g
-			WHERE g.message_id = m.message_id AND m.status IN ('scheduled', 'queued', 'held') AND g.reason IS NOT NULL AND g.reason <> 'not_due')), 7, 0
-		FROM smsflow.message m WHERE m.message_id = explain.message_id
-	) AS e (at, what, detail, kind, seq)
-	ORDER BY e.at, e.kind, e.seq;
-END;
-COMMENT ON FUNCTION smsflow.explain(bigint) IS 'Everything that happened to a message and why, in order; no row when there is no such message';
-REVOKE ALL ON FUNCTION smsflow.explain(bigint) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION smsflow.explain(campaign text, phone text) RETURNS TABLE (at timestamptz, what text, detail text)
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp
-BEGIN ATOMIC
-	WITH asked AS (
-		SELECT k.campaign_id, k.status, k.error, k.launch_at, k.created_at, k.expanded, k.cursor_contact_id, c.contact_id,
-			(SELECT o.message_id FROM smsflow.outbox o WHERE o.campaign_id = k.campaign_id AND o.contact_id = c.contact_id LIMIT 1) AS message_id
-		FROM smsflow.campaign k
-		LEFT JOIN smsflow.contact c ON c.brand_id = k.brand_id AND c.phone = explain.phone::smsflow.phone
-		WHERE k.name = explain.campaign)
-	SELECT e.at, e.what, e.detail FROM asked a CROSS JOIN LATERAL smsflow.explain(a.message_id) e
-	UNION ALL
-	SELECT a.created_at, 'no message', CASE
-		WHEN a.contact_id IS NULL THEN 'this number is not a contact of the brand'
-		WHEN a.status IN ('draft', 'scheduled') THEN 'the campaign is ' || a.status
-		WHEN a.status = 'failed' THEN 'the campaign failed: ' || a.error
-		WHEN NOT a.expanded AND a.contact_id > a.cursor_contact_id THEN 'the campaign has not come to this contact yet'
-		ELSE 'the contact was not in the segment when the campaign ran' END
-	FROM asked a WHERE a.message_id IS NULL;
-END;
-COMMENT ON FUNCTION smsflow.explain(text, text) IS 'Why this person did, or did not, get a campaign''s message; no row when there is no such campaign. Errors: SF001';
-REVOKE ALL ON FUNCTION smsflow.explain(text, text) FROM PUBLIC;
 
 -- Segments of the message tables. --------------------------------------------
 
