@@ -79,6 +79,18 @@ SELECT count(*) FILTER (WHERE line ~ 'contact_product_fact') > 0 AS table_read, 
 	FROM smsflow.explain_segment('scarf', 'Sets') AS line;
 SELECT count(*) FROM smsflow.profile p WHERE smsflow.bought(p.contact_id, 'scarf') AND brand_id = :brand;
 SELECT external_id, smsflow.bought(contact_id, 'scarf') AS scarf, smsflow.rfm(contact_id) FROM person ORDER BY 1;
+-- So do what happened elsewhere, and what somebody asked to hear of.
+SELECT smsflow.record_event('+14155554001', 'email_opened', 'letter', brand => 'Sets') > 0 AS opened,
+	smsflow.record_event('+14155554002', 'email_opened', 'letter', at => now() - interval '9 days', brand => 'Sets') > 0 AS opened_before,
+	smsflow.notify_me('+14155554003', 'cap', 'launch', brand => 'Sets') > 0 AS asked;
+SELECT make('opened', $$smsflow.had_event(contact_id, 'email_opened')$$), make('opened lately', $$smsflow.had_event(contact_id, 'email_opened', '3 days')$$),
+	make('for sms', $$segment('buyers') AND NOT smsflow.had_event(contact_id, 'email_opened')$$), make('cap', $$smsflow.interested(contact_id, 'cap')$$);
+SELECT s.name, count(*) FILTER (WHERE line ~ 'had_event|interested') AS calls FROM smsflow.segment AS s CROSS JOIN LATERAL smsflow.explain_segment(s.name, 'Sets') AS line
+	WHERE s.brand_id = :brand AND s.name IN ('opened lately', 'cap') GROUP BY 1 ORDER BY 1;
+SET ROLE regress_smsflow_b;
+SELECT smsflow.create_segment('opened of b', $$smsflow.had_event(contact_id, 'email_opened') OR smsflow.interested(contact_id, 'cap')$$, 'Sets') > 0 AS made,
+	smsflow.segment_count('opened of b', 'Sets');
+RESET ROLE;
 SET ROLE regress_smsflow_b;
 SELECT smsflow.create_segment('scarf of b', $$smsflow.bought(contact_id, 'scarf')$$, 'Sets') > 0 AS made;
 SELECT smsflow.segment_count('scarf of b', 'Sets');

@@ -75,6 +75,33 @@ SELECT make('ends', jsonb_build_object('valid_until', now() + interval '2 hours'
 SELECT launch('ends');
 SELECT expand();
 SELECT DISTINCT expires_at - launch_at <= interval '2 hours' AS in_time FROM written WHERE campaign = 'ends';
+-- All of it must be due by then: waves, variants, what waits for the winner, and no reminder before the message.
+SELECT make(name, jsonb_build_object('valid_until', '2099-06-01Z') || options) FROM (VALUES ('late wave', '{}'::jsonb), ('late variant', '{}'),
+	('late winner', '{"test_percent": 20, "decide_after": "4 hours"}'), ('early reminder', '{}')) AS k (name, options);
+SELECT smsflow.add_wave('late wave', NULL, '4 hours', 'Launches');
+SELECT smsflow.add_variant(name, v, after => CASE WHEN name = 'late variant' AND v = 'B' THEN '4 hours' ELSE '0' END::interval, brand => 'Launches')
+	FROM unnest('{late variant,late winner}'::text[]) AS name, unnest('{A,B}'::text[]) AS v;
+SELECT smsflow.add_reminder('early reminder', '4 hours', 'Ends soon', brand => 'Launches') > 0 AS added;
+CREATE FUNCTION refusal(name text, at timestamptz) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+	hint text;
+BEGIN
+	PERFORM smsflow.launch_campaign(name, at, brand => 'Launches');
+	RETURN 'launched';
+EXCEPTION WHEN SQLSTATE 'SF005' THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RETURN concat_ws(' ', detail, hint);
+END $$;
+SELECT name, refusal(name, '2099-05-31 21:00Z') FROM unnest('{late wave,late variant,late winner,early reminder}'::text[]) AS name;
+SELECT name, refusal(name, '2099-05-31 19:59Z') FROM unnest('{late wave,late variant,late winner,early reminder}'::text[]) AS name;
+SELECT smsflow.cancel_campaign(name, 'Launches') FROM unnest('{late wave,late variant,late winner,early reminder}'::text[]) AS name;
+SELECT make('decides', '{"decide_after": "4 hours"}');
+-- Twice, or while it is held, a launch is refused, and says what to do.
+SELECT make('held'), refusal('held', '2099-05-31Z'), refusal('held', now());
+SELECT smsflow.pause_campaign('held', 'Launches'), refusal('held', now());
+SELECT launch_at, approved_by, approved_at FROM smsflow.progress_campaign WHERE campaign = 'held';
+SELECT smsflow.cancel_campaign('held', 'Launches'), refusal('held', now());
 
 -- At a local time: where it is past already, it is a day later, or nothing, or at once. Contact 1 is in Tokyo, 2 in New York, the others in California.
 UPDATE smsflow.contact SET time_zone = CASE external_id WHEN '1' THEN 'Asia/Tokyo' ELSE 'America/New_York' END, time_zone_source = 'customer'
@@ -90,6 +117,16 @@ SELECT campaign, who, refusal, round(extract(epoch FROM due_at - launch_at) / 36
 	WHERE campaign IN ('next day', 'skip', 'at once') AND who IN ('1') ORDER BY 1, 2;
 SELECT DISTINCT campaign, due_at > launch_at AS later, due_at - launch_at < interval '8.1 hours' AS soon, expires_at - due_at AS valid FROM written
 	WHERE campaign IN ('next day', 'skip', 'at once') AND who = '3' ORDER BY 1;
+-- Clocks change in Europe and in America on different days, and skip an hour or show one twice; a wave is so much later on each clock.
+UPDATE smsflow.contact SET time_zone = CASE external_id WHEN '1' THEN 'Europe/Oslo' ELSE 'America/New_York' END WHERE external_id IN ('1', '2')
+	AND brand_id = (SELECT brand_id FROM smsflow.brand WHERE name = 'Launches');
+SELECT count(make('clocks ' || n)) AS made, count(smsflow.launch_campaign('clocks ' || n, at, 'recipient', 'Launches')) AS launched
+	FROM unnest('{2036-03-10 09:00,2036-03-30 02:30,2036-10-26 02:30,2036-11-03 09:00}'::timestamptz[]) WITH ORDINALITY AS t (at, n);
+SELECT make('clocks 5'), smsflow.add_wave('clocks 5', NULL, '1 day', 'Launches'), smsflow.launch_campaign('clocks 5', '2036-03-08 09:00', 'recipient', 'Launches');
+SELECT k.name, k.local_at, c.time_zone, p.due_at, p.due_at AT TIME ZONE c.time_zone AS clock FROM smsflow.campaign AS k
+	CROSS JOIN LATERAL smsflow.preview_campaign(k.name, 2, 'Launches') AS p JOIN smsflow.contact AS c USING (contact_id)
+	WHERE k.name LIKE 'clocks %' ORDER BY k.name, c.time_zone DESC;
+SELECT smsflow.cancel_campaign(k.name, 'Launches') FROM smsflow.campaign AS k WHERE k.name LIKE 'clocks %';
 -- A zone that the server does not know is no reason to stop.
 UPDATE smsflow.contact SET time_zone = 'Mars/Olympus' WHERE external_id = '1' AND brand_id = (SELECT brand_id FROM smsflow.brand WHERE name = 'Launches');
 SELECT make('mars'), smsflow.launch_campaign('mars', now(), 'recipient', 'Launches');

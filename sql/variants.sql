@@ -135,6 +135,12 @@ SELECT smsflow.add_variant('spoken variants', v, 'Hi ' || v, brand => 'Variants'
 SELECT smsflow.translate_campaign('spoken variants', 'pt', 'Ola A', 'A', 'Variants'), smsflow.translate_campaign('spoken variants', 'pt', 'Ola', NULL, 'Variants');
 SELECT bool_and(p.body = CASE WHEN p.variant = 'A' AND c.external_id IN ('1', '2', '3') THEN 'Ola A' ELSE 'Hi ' || p.variant END) AS each_its_own
 	FROM smsflow.preview_campaign('spoken variants', 2000, 'Variants') AS p JOIN smsflow.contact AS c USING (contact_id);
+-- One's own people get all of them.
+SELECT smsflow.set_seeds('{+14155571007}', 'Variants');
+CREATE TEMP TABLE tested AS SELECT k.name, t.* FROM unnest('{spoken,spoken variants}'::text[]) AS k (name)
+	CROSS JOIN LATERAL smsflow.test_campaign(k.name, 'Variants') AS t;
+SELECT t.name, t.variant, o.body FROM tested AS t JOIN smsflow.outbox AS o USING (message_id) ORDER BY t.message_id;
+SELECT smsflow.set_seeds('{}', 'Variants');
 SELECT launch('spoken'), expand();
 SELECT o.body, count(*) > 1 AS several FROM smsflow.outbox o JOIN smsflow.campaign k USING (campaign_id) WHERE k.name = 'spoken' GROUP BY o.body ORDER BY o.body COLLATE "C";
 \set VERBOSITY sqlstate

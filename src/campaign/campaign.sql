@@ -48,7 +48,7 @@ BEGIN
 	SELECT c.* INTO k FROM smsflow.campaign AS c WHERE c.campaign_id = k.campaign_id FOR NO KEY UPDATE;
 	IF k.status <> ALL (allowed) THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" is %s', k.name, k.status),
-			DETAIL = format('This needs a campaign that is %s.', array_to_string(allowed, ' or ')),
+			DETAIL = format('This needs a campaign that is %s.', array_to_string(array_replace(allowed, 'draft', 'a draft'), ' or ')),
 			HINT = CASE k.status WHEN 'draft' THEN 'Launch it with smsflow.launch_campaign().'
 				WHEN 'scheduled' THEN 'It has been launched already, for the time that smsflow.progress_campaign shows.'
 				WHEN 'running' THEN 'It has been launched already; smsflow.progress_campaign shows how far it is.'

@@ -269,11 +269,11 @@ after(TimestampTz instant, Interval *delay)
 		DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(instant), IntervalPGetDatum(delay)));
 }
 
-/* local_instant returns when it is that wall-clock time where a contact is, so many days later. */
+/* local_instant returns when it is that wall-clock time where a contact is, so many days later; a round comes after the launch there, too. */
 static TimestampTz
 local_instant(const CampaignPlan *plan, const Contact *contact, int days)
 {
-	Timestamp local = DatumGetTimestamp(plan->local_at.value) + days * USECS_PER_DAY;
+	Timestamp local = DatumGetTimestamp(plan->local_at.value) + days * USECS_PER_DAY + (plan->base_at - plan->launch_at);
 	const char *zone;
 	size_t len;
 	TimestampTz instant;
@@ -300,7 +300,7 @@ set_times(const CampaignPlan *plan, const Contact *contact, Interval *delay, Sms
 	if (!plan->local_at.isnull)
 	{
 		draft->due_at = local_instant(plan, contact, 0);
-		is_late = draft->due_at < plan->launch_at;
+		is_late = draft->due_at < plan->base_at;
 	}
 	if (is_late)
 		draft->due_at = plan->sends_late_at_once ? DT_NOBEGIN : local_instant(plan, contact, 1);

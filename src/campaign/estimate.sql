@@ -96,12 +96,20 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = 'there is nobody to send a test to',
 			DETAIL = 'The brand has no seed list.', HINT = 'Name the numbers of your own people with smsflow.set_seeds(); they need consent as anybody does.';
 	END IF;
-	RETURN QUERY SELECT smsflow.send(s.phone::text, coalesce(v.body, k.body), k.purpose::text,
-			vars => coalesce(smsflow.coupon_vars(k.campaign_id, 0, k.options ->> 'coupons', true), '{}'),
-			pool => k.options ->> 'pool', brand => test_campaign.brand, subject => 'test of campaign ' || k.campaign_id), v.name
-		FROM smsflow.seed AS s LEFT JOIN smsflow.campaign_variant AS v ON v.campaign_id = k.campaign_id
-		WHERE s.brand_id = k.brand_id ORDER BY s.phone, v.variant;
+	RETURN QUERY WITH written AS (
+		SELECT v.variant, v.name, '' AS language, v.body FROM smsflow.campaign_variant AS v WHERE v.campaign_id = k.campaign_id
+		UNION ALL
+		SELECT 0, NULL, '', k.body WHERE NOT EXISTS (SELECT FROM smsflow.campaign_variant AS v WHERE v.campaign_id = k.campaign_id)
+	), texts AS (
+		SELECT w.* FROM written AS w
+		UNION ALL
+		SELECT w.variant, w.name, t.language, t.body FROM written AS w JOIN smsflow.campaign_translation AS t USING (variant) WHERE t.campaign_id = k.campaign_id
+	)
+	SELECT smsflow.send(s.phone::text, CASE WHEN (k.options ->> 'smart_encode')::boolean THEN smsflow.smart_encode(t.body) ELSE t.body END, k.purpose::text,
+		vars => coalesce(smsflow.coupon_vars(k.campaign_id, 0, k.options ->> 'coupons', true), '{}'),
+		pool => k.options ->> 'pool', brand => test_campaign.brand, subject => 'test of campaign ' || k.campaign_id), t.name
+	FROM smsflow.seed AS s CROSS JOIN texts AS t WHERE s.brand_id = k.brand_id ORDER BY s.phone, t.variant, t.language;
 END $$;
 COMMENT ON FUNCTION smsflow.test_campaign(text, text) IS
-'Sends each text of a campaign to the numbers of set_seeds(), as they would get it, whatever its state; these messages are not the campaign''s, and they take no coupon. Returns their ids. SF004 for an unknown campaign, SF005 without a seed list';
+'Sends each text of a campaign, of all its variants and languages, to the numbers of set_seeds(), as they would get it, whatever its state; these messages are not the campaign''s, and they take no coupon. Returns their ids. SF004 for an unknown campaign, SF005 without a seed list';
 REVOKE ALL ON FUNCTION smsflow.test_campaign(text, text) FROM PUBLIC;

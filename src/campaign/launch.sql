@@ -56,6 +56,10 @@ DECLARE
 	variants CONSTANT bigint := (SELECT count(*) FROM smsflow.campaign_variant AS v WHERE v.campaign_id = (k).campaign_id);
 	waves CONSTANT bigint := (SELECT count(*) FROM smsflow.campaign_wave AS w WHERE w.campaign_id = (k).campaign_id);
 	its_pool CONSTANT text := coalesce((k).options ->> 'pool', 'default');
+	ends CONSTANT timestamptz := ((k).options ->> 'valid_until')::timestamptz;
+	last_round CONSTANT interval := greatest((SELECT max(w.after) FROM smsflow.campaign_wave AS w WHERE w.campaign_id = (k).campaign_id),
+			((k).options ->> 'decide_after')::interval, '0')
+		+ coalesce((SELECT max(v.after) FROM smsflow.campaign_variant AS v WHERE v.campaign_id = (k).campaign_id), '0');
 	texts_since CONSTANT timestamptz := (SELECT p.changed_at FROM smsflow.text_policy AS p WHERE p.brand_id = (k).brand_id AND p.purpose = (k).purpose);
 BEGIN
 	IF NOT EXISTS (SELECT FROM smsflow.sender AS s WHERE s.pool = its_pool) THEN
@@ -66,17 +70,23 @@ BEGIN
 	ELSIF at < now() - interval '1 minute' OR NOT isfinite(at) THEN
 		PERFORM smsflow.refuse_launch(k, format('The launch would be at %s, %s.', at, CASE WHEN at > now() THEN 'which is never' ELSE 'in the past' END),
 			'Leave the time out to launch it now.');
-	ELSIF at >= ((k).options ->> 'valid_until')::timestamptz THEN
-		PERFORM smsflow.refuse_launch(k, format('Its messages are valid until %s.', (k).options ->> 'valid_until'), 'Launch it earlier, or write it anew with another valid_until.');
+	ELSIF at >= ends THEN
+		PERFORM smsflow.refuse_launch(k, format('Its messages are valid until %s.', ends), 'Launch it earlier, or write it anew with another valid_until.');
 	ELSIF variants = 1 THEN
 		PERFORM smsflow.refuse_launch(k, 'It has one variant, and there is nothing to compare it with.', 'Add another with smsflow.add_variant(); the campaign''s own text is none of them.');
+	ELSIF ends <= at + last_round THEN
+		PERFORM smsflow.refuse_launch(k, format('Its last wave, test or variant is due at %s, and its messages are valid until %s.', at + last_round, ends),
+			'Launch it earlier, or write it anew with a later valid_until.');
+	ELSIF (SELECT max(r.remind_before) FROM smsflow.campaign AS r WHERE r.reminder_of = (k).campaign_id) >= ends - at THEN
+		PERFORM smsflow.refuse_launch(k, format('Its reminder would leave before it does, since its messages are valid until %s.', ends),
+			'Launch it earlier, or write it anew with a later valid_until.');
 	ELSIF (k).options ? 'test_percent' AND (variants = 0 OR waves > 0) THEN
 		PERFORM smsflow.refuse_launch(k, 'A test group needs variants to try on it, and no waves.', 'Add variants with smsflow.add_variant().');
 	ELSIF (k).options ? 'coupons' AND NOT EXISTS (SELECT FROM smsflow.coupon_pool AS p WHERE p.brand_id = (k).brand_id AND p.name = (k).options ->> 'coupons') THEN
 		PERFORM smsflow.refuse_launch(k, format('There is no pool of coupons "%s".', (k).options ->> 'coupons'), 'Create it with smsflow.create_coupon_pool().');
 	END IF;
 END $$;
-COMMENT ON FUNCTION smsflow.check_launch(smsflow.campaign, timestamptz) IS 'Raises SF005 with what is missing for a launch at this instant: a sender, approval, time, a second variant, coupons';
+COMMENT ON FUNCTION smsflow.check_launch(smsflow.campaign, timestamptz) IS 'Raises SF005 with what is missing for a launch at this instant: a sender, approval, time for all waves, variants and reminders before valid_until, a second variant, coupons';
 REVOKE ALL ON FUNCTION smsflow.check_launch(smsflow.campaign, timestamptz) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.begin_campaign(k smsflow.campaign, at timestamptz, local_at timestamp) RETURNS void
@@ -126,7 +136,7 @@ CREATE OR REPLACE FUNCTION smsflow.launch_campaign(name text, at timestamptz DEF
 		brand text DEFAULT 'default') RETURNS void
 	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.launch_campaign(text, timestamptz, text, text) IS
-'Lets a draft go out at an instant, by default now. With time_zone, the wall-clock time that at shows in the session''s TimeZone is meant there; with "recipient", where each recipient is, and the option late_zones says what happens where it is past that time already. SF004 for an unknown campaign, SF005 if it is no draft, the time is more than a minute in the past or not before valid_until, or a sender, approval, a second variant or coupons are missing, SF007 for an unknown time zone';
+'Lets a draft go out at an instant, by default now. With time_zone, the wall-clock time that at shows in the session''s TimeZone is meant there; with "recipient", where each recipient is, and the option late_zones says what happens where it is past that time already. SF004 for an unknown campaign, SF005 if it is no draft, the time is more than a minute in the past or valid_until comes before its last wave, variant or reminder, or a sender, approval, a second variant or coupons are missing, SF007 for an unknown time zone';
 REVOKE ALL ON FUNCTION smsflow.launch_campaign(text, timestamptz, text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.add_wave(campaign text, segment text, after interval, brand text DEFAULT 'default') RETURNS integer

@@ -20,7 +20,7 @@ CREATE OR REPLACE VIEW smsflow.campaign_option (option, kind, meaning) AS
 		('missing', 'choice skip blank fail', 'what a variable without value and default does: the recipient gets nothing (skip), nothing is written (blank), or the campaign fails; skip'),
 		('smart_encode', 'flag', 'whether typographic characters are replaced by look-alikes where that makes a text GSM-7, which halves its parts; false'),
 		('test_percent', 'number 1 99', 'share of recipients that its variants are tried on; the others wait for the winner'),
-		('decide_after', 'duration', 'time after the launch at which the winner is chosen by itself'),
+		('decide_after', 'duration', 'with test_percent: time after the launch at which the winner is chosen by itself'),
 		('decide_by', 'choice orders clicks replies opt_outs delivered', 'what the winner has most of, or of opt-outs least'),
 		('min_sample', 'whole 1 999999999', 'messages each variant must have been sent to before there is a winner; 100'),
 		('confidence', 'number 0.5 0.9999', 'probability at which a difference counts as one; 0.95');
@@ -113,7 +113,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('invalid option "%s": %s', bad.key, bad.value),
 			DETAIL = format('It is of the kind %s: %s.', bad.kind, (SELECT o.meaning FROM smsflow.campaign_option AS o WHERE o.option = bad.key)),
 			HINT = 'See the view smsflow.campaign_option.';
+	ELSIF options ? 'decide_after' AND NOT options ? 'test_percent' THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'option "decide_after" needs "test_percent"',
+			DETAIL = 'A winner is chosen by itself for those who wait behind a test group; without one everybody has a message by then.',
+			HINT = 'Add test_percent, or leave decide_after out and ask smsflow.choose_winner().';
 	END IF;
 END $$;
-COMMENT ON FUNCTION smsflow.check_campaign_options(jsonb) IS 'Raises SF007 for an option that does not exist or cannot be used';
+COMMENT ON FUNCTION smsflow.check_campaign_options(jsonb) IS 'Raises SF007 for an option that does not exist, cannot be used, or needs another';
 REVOKE ALL ON FUNCTION smsflow.check_campaign_options(jsonb) FROM PUBLIC;

@@ -4,7 +4,8 @@ CREATE OR REPLACE VIEW smsflow.progress_campaign AS
 SELECT k.name AS campaign, k.status, k.planned, k.queued, k.refused, m.sent, round(100 * m.sent / nullif(k.planned - k.refused, 0), 1) AS percent,
 	k.started_at, k.finished_at, k.error, k.waits_for, r.rate,
 	CASE WHEN k.status IN ('running', 'done') AND k.waits_for IS NULL AND k.queued > m.sent AND r.rate > 0
-		THEN now() + (k.queued - m.sent) / r.rate * interval '1 minute' END AS ends_about
+		THEN now() + (k.queued - m.sent) / r.rate * interval '1 minute' END AS ends_about,
+	k.launch_at, k.approved_by, k.approved_at
 FROM smsflow.campaign AS k
 CROSS JOIN LATERAL (
 	SELECT coalesce(sum(d.value), 0)::bigint AS sent, min(d.first_at) AS first_at, max(d.last_at) AS last_at FROM smsflow.metric_of_all_time AS d
@@ -19,3 +20,5 @@ COMMENT ON COLUMN smsflow.progress_campaign.finished_at IS 'When the last member
 COMMENT ON COLUMN smsflow.progress_campaign.waits_for IS 'Why it makes no more messages for now: budget, coupons, wave or winner';
 COMMENT ON COLUMN smsflow.progress_campaign.rate IS 'Messages sent a minute, between the first and the last';
 COMMENT ON COLUMN smsflow.progress_campaign.ends_about IS 'When all that are queued will have been sent, at that rate';
+COMMENT ON COLUMN smsflow.progress_campaign.launch_at IS 'When its first messages are due; by local time, where the day begins first';
+COMMENT ON COLUMN smsflow.progress_campaign.approved_by IS 'Who approved it as it is; null: nobody, or it was changed since';

@@ -7,7 +7,8 @@ DECLARE
 BEGIN
 	IF number IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('variant "%s" does not exist', variant_named.name),
-			DETAIL = format('Campaign "%s" has no variant of this name.', (k).name), HINT = 'Its variants are in smsflow.campaign_variant.';
+			DETAIL = format('Campaign "%s" has no variant of this name.', (k).name), HINT = coalesce((SELECT 'There are ' || string_agg(format('"%s"', v.name), ', ' ORDER BY v.variant) || '.'
+				FROM smsflow.campaign_variant AS v WHERE v.campaign_id = (k).campaign_id), 'Add it with smsflow.add_variant().');
 	END IF;
 	RETURN number;
 END $$;

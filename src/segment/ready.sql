@@ -33,6 +33,16 @@ CREATE OR REPLACE FUNCTION smsflow.rfm(contact_id bigint) RETURNS text
 COMMENT ON FUNCTION smsflow.rfm(bigint) IS 'Recency, frequency and monetary value of the orders of a contact, each from 1 to 5, as in 543; NULL without orders. The column smsflow.profile.rfm';
 REVOKE ALL ON FUNCTION smsflow.rfm(bigint) FROM PUBLIC;
 
+CREATE OR REPLACE VIEW smsflow.contact_event AS
+	SELECT e.contact_id, e.kind, e.ref, e.occurred_at FROM smsflow.event AS e WHERE e.contact_id IS NOT NULL AND e.kind <> 'rows';
+COMMENT ON VIEW smsflow.contact_event IS 'What contacts did in the store, or elsewhere as record_event() was told; no amounts, no data';
+
+CREATE OR REPLACE FUNCTION smsflow.had_event(contact_id bigint, kind text, since interval DEFAULT NULL) RETURNS boolean
+	LANGUAGE sql STABLE PARALLEL SAFE SUPPORT smsflow.inline_call
+	RETURN EXISTS (SELECT FROM smsflow.contact_event AS e WHERE e.contact_id = $1 AND e.kind = $2 AND ($3 IS NULL OR e.occurred_at > now() - $3));
+COMMENT ON FUNCTION smsflow.had_event(bigint, text, interval) IS 'Whether an event of this kind, such as email_opened told to record_event(), came from a contact, ever or within an interval up to now; as bought()';
+REVOKE ALL ON FUNCTION smsflow.had_event(bigint, text, interval) FROM PUBLIC;
+
 -- ---- segments that stay as they are ----
 
 CREATE OR REPLACE VIEW smsflow.snapshot_member AS SELECT m.segment_id, m.contact_id FROM smsflow.segment_snapshot AS m;

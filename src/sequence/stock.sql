@@ -25,11 +25,13 @@ END $$;
 COMMENT ON FUNCTION smsflow.notify_me(text, text, text, numeric, jsonb, text) IS 'Keeps that a contact wants to hear once when a product is back_in_stock, its price drops (price_drop: to price or below, by default by 5 percent), it is nearly gone (low_stock), or it is there at last (launch: a campaign to those who are interested() tells them); product is the key of a table of watch_inventory(). data are template variables. Returns the id of the wish. Errors: SF001 phone, SF004 not a contact, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.notify_me(text, text, text, numeric, jsonb, text) FROM PUBLIC;
 
+CREATE OR REPLACE VIEW smsflow.contact_interest AS SELECT i.contact_id, i.product, i.kind, i.asked_at, i.notified_at FROM smsflow.interest AS i;
+COMMENT ON VIEW smsflow.contact_interest IS 'Products that contacts asked with notify_me() to hear of';
+
 CREATE OR REPLACE FUNCTION smsflow.interested(contact_id bigint, product text, kind text DEFAULT 'launch') RETURNS boolean
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-	RETURN EXISTS (SELECT FROM smsflow.interest i JOIN smsflow.contact c USING (brand_id, contact_id)
-		WHERE c.contact_id = interested.contact_id AND i.product = interested.product AND i.kind = interested.kind);
-COMMENT ON FUNCTION smsflow.interested(bigint, text, text) IS 'Whether a contact asked with notify_me() to hear of a product; for conditions of segments, such as the interest list of a launch';
+	LANGUAGE sql STABLE PARALLEL SAFE SUPPORT smsflow.inline_call
+	RETURN EXISTS (SELECT FROM smsflow.contact_interest AS i WHERE i.contact_id = $1 AND i.product = $2 AND i.kind = $3);
+COMMENT ON FUNCTION smsflow.interested(bigint, text, text) IS 'Whether a contact asked with notify_me() to hear of a product; for conditions of segments, such as the interest list of a launch. Becomes part of the query, as bought()';
 REVOKE ALL ON FUNCTION smsflow.interested(bigint, text, text) FROM PUBLIC;
 
 -- Tells the longest waiting people, in the transaction that changed the product.
