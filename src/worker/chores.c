@@ -66,7 +66,7 @@ typedef enum ChoreName
 } ChoreName;
 
 static TimestampTz due[CHORES];
-static TimestampTz paused_until[CHORES]; /* after a failure */
+static int64 paused_until[CHORES]; /* after a failure, monotonic */
 static int64 fold_pause = FOLD_INTERVAL;
 
 static void
@@ -367,15 +367,22 @@ do_chore(ChoreName name)
 	if (chore->step ? worker_try(chore->step, chore->arg) : chore->run())
 		return;
 	due[name] = DT_NOBEGIN;
-	paused_until[name] = worker.clock->now() + CHORE_PAUSE;
+	paused_until[name] = worker.clock->monotonic() + CHORE_PAUSE;
 }
 
+/* What is paused is so by the time that passes, whatever is made of the clock meanwhile. */
 static TimestampTz
 chore_due(ChoreName name)
 {
+	TimestampTz at = name == LOOKUPS ? lookups_due() : due[name];
+	int64 pause;
+
 	if (worker.slot->number > 0 && name != RECHECK)
 		return DT_NOEND;
-	return Max(name == LOOKUPS ? lookups_due() : due[name], paused_until[name]);
+	if (paused_until[name] == 0)
+		return at;
+	pause = paused_until[name] - worker.clock->monotonic();
+	return pause > 0 ? Max(at, worker.clock->now() + pause) : at;
 }
 
 static void

@@ -19,7 +19,8 @@
 /* After settings could not be read, before the next try. */
 #define FAILED_READ_PAUSE USECS_PER_SEC
 
-static TimestampTz next_sweep = DT_NOBEGIN;
+/* Monotonic: a clock that is set back must not put off what covers everything else that was missed. */
+static int64 next_sweep = 0;
 static bool config_changed = false;
 static WaitEventSet *wait_set = NULL;
 
@@ -99,14 +100,15 @@ mark_queues(bool all)
 uint32
 take_news(bool *sweep)
 {
+	int64 now = worker.clock->monotonic();
 	uint32 news;
 
 	smsflow_prepared_settle();
-	*sweep = worker.clock->now() >= next_sweep;
+	*sweep = now >= next_sweep;
 	mark_queues(*sweep);
 	news = pg_atomic_exchange_u32(&worker.slot->news, 0);
 	if (*sweep)
-		next_sweep = worker.clock->now() + (int64) smsflow_sweep_interval * 1000;
+		next_sweep = now + (int64) smsflow_sweep_interval * 1000;
 	if (news & SMSFLOW_NEWS_CONFIG)
 		config_changed = true;
 	if ((news & SMSFLOW_NEWS_CONFIG) || *sweep)
@@ -114,7 +116,7 @@ take_news(bool *sweep)
 		if (worker_try(config_step, NULL))
 			config_changed = false;
 		else
-			next_sweep = Min(next_sweep, worker.clock->now() + FAILED_READ_PAUSE);
+			next_sweep = Min(next_sweep, now + FAILED_READ_PAUSE);
 	}
 	return news;
 }
@@ -125,7 +127,7 @@ news_of_config(void)
 	return (pg_atomic_read_u32(&worker.slot->news) & SMSFLOW_NEWS_CONFIG) != 0;
 }
 
-TimestampTz
+int64
 sweep_due(void)
 {
 	return next_sweep;

@@ -308,14 +308,16 @@ turn(void)
 static int64
 results_due(int64 monotonic)
 {
-	Job *oldest;
+	int64 age;
 
 	if (worker.result_count == 0)
 		return PG_INT64_MAX;
 	if (worker.result_count >= RESULT_BATCH || (worker.in_flight == 0 && worker.backlog == 0))
 		return 0;
-	oldest = dlist_head_element(Job, node, &worker.results);
-	return monotonic + RESULT_AGE - (worker.clock->now() - oldest->finished_at);
+	age = worker.clock->now() - dlist_head_element(Job, node, &worker.results)->finished_at;
+
+	/* A clock that was set back makes nothing young again. */
+	return age < 0 ? 0 : monotonic + RESULT_AGE - age;
 }
 
 int64

@@ -182,11 +182,11 @@ static int64
 idle_time(void)
 {
 	int64 now = worker.clock->monotonic();
-	int64 wait = Min(until(sweep_due()), until(chores_due()));
+	int64 wait = until(chores_due());
 	long transport = worker.transport->wait_timeout();
 	int64 at = Min(dispatch_wait(), Max(turn_due(), turn_allowed_at));
 
-	at = Min(at, publish_due());
+	at = Min(Min(at, sweep_due()), publish_due());
 	if (smsflow_prepared_any())
 		wait = Min(wait, SMSFLOW_PREPARED_LOOK);
 	if (transport >= 0)

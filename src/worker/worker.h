@@ -120,8 +120,8 @@ extern void mark_queues(bool all);
 /* Gateways or senders have changed, and are not read yet. */
 extern bool news_of_config(void);
 
-/* When everything is looked at next. */
-extern TimestampTz sweep_due(void);
+/* When everything is looked at next, monotonic. */
+extern int64 sweep_due(void);
 
 /* Waits for the latch, the transport and the postmaster, so many microseconds. */
 extern void wait_for_work(int64 wait);
