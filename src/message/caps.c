@@ -20,6 +20,7 @@
 
 #include "message/gate.h"
 #include "message/membership.h"
+#include "message/touch.h"
 #include "types/types.h"
 
 #define MAX_CAPS 32
@@ -180,25 +181,12 @@ caps_known(const GateQuestion *q, const Caps *caps, TimestampTz sent_at)
 
 /* ---- touches ---- */
 
-/* The columns of smsflow.touch. */
-enum
-{
-	TOUCH_CONTACT = 1,
-	TOUCH_SENT,
-	TOUCH_MESSAGE,
-	TOUCH_PURPOSE,
-	TOUCH_SUBJECT,
-	TOUCH_REF,
-	TOUCH_COUNTED,
-	TOUCH_WORDING
-};
-
 static Datum
-column(HeapTuple touch, TupleDesc columns, int number)
+column(HeapTuple touch, TupleDesc columns, TouchColumn number)
 {
 	bool isnull;
 
-	return heap_getattr(touch, number, columns, &isnull);
+	return heap_getattr(touch, TOUCH_NUMBER(number), columns, &isnull);
 }
 
 /* Whether a touch is of another message than the one that is asked about. */
@@ -255,9 +243,9 @@ read_touches(const GateQuestion *q, Caps *const *caps, int count)
 		return DT_NOBEGIN;
 	touches = table_open(q->policy->touch_relid, AccessShareLock);
 	index = index_open(q->policy->contact_index, AccessShareLock);
-	ScanKeyInit(&key[0], TOUCH_CONTACT, BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
-	ScanKeyInit(&key[1], TOUCH_SENT, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(q->at - reach));
-	ScanKeyInit(&key[2], TOUCH_SENT, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(q->at));
+	ScanKeyInit(&key[0], TOUCH_NUMBER(TOUCH_CONTACT), BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
+	ScanKeyInit(&key[1], TOUCH_NUMBER(TOUCH_SENT), BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(q->at - reach));
+	ScanKeyInit(&key[2], TOUCH_NUMBER(TOUCH_SENT), BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(q->at));
 	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), lengthof(key), key);
 	while (!known && read < MOST_TOUCHES && HeapTupleIsValid(touch = systable_getnext_ordered(scan, BackwardScanDirection)))
 	{
@@ -290,8 +278,8 @@ cart_had_one(const GateQuestion *q)
 	HeapTuple tuple;
 	bool found = false;
 
-	ScanKeyInit(&key[0], TOUCH_CONTACT, BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
-	ScanKeyEntryInitialize(&key[1], 0, TOUCH_REF, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+	ScanKeyInit(&key[0], TOUCH_NUMBER(TOUCH_CONTACT), BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
+	ScanKeyEntryInitialize(&key[1], 0, TOUCH_NUMBER(TOUCH_REF), BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
 						   q->args->args[ARG_REF].value);
 	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), 2, key);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))

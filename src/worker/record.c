@@ -15,6 +15,7 @@
 #include "message/policy.h"
 #include "message/send.h"
 #include "message/spi.h"
+#include "message/touch.h"
 #include "segment/profile.h"
 #include "types/types.h"
 
@@ -106,17 +107,6 @@ append_attempts(Job **jobs, int count)
 
 /* ---- touches ---- */
 
-enum
-{
-	TOUCH_CONTACT,
-	TOUCH_SENT,
-	TOUCH_MESSAGE,
-	TOUCH_PURPOSE,
-	TOUCH_SUBJECT,
-	TOUCH_REF,
-	TOUCH_COUNTED,
-	TOUCH_WORDING
-};
 static const char *const touch_columns[] = {"contact_id", "sent_at", "message_id", "purpose",
 											"subject",    "ref",     "counted",    "wording"};
 

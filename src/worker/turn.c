@@ -86,24 +86,27 @@ find_reported(Job **jobs, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {INT8ARRAYOID};
+	Job **asked = palloc(sizeof(Job *) * Max(count, 1));
 	Datum *ids = palloc(sizeof(Datum) * Max(count, 1));
-	int asked = 0;
+	int asked_count = 0;
 	Datum values[1];
 
 	for (int i = 0; i < count; i++)
 		if (!jobs[i]->reported && (worker.slot->number > 0 || jobs[i]->message_id <= worker.reported_id))
-			ids[asked++] = Int64GetDatum(jobs[i]->message_id);
-	if (asked == 0)
+		{
+			ids[asked_count] = Int64GetDatum(jobs[i]->message_id);
+			asked[asked_count++] = jobs[i];
+		}
+	if (asked_count == 0)
 		return;
-	values[0] = PointerGetDatum(construct_array(ids, asked, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[0] = PointerGetDatum(construct_array(ids, asked_count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	smsflow_spi_plan(&plan,
-					 "SELECT i.message_id FROM unnest($1) AS i (message_id) WHERE EXISTS (SELECT FROM smsflow.report r WHERE "
-					 "r.message_id = i.message_id)",
+					 "SELECT i.place::integer FROM unnest($1) WITH ORDINALITY AS i (message_id, place) WHERE EXISTS (SELECT FROM"
+					 " smsflow.report r WHERE r.message_id = i.message_id)",
 					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	for (uint64 row = 0; row < SPI_processed; row++)
-		for (int i = 0; i < count; i++)
-			jobs[i]->reported |= jobs[i]->message_id == column_id(row, 1);
+		asked[column_int(row, 1) - 1]->reported = true;
 }
 
 /* What has ended, by its answer or by the gate. */
