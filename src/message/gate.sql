@@ -42,14 +42,18 @@ $$;
 COMMENT ON FUNCTION smsflow.any_sender(smsflow.phone, text, bigint) IS 'Sender for a message that was asked for before any existed: one that may write to this person if there is any, and for the same spread (contact, or number) the same as long as the senders stay; NULL: none is enabled';
 REVOKE ALL ON FUNCTION smsflow.any_sender(smsflow.phone, text, bigint) FROM PUBLIC;
 
+-- Not in SQL, whose functions are parsed and planned anew for each message that is asked about.
 CREATE OR REPLACE FUNCTION smsflow.pool_sender(pool text, phone smsflow.phone, region text, spread bigint) RETURNS integer
-	LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT COALESCE(p.working[1 + pool_sender.spread % cardinality(p.working)], p.present[1 + pool_sender.spread % cardinality(p.present)],
-		smsflow.any_sender(pool_sender.phone, pool_sender.region, pool_sender.spread))
-	FROM (SELECT array_agg(s.sender_id ORDER BY s.sender_id) FILTER (WHERE s.enabled AND g.enabled) AS working,
-			array_agg(s.sender_id ORDER BY s.sender_id) AS present
-		FROM smsflow.sender s JOIN smsflow.gateway g USING (gateway_id) WHERE s.pool = pool_sender.pool) p
-$$;
+	LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	working integer[];
+	present integer[];
+BEGIN
+	SELECT array_agg(s.sender_id ORDER BY s.sender_id) FILTER (WHERE s.enabled AND g.enabled), array_agg(s.sender_id ORDER BY s.sender_id)
+		INTO working, present
+		FROM smsflow.sender AS s JOIN smsflow.gateway AS g USING (gateway_id) WHERE s.pool = pool_sender.pool;
+	RETURN COALESCE(working[1 + spread % cardinality(working)], present[1 + spread % cardinality(present)], smsflow.any_sender(phone, region, spread));
+END $$;
 COMMENT ON FUNCTION smsflow.pool_sender(text, smsflow.phone, text, bigint) IS 'Sender of a pool that a message of this spread (contact, or number) will have, as its queues are chosen';
 REVOKE ALL ON FUNCTION smsflow.pool_sender(text, smsflow.phone, text, bigint) FROM PUBLIC;
 
