@@ -97,6 +97,13 @@ SELECT name, refusal(name, '2099-05-31 21:00Z') FROM unnest('{late wave,late var
 SELECT name, refusal(name, '2099-05-31 19:59Z') FROM unnest('{late wave,late variant,late winner,early reminder}'::text[]) AS name;
 SELECT smsflow.cancel_campaign(name, 'Launches') FROM unnest('{late wave,late variant,late winner,early reminder}'::text[]) AS name;
 SELECT make('decides', '{"decide_after": "4 hours"}');
+-- An error is about the call, and tells nothing of our functions.
+\set SHOW_CONTEXT always
+SELECT smsflow.resume_campaign('decides', 'Launches');
+SELECT smsflow.approve_campaign('over', 'Launches'), smsflow.pause_campaign('over', 'Launches');
+SELECT smsflow.add_variant('over', 'holdout', brand => 'Launches');
+SELECT smsflow.estimate_campaign('decides', 'Launches');
+\set SHOW_CONTEXT never
 -- Twice, or while it is held, a launch is refused, and says what to do.
 SELECT make('held'), refusal('held', '2099-05-31Z'), refusal('held', now());
 SELECT smsflow.pause_campaign('held', 'Launches'), refusal('held', now());

@@ -8,8 +8,8 @@ DECLARE
 	id integer;
 BEGIN
 	IF coalesce(set_template.name, '') = '' OR coalesce(set_template.body, '') = '' THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'template name and body must not be empty',
-			DETAIL = 'One of the two is null or empty.', HINT = 'Pass both.';
+		PERFORM smsflow.refuse('SF007', 'template name and body must not be empty',
+			'One of the two is null or empty.', 'Pass both.');
 	END IF;
 	PERFORM smsflow.check_template(set_template.body);
 	INSERT INTO smsflow.template AS t (brand_id, name, language, body)
@@ -47,14 +47,14 @@ BEGIN
 	k := smsflow.campaign_named(lock_campaign.name, lock_campaign.brand);
 	SELECT c.* INTO k FROM smsflow.campaign AS c WHERE c.campaign_id = k.campaign_id FOR NO KEY UPDATE;
 	IF k.status <> ALL (allowed) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" is %s', k.name, k.status),
-			DETAIL = format('This needs a campaign that is %s.', array_to_string(array_replace(allowed, 'draft', 'a draft'), ' or ')),
-			HINT = CASE k.status WHEN 'draft' THEN 'Launch it with smsflow.launch_campaign().'
+		PERFORM smsflow.refuse('SF005', format('campaign "%s" is %s', k.name, replace(k.status, 'draft', 'a draft')),
+			format('This needs a campaign that is %s.', array_to_string(array_replace(allowed, 'draft', 'a draft'), ' or ')),
+			CASE k.status WHEN 'draft' THEN 'Launch it with smsflow.launch_campaign().'
 				WHEN 'scheduled' THEN 'It has been launched already, for the time that smsflow.progress_campaign shows.'
 				WHEN 'running' THEN 'It has been launched already; smsflow.progress_campaign shows how far it is.'
 				WHEN 'paused' THEN 'It goes on with smsflow.resume_campaign(), and ends with smsflow.cancel_campaign().'
 				WHEN 'failed' THEN 'Mend what smsflow.progress_campaign shows as its error, and call smsflow.resume_campaign().'
-				ELSE 'Create a campaign under another name; a campaign writes to nobody twice.' END;
+				ELSE 'Create a campaign under another name; a campaign writes to nobody twice.' END);
 	END IF;
 	RETURN k;
 END $$;
@@ -71,12 +71,12 @@ DECLARE
 	id integer;
 BEGIN
 	IF coalesce(create_campaign_inside.name, '') = '' OR coalesce(btrim(create_campaign_inside.body), '') = '' THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'campaign name and body must not be empty',
-			DETAIL = 'One of the two is null or empty.', HINT = 'Pass both.';
+		PERFORM smsflow.refuse('SF007', 'campaign name and body must not be empty',
+			'One of the two is null or empty.', 'Pass both.');
 	END IF;
 	IF coalesce(create_campaign_inside.purpose, '') NOT IN ('promotional', 'cart', 'conversational', 'transactional') THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('a campaign cannot have the purpose "%s"', create_campaign_inside.purpose),
-			DETAIL = 'Campaigns are promotional, cart, conversational or transactional.', HINT = 'Use smsflow.send() for single messages.';
+		PERFORM smsflow.refuse('SF007', format('a campaign cannot have the purpose "%s"', create_campaign_inside.purpose),
+			'Campaigns are promotional, cart, conversational or transactional.', 'Use smsflow.send() for single messages.');
 	END IF;
 	PERFORM smsflow.check_template(create_campaign_inside.body);
 	PERFORM smsflow.check_content(create_campaign_inside.body, create_campaign_inside.purpose::smsflow.purpose, create_campaign_inside.brand);

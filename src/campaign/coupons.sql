@@ -23,9 +23,9 @@ DECLARE
 BEGIN
 	IF coalesce(create_coupon_pool.name, '') = '' OR coalesce(create_coupon_pool.at_end NOT IN ('wait', 'go_on'), true)
 			OR create_coupon_pool.prefix !~ '^[A-Z0-9-]{0,12}$' THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this pool of coupons cannot be made',
-			DETAIL = 'A pool has a name; a prefix is at most 12 of A-Z, 0-9 and -; at_end is wait or go_on.',
-			HINT = 'Without a prefix codes come from smsflow.add_coupons(), with one they are generated.';
+		PERFORM smsflow.refuse('SF007', 'this pool of coupons cannot be made',
+			'A pool has a name; a prefix is at most 12 of A-Z, 0-9 and -; at_end is wait or go_on.',
+			'Without a prefix codes come from smsflow.add_coupons(), with one they are generated.');
 	END IF;
 	INSERT INTO smsflow.coupon_pool AS p (brand_id, name, prefix, at_end)
 	VALUES (smsflow.brand_named(create_coupon_pool.brand), create_coupon_pool.name, create_coupon_pool.prefix, create_coupon_pool.at_end)
@@ -46,8 +46,8 @@ DECLARE
 	added bigint;
 BEGIN
 	IF its.prefix IS NOT NULL OR EXISTS (SELECT FROM unnest(codes) AS code WHERE coalesce(code !~ '^[[:graph:]]{1,64}$', true)) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'these codes cannot be added',
-			DETAIL = 'Codes have 1 to 64 characters without spaces, and a pool with a prefix makes its own.', HINT = 'Correct them, or use another pool.';
+		PERFORM smsflow.refuse('SF007', 'these codes cannot be added',
+			'Codes have 1 to 64 characters without spaces, and a pool with a prefix makes its own.', 'Correct them, or use another pool.');
 	END IF;
 	INSERT INTO smsflow.coupon (coupon_pool_id, code) SELECT its.coupon_pool_id, code FROM unnest(codes) AS code ON CONFLICT DO NOTHING;
 	GET DIAGNOSTICS added = ROW_COUNT;

@@ -31,9 +31,9 @@ BEGIN
 	VALUES (smsflow.brand_named(set_price.brand), upper(set_price.region), set_price.per_part, upper(set_price.currency))
 	ON CONFLICT ON CONSTRAINT price_pkey DO UPDATE SET per_part = excluded.per_part, currency = excluded.currency;
 EXCEPTION WHEN check_violation OR not_null_violation THEN
-	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this is not a price',
-		DETAIL = 'A price has a country (two letters, or * for all others), an amount that is not negative, and a currency (three letters).',
-		HINT = 'Example: smsflow.set_price(''US'', 0.0079, ''USD'').';
+	PERFORM smsflow.refuse('SF007', 'this is not a price',
+		'A price has a country (two letters, or * for all others), an amount that is not negative, and a currency (three letters).',
+		'Example: smsflow.set_price(''US'', 0.0079, ''USD'').');
 END $$;
 COMMENT ON FUNCTION smsflow.set_price(text, numeric, text, text) IS
 'What a message part to a country (ISO 3166 code; * every other) costs, for estimate_campaign(). SF004 unknown brand, SF007 other arguments';
@@ -93,8 +93,8 @@ DECLARE
 	k CONSTANT smsflow.campaign := smsflow.campaign_named(test_campaign.name, test_campaign.brand);
 BEGIN
 	IF NOT EXISTS (SELECT FROM smsflow.seed AS s WHERE s.brand_id = k.brand_id) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = 'there is nobody to send a test to',
-			DETAIL = 'The brand has no seed list.', HINT = 'Name the numbers of your own people with smsflow.set_seeds(); they need consent as anybody does.';
+		PERFORM smsflow.refuse('SF005', 'there is nobody to send a test to',
+			'The brand has no seed list.', 'Name the numbers of your own people with smsflow.set_seeds(); they need consent as anybody does.');
 	END IF;
 	RETURN QUERY WITH written AS (
 		SELECT v.variant, v.name, '' AS language, v.body FROM smsflow.campaign_variant AS v WHERE v.campaign_id = k.campaign_id

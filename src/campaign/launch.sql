@@ -16,8 +16,8 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT campaign_policy_pkey DO UPDATE
 		SET approval = coalesce(set_campaign_policy.approval, p.approval), holdout = coalesce(set_campaign_policy.holdout, p.holdout);
 EXCEPTION WHEN check_violation OR numeric_value_out_of_range THEN
-	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this policy cannot be used',
-		DETAIL = 'approval is none, any or other; holdout is a percentage from 0 to 50.', HINT = 'Leave out what is to stay.';
+	PERFORM smsflow.refuse('SF007', 'this policy cannot be used',
+		'approval is none, any or other; holdout is a percentage from 0 to 50.', 'Leave out what is to stay.');
 END $$;
 COMMENT ON FUNCTION smsflow.set_campaign_policy(text, integer, text) IS
 'What holds for all campaigns of a brand; null leaves it. approval: none is needed, by any role that may call approve_campaign(), or by an other than the author. holdout: percent of contacts, always the same, who get no campaign at all. What their texts begin and end with says set_text_policy(). SF004 unknown brand, SF007 other arguments';
@@ -30,8 +30,8 @@ DECLARE
 BEGIN
 	IF k.owner = quote_ident(smsflow.acting_role())::regrole
 			AND (SELECT p.approval = 'other' FROM smsflow.campaign_policy AS p WHERE p.brand_id = k.brand_id) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" needs approval by another role', k.name),
-			DETAIL = 'Its author cannot approve it.', HINT = 'Ask somebody else to call smsflow.approve_campaign().';
+		PERFORM smsflow.refuse('SF005', format('campaign "%s" needs approval by another role', k.name),
+			'Its author cannot approve it.', 'Ask somebody else to call smsflow.approve_campaign().');
 	END IF;
 	UPDATE smsflow.campaign AS c SET approved_by = smsflow.acting_role(), approved_at = clock_timestamp()
 	WHERE k.campaign_id IN (c.campaign_id, c.reminder_of) AND c.status = 'draft';
@@ -45,7 +45,7 @@ REVOKE ALL ON FUNCTION smsflow.approve_campaign(text, text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.refuse_launch(k smsflow.campaign, detail text, hint text) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" cannot be launched', (k).name), DETAIL = detail, HINT = hint;
+	PERFORM smsflow.refuse('SF005', format('campaign "%s" cannot be launched', (k).name), detail, hint);
 END $$;
 COMMENT ON FUNCTION smsflow.refuse_launch(smsflow.campaign, text, text) IS 'Raises SF005';
 REVOKE ALL ON FUNCTION smsflow.refuse_launch(smsflow.campaign, text, text) FROM PUBLIC;
@@ -126,8 +126,8 @@ BEGIN
 	END IF;
 	PERFORM smsflow.begin_campaign(k, launch, local_at);
 EXCEPTION WHEN invalid_parameter_value THEN
-	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown time zone "%s"', launch_campaign_inside.time_zone),
-		DETAIL = 'The launch time is read as wall-clock time there.', HINT = 'Use an IANA name such as "America/New_York", or "recipient".';
+	PERFORM smsflow.refuse('SF007', format('unknown time zone "%s"', launch_campaign_inside.time_zone),
+		'The launch time is read as wall-clock time there.', 'Use an IANA name such as "America/New_York", or "recipient".');
 END $$;
 COMMENT ON FUNCTION smsflow.launch_campaign_inside(text, timestamptz, text, text) IS 'What launch_campaign() does';
 REVOKE ALL ON FUNCTION smsflow.launch_campaign_inside(text, timestamptz, text, text) FROM PUBLIC;
@@ -149,8 +149,8 @@ BEGIN
 	IF add_wave.segment IS NOT NULL AND its_segment IS NULL THEN
 		PERFORM smsflow.refuse_unknown('segment', add_wave.segment, add_wave.brand);
 	ELSIF coalesce(add_wave.after < coalesce(last.after, '0') OR add_wave.after > '60 days', true) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'a wave cannot come before the one before it',
-			DETAIL = 'It begins 0 seconds to 60 days after the launch, and not earlier than the wave added last.', HINT = 'Add the waves in order.';
+		PERFORM smsflow.refuse('SF007', 'a wave cannot come before the one before it',
+			'It begins 0 seconds to 60 days after the launch, and not earlier than the wave added last.', 'Add the waves in order.');
 	END IF;
 	INSERT INTO smsflow.campaign_wave (campaign_id, wave, segment_id, after) VALUES (k.campaign_id, coalesce(last.wave, 0) + 1, its_segment, add_wave.after);
 	UPDATE smsflow.campaign AS c SET approved_by = NULL, approved_at = NULL WHERE c.campaign_id = k.campaign_id;
@@ -170,8 +170,8 @@ DECLARE
 	id integer;
 BEGIN
 	IF NOT k.options ? 'valid_until' OR coalesce(add_reminder.before <= '0', true) OR k.reminder_of IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" cannot have this reminder', k.name),
-			DETAIL = 'A reminder leaves a time before the end of a campaign with the option valid_until.', HINT = 'Example: smsflow.add_reminder(''flash sale'', ''3 hours'', ''The sale ends tonight'').';
+		PERFORM smsflow.refuse('SF005', format('campaign "%s" cannot have this reminder', k.name),
+			'A reminder leaves a time before the end of a campaign with the option valid_until.', 'Example: smsflow.add_reminder(''flash sale'', ''3 hours'', ''The sale ends tonight'').');
 	END IF;
 	id := smsflow.create_campaign(k.name || ' reminder', (SELECT s.name FROM smsflow.segment AS s WHERE s.segment_id = k.segment_id), add_reminder.body,
 		k.purpose::text, its_options, add_reminder.brand);
@@ -276,21 +276,21 @@ DECLARE
 	k CONSTANT smsflow.campaign := smsflow.lock_campaign(schedule_campaign.name, schedule_campaign.brand, '{draft}');
 BEGIN
 	IF to_regclass('cron.job') IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF008', MESSAGE = 'pg_cron is not installed in this database',
-			DETAIL = 'Schedules in cron notation are run by the extension pg_cron.',
-			HINT = 'Run CREATE EXTENSION pg_cron here (the database named by cron.database_name), or use smsflow.launch_campaign() with a time.';
+		PERFORM smsflow.refuse('SF008', 'pg_cron is not installed in this database',
+			'Schedules in cron notation are run by the extension pg_cron.',
+			'Run CREATE EXTENSION pg_cron here (the database named by cron.database_name), or use smsflow.launch_campaign() with a time.');
 	END IF;
 	IF schedule_campaign.every NOT IN ('hour', 'day', 'week', 'month') THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('a campaign cannot repeat every "%s"', schedule_campaign.every),
-			DETAIL = 'It is launched at most once in each hour, day, week or month (UTC).', HINT = 'Leave every out to launch it once.';
+		PERFORM smsflow.refuse('SF007', format('a campaign cannot repeat every "%s"', schedule_campaign.every),
+			'It is launched at most once in each hour, day, week or month (UTC).', 'Leave every out to launch it once.');
 	END IF;
 	PERFORM smsflow.check_launch(k, now());
 	EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING smsflow.campaign_job(k), schedule_campaign.cron,
 		CASE WHEN schedule_campaign.every IS NULL THEN format('SELECT smsflow.launch_scheduled(%L, %L)', k.name, schedule_campaign.brand)
 			ELSE format('SELECT smsflow.launch_occurrence(%L, %L, %L)', k.name, schedule_campaign.every, schedule_campaign.brand) END;
 EXCEPTION WHEN invalid_parameter_value THEN
-	RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('invalid schedule "%s"', schedule_campaign.cron),
-		DETAIL = SQLERRM, HINT = 'A schedule has five fields, as in "0 9 27 11 *": minute, hour, day, month, day of week; times are UTC.';
+	PERFORM smsflow.refuse('SF007', format('invalid schedule "%s"', schedule_campaign.cron),
+		SQLERRM, 'A schedule has five fields, as in "0 9 27 11 *": minute, hour, day, month, day of week; times are UTC.');
 END $$;
 COMMENT ON FUNCTION smsflow.schedule_campaign(text, text, text, text) IS
 'Launches a draft once, the next time a cron schedule (UTC) comes round, by the pg_cron job "smsflow campaign <name>"; with every (hour, day, week, month) each time, as a campaign of its own named after the period, of which there is one however often the job runs. The draft stays, and cancelling it ends that. SF004 for an unknown campaign, SF005 if it is not a draft or cannot be launched, SF007 for an invalid schedule or period, SF008 without pg_cron in this database';

@@ -98,25 +98,25 @@ DECLARE
 	bad record;
 BEGIN
 	IF jsonb_typeof(options) <> 'object' THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'options must be a JSON object',
-			DETAIL = 'The options are in the view smsflow.campaign_option.', HINT = 'Pass an object such as ''{"valid_for": "4 hours"}''.';
+		PERFORM smsflow.refuse('SF007', 'options must be a JSON object',
+			'The options are in the view smsflow.campaign_option.', 'Pass an object such as ''{"valid_for": "4 hours"}''.');
 	END IF;
 	SELECT given.key, known.kind, given.value INTO bad
 	FROM jsonb_each(options) AS given LEFT JOIN smsflow.campaign_option AS known ON known.option = given.key
 	WHERE known.option IS NULL OR NOT smsflow.fits_kind(string_to_array(known.kind, ' '), given.value)
 	ORDER BY given.key LIMIT 1;
 	IF bad.key IS NOT NULL AND bad.kind IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown option "%s"', bad.key),
-			DETAIL = format('Options are %s.', (SELECT string_agg(o.option, ', ' ORDER BY o.option) FROM smsflow.campaign_option AS o)),
-			HINT = 'Leave it out, or correct its name.';
+		PERFORM smsflow.refuse('SF007', format('unknown option "%s"', bad.key),
+			format('Options are %s.', (SELECT string_agg(o.option, ', ' ORDER BY o.option) FROM smsflow.campaign_option AS o)),
+			'Leave it out, or correct its name.');
 	ELSIF bad.key IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('invalid option "%s": %s', bad.key, bad.value),
-			DETAIL = format('It is of the kind %s: %s.', bad.kind, (SELECT o.meaning FROM smsflow.campaign_option AS o WHERE o.option = bad.key)),
-			HINT = 'See the view smsflow.campaign_option.';
+		PERFORM smsflow.refuse('SF007', format('invalid option "%s": %s', bad.key, bad.value),
+			format('It is of the kind %s: %s.', bad.kind, (SELECT o.meaning FROM smsflow.campaign_option AS o WHERE o.option = bad.key)),
+			'See the view smsflow.campaign_option.');
 	ELSIF options ? 'decide_after' AND NOT options ? 'test_percent' THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'option "decide_after" needs "test_percent"',
-			DETAIL = 'A winner is chosen by itself for those who wait behind a test group; without one everybody has a message by then.',
-			HINT = 'Add test_percent, or leave decide_after out and ask smsflow.choose_winner().';
+		PERFORM smsflow.refuse('SF007', 'option "decide_after" needs "test_percent"',
+			'A winner is chosen by itself for those who wait behind a test group; without one everybody has a message by then.',
+			'Add test_percent, or leave decide_after out and ask smsflow.choose_winner().');
 	END IF;
 END $$;
 COMMENT ON FUNCTION smsflow.check_campaign_options(jsonb) IS 'Raises SF007 for an option that does not exist, cannot be used, or needs another';

@@ -6,9 +6,9 @@ DECLARE
 	number CONSTANT smallint := (SELECT v.variant FROM smsflow.campaign_variant AS v WHERE v.campaign_id = (k).campaign_id AND v.name = variant_named.name);
 BEGIN
 	IF number IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('variant "%s" does not exist', variant_named.name),
-			DETAIL = format('Campaign "%s" has no variant of this name.', (k).name), HINT = coalesce((SELECT 'There are ' || string_agg(format('"%s"', v.name), ', ' ORDER BY v.variant) || '.'
-				FROM smsflow.campaign_variant AS v WHERE v.campaign_id = (k).campaign_id), 'Add it with smsflow.add_variant().');
+		PERFORM smsflow.refuse('SF004', format('variant "%s" does not exist', variant_named.name),
+			format('Campaign "%s" has no variant of this name.', (k).name), coalesce((SELECT 'There are ' || string_agg(format('"%s"', v.name), ', ' ORDER BY v.variant) || '.'
+				FROM smsflow.campaign_variant AS v WHERE v.campaign_id = (k).campaign_id), 'Add it with smsflow.add_variant().'));
 	END IF;
 	RETURN number;
 END $$;
@@ -25,9 +25,9 @@ DECLARE
 BEGIN
 	IF coalesce(add_variant.name, '') IN ('', 'holdout') OR btrim(its_body) = '' OR coalesce(add_variant.weight NOT BETWEEN 1 AND 10000, true)
 			OR coalesce(add_variant.after < '0' OR add_variant.after > '30 days', true) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this variant cannot be used',
-			DETAIL = 'A variant has a name other than "holdout", a text, a weight from 1 to 10000, and is due at most 30 days after the launch.',
-			HINT = 'Example: smsflow.add_variant(''spring sale'', ''B'', ''Hello'', 50).';
+		PERFORM smsflow.refuse('SF007', 'this variant cannot be used',
+			'A variant has a name other than "holdout", a text, a weight from 1 to 10000, and is due at most 30 days after the launch.',
+			'Example: smsflow.add_variant(''spring sale'', ''B'', ''Hello'', 50).');
 	END IF;
 	PERFORM smsflow.check_template(its_body), smsflow.check_content(its_body, k.purpose, add_variant.brand);
 	INSERT INTO smsflow.campaign_variant AS v (campaign_id, variant, name, body, weight, after)
@@ -52,8 +52,8 @@ DECLARE
 BEGIN
 	IF coalesce(translate_campaign.language !~ '^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$' OR btrim(translate_campaign.body) = '', true)
 			OR translate_campaign.body IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'this translation cannot be used',
-			DETAIL = 'A translation has a language such as pt or pt-BR, and a text.', HINT = 'Example: smsflow.translate_campaign(''spring sale'', ''pt'', ''Ola'').';
+		PERFORM smsflow.refuse('SF007', 'this translation cannot be used',
+			'A translation has a language such as pt or pt-BR, and a text.', 'Example: smsflow.translate_campaign(''spring sale'', ''pt'', ''Ola'').');
 	END IF;
 	PERFORM smsflow.check_template(translate_campaign.body), smsflow.check_content(translate_campaign.body, k.purpose, translate_campaign.brand);
 	INSERT INTO smsflow.campaign_translation AS t (campaign_id, variant, language, body)
@@ -165,8 +165,8 @@ DECLARE
 	chosen CONSTANT smallint := CASE WHEN choose_winner.variant IS NULL THEN found.variant ELSE smsflow.variant_named(k, choose_winner.variant) END;
 BEGIN
 	IF NOT EXISTS (SELECT FROM smsflow.campaign_variant AS v WHERE v.campaign_id = k.campaign_id) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('campaign "%s" has no variants', k.name),
-			DETAIL = 'There is nothing to choose from.', HINT = 'Variants are added to a draft with smsflow.add_variant().';
+		PERFORM smsflow.refuse('SF005', format('campaign "%s" has no variants', k.name),
+			'There is nothing to choose from.', 'Variants are added to a draft with smsflow.add_variant().');
 	END IF;
 	IF choose_winner.variant IS NOT NULL OR found.problem IS NULL THEN
 		PERFORM smsflow.set_winner(k.campaign_id, chosen);

@@ -63,8 +63,8 @@ BEGIN
 	UPDATE smsflow.segment AS s SET predicate = format('smsflow.in_snapshot(contact_id, %s)', s.segment_id)
 	WHERE s.segment_id = fill_snapshot.segment_id AND s.predicate = 'false' AND s.created_at = now();
 	IF NOT FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('segment %s is not a new snapshot', fill_snapshot.segment_id),
-			DETAIL = 'A snapshot is filled in the transaction that makes it, once.', HINT = 'Call smsflow.snapshot_segment().';
+		PERFORM smsflow.refuse('SF005', format('segment %s is not a new snapshot', fill_snapshot.segment_id),
+			'A snapshot is filled in the transaction that makes it, once.', 'Call smsflow.snapshot_segment().');
 	END IF;
 	INSERT INTO smsflow.segment_snapshot (segment_id, contact_id)
 	SELECT fill_snapshot.segment_id, m FROM smsflow.segment_members(fill_snapshot.of, fill_snapshot.brand) AS m;
@@ -98,16 +98,16 @@ DECLARE
 BEGIN
 	SELECT * INTO r FROM smsflow.segment_recipe AS s WHERE s.recipe = segment_recipe_text.recipe;
 	IF r.recipe IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('segment recipe "%s" does not exist', segment_recipe_text.recipe),
-			DETAIL = 'Recipes are rows of smsflow.segment_recipe.', HINT = (SELECT 'There are ' || string_agg(s.recipe, ', ' ORDER BY s.recipe) || '.' FROM smsflow.segment_recipe AS s);
+		PERFORM smsflow.refuse('SF004', format('segment recipe "%s" does not exist', segment_recipe_text.recipe),
+			'Recipes are rows of smsflow.segment_recipe.', (SELECT 'There are ' || string_agg(s.recipe, ', ' ORDER BY s.recipe) || '.' FROM smsflow.segment_recipe AS s));
 	END IF;
 	given := r.params || coalesce(segment_recipe_text.params, '{}');
 	predicate := r.predicate;
 	FOR param IN SELECT p.key, p.value FROM jsonb_each_text(given) AS p LOOP
 		IF NOT r.params ? param.key OR param.value IS NULL THEN
-			RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('parameter "%s" of segment recipe "%s" %s', param.key, r.recipe,
+			PERFORM smsflow.refuse('SF007', format('parameter "%s" of segment recipe "%s" %s', param.key, r.recipe,
 				CASE WHEN r.params ? param.key THEN 'must be given' ELSE 'does not exist' END),
-				DETAIL = format('It is about who %s.', r.about), HINT = format('Its parameters with their defaults: %s', r.params);
+				format('It is about who %s.', r.about), format('Its parameters with their defaults: %s', r.params));
 		END IF;
 		predicate := replace(predicate, '{{' || param.key || '}}', quote_literal(param.value));
 	END LOOP;

@@ -2,11 +2,16 @@
 
 -- ---- refusals that several rooms share ----
 
+CREATE OR REPLACE FUNCTION smsflow.refuse(code text, message text, detail text, hint text) RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_refuse';
+COMMENT ON FUNCTION smsflow.refuse(text, text, text, text) IS 'Raises an error with this SQLSTATE, as RAISE does, but without the CONTEXT that names our functions and their lines';
+REVOKE ALL ON FUNCTION smsflow.refuse(text, text, text, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.refuse_unknown(kind text, name text, brand text) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('%s "%s" does not exist', kind, name),
-		DETAIL = format('Brand "%s" has no %s of this name.', brand, kind), HINT = format('Create it with smsflow.create_%s().', replace(kind, ' ', '_'));
+	PERFORM smsflow.refuse('SF004', format('%s "%s" does not exist', kind, name),
+		format('Brand "%s" has no %s of this name.', brand, kind), format('Create it with smsflow.create_%s().', replace(kind, ' ', '_')));
 END $$;
 COMMENT ON FUNCTION smsflow.refuse_unknown(text, text, text) IS 'Raises SF004: a brand has no segment, campaign or the like of this name';
 REVOKE ALL ON FUNCTION smsflow.refuse_unknown(text, text, text) FROM PUBLIC;
@@ -14,8 +19,8 @@ REVOKE ALL ON FUNCTION smsflow.refuse_unknown(text, text, text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.refuse_taken(kind text, name text, whose text) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('%s "%s" already exists', kind, name),
-		DETAIL = format('The name of a %s is unique within its %s.', kind, whose), HINT = 'Choose another name.';
+	PERFORM smsflow.refuse('SF005', format('%s "%s" already exists', kind, name),
+		format('The name of a %s is unique within its %s.', kind, whose), 'Choose another name.');
 END $$;
 COMMENT ON FUNCTION smsflow.refuse_taken(text, text, text) IS 'Raises SF005: there is a campaign or the like of this name in its brand, or whatever it belongs to';
 REVOKE ALL ON FUNCTION smsflow.refuse_taken(text, text, text) FROM PUBLIC;
@@ -51,26 +56,26 @@ BEGIN
 	DELETE FROM smsflow.segment AS s
 	WHERE s.name = drop_segment.name AND s.brand_id = smsflow.brand_named(drop_segment.brand);
 	IF NOT FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('segment "%s" does not exist', drop_segment.name),
-			DETAIL = format('Brand "%s" has no segment of this name.', drop_segment.brand),
-			HINT = 'The view smsflow_bi.dim_segment lists them.';
+		PERFORM smsflow.refuse('SF004', format('segment "%s" does not exist', drop_segment.name),
+			format('Brand "%s" has no segment of this name.', drop_segment.brand),
+			'The view smsflow_bi.dim_segment lists them.');
 	END IF;
 	-- What is made of it would fail from now on.
 	IF EXISTS (SELECT FROM smsflow.segment AS s WHERE s.brand_id = smsflow.brand_named(drop_segment.brand) AND drop_segment.name = ANY (s.uses)) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('segment "%s" is used by another segment', drop_segment.name),
-			DETAIL = format('Its name is in the condition of %s.', (SELECT string_agg(format('"%s"', s.name), ', ' ORDER BY s.name) FROM smsflow.segment AS s
-				WHERE s.brand_id = smsflow.brand_named(drop_segment.brand) AND drop_segment.name = ANY (s.uses))), HINT = 'Drop that one first.';
+		PERFORM smsflow.refuse('SF005', format('segment "%s" is used by another segment', drop_segment.name),
+			format('Its name is in the condition of %s.', (SELECT string_agg(format('"%s"', s.name), ', ' ORDER BY s.name) FROM smsflow.segment AS s
+				WHERE s.brand_id = smsflow.brand_named(drop_segment.brand) AND drop_segment.name = ANY (s.uses))), 'Drop that one first.');
 	END IF;
 	-- Without its segment a cap would hold for nobody, which nobody would notice.
 	IF EXISTS (SELECT FROM smsflow.policy_rule AS r WHERE r.segment = drop_segment.name AND COALESCE(upper(r.effective), 'infinity') > now())
 			AND NOT EXISTS (SELECT FROM smsflow.segment AS s WHERE s.name = drop_segment.name) THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('segment "%s" is used by a cap', drop_segment.name),
-			DETAIL = 'A row of smsflow.policy_rule limits its members.', HINT = 'Delete that row, or end its effective range, first.';
+		PERFORM smsflow.refuse('SF005', format('segment "%s" is used by a cap', drop_segment.name),
+			'A row of smsflow.policy_rule limits its members.', 'Delete that row, or end its effective range, first.');
 	END IF;
 EXCEPTION WHEN foreign_key_violation THEN
-	RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('segment "%s" is used by a campaign', drop_segment.name),
-		DETAIL = 'A campaign keeps the segment it was written for, also after it is done.',
-		HINT = 'Create a segment under another name.';
+	PERFORM smsflow.refuse('SF005', format('segment "%s" is used by a campaign', drop_segment.name),
+		'A campaign keeps the segment it was written for, also after it is done.',
+		'Create a segment under another name.');
 END $$;
 COMMENT ON FUNCTION smsflow.drop_segment(text, text) IS 'Forgets a segment; SF004 if there is none of this name, SF005 while a campaign, a cap or another segment uses it';
 REVOKE ALL ON FUNCTION smsflow.drop_segment(text, text) FROM PUBLIC;

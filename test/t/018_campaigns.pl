@@ -148,6 +148,30 @@ ok(wait_settled(60), '... and sent');
 is(sql("SELECT status || ' ' || reason FROM smsflow.message WHERE campaign = 'excludes' AND phone = '$buyer'"), 'suppressed already_bought', '... but not to who has bought meanwhile');
 is(scalar(requests('excludes')), 19, '... and to everybody else');
 
+# A new number has so many parts a day, whichever campaigns want them, and a restart does not begin the day anew. It is noon
+# where the number's days are, so that none ends meanwhile.
+my $zone = sprintf('Etc/GMT%+d', (gmtime)[2] - 12);
+my @young = ('one for the young', 'another for the young');
+my $sent = sub { return scalar(map { requests($_) } @young) };
+add_route('young', $gateway, rate => 100000, burst => 10000);
+sql("INSERT INTO smsflow.warm_up (curve, day, parts) VALUES ('slowly', 1, 5), ('slowly', 2, 12), ('slowly', 4, NULL)");
+sql("SELECT smsflow.set_sender(address, 'young', reset_zone => '$zone'), smsflow.warm_up_sender(address, 'young', 'slowly', now() - interval '1 day')
+	FROM smsflow.sender WHERE pool = 'young'");
+create($_, 'first', 'young') for @young;
+sql('BEGIN; ' . join(' ', map { "SELECT smsflow.launch_campaign('$_');" } @young) . ' COMMIT');
+ok(wait_until('its second day is used', sub { $sent->() >= 11 }, 60), 'two campaigns from a new number use up its day, but for the part that is kept for codes');
+ok(wait_sql('both are expanded', q{SELECT count(*) FROM smsflow.campaign WHERE name LIKE '% the young' AND status = 'done'}, 2), '... have all their messages');
+$node->restart;
+wait_for_worker('running');
+create('meanwhile', 'first', 'main');
+launch('meanwhile');
+ok(wait_until('others are sent', sub { requests('meanwhile') >= 20 }, 60), '... others go on behind a restart');
+is($sent->(), 11, '... and they send no more on that day');
+sql("SELECT smsflow.warm_up_sender(address, 'young', 'slowly', now() - interval '3 days') FROM smsflow.sender WHERE pool = 'young'");
+ok(wait_settled(60), 'when the curve is over, all of both is sent');
+is(different(map { requests($_) } @young), 40, '... once each');
+is($sent->(), 40, '... and no more');
+
 check_is_clean();
 $gateway->stop;
 $node->stop;
