@@ -189,6 +189,14 @@ UPDATE smsflow.contact SET attributes = '{"left": true}' WHERE external_id = '2'
 SELECT expand(2);
 SELECT campaign, string_agg(who, ' ' ORDER BY who) FROM written WHERE campaign IN ('frozen', 'follows') GROUP BY 1 ORDER BY 1;
 
+-- What a daily limit held until the next day is asked for again when that is raised; what waits for another reason waits on.
+INSERT INTO smsflow.timer (message_id, due_at, queue_id, attempt, reason)
+	SELECT w.message_id, now() + interval '9 hours', o.queue_id, 1, CASE w.who WHEN '1' THEN 'daily_limit' ELSE 'retry' END
+	FROM written AS w JOIN smsflow.outbox AS o USING (message_id) WHERE w.campaign = 'follows';
+SELECT q.seen, q.woken FROM (SELECT DISTINCT o.queue_id FROM written AS w JOIN smsflow.outbox AS o USING (message_id) WHERE w.campaign = 'follows') AS o
+	CROSS JOIN LATERAL smsflow.wake_held(o.queue_id, now(), 0, now(), 10) AS q;
+SELECT w.who, t.reason, t.due_at > now() AS later FROM smsflow.timer AS t JOIN written AS w USING (message_id) WHERE w.campaign = 'follows' ORDER BY 1, t.timer_id;
+
 -- Waves: some first, nobody twice, and only those who are in the campaign's segment.
 SELECT make('waves');
 SELECT smsflow.add_wave('waves', 'nobody', '0', 'Launches');
@@ -248,6 +256,16 @@ RESET client_min_messages;
 SELECT status, error FROM smsflow.progress_campaign WHERE campaign = 'harm';
 SELECT smsflow.resume_campaign('harm', 'Launches'), smsflow.tend_campaigns(10);
 SELECT status FROM smsflow.progress_campaign WHERE campaign = 'harm';
+
+-- Or when too many of its messages fail.
+SELECT make('failing', '{"pause_on": {"failure_rate": 0.2, "min_sent": 10}}'), launch('failing'), expand(1000);
+INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value)
+	SELECT now(), brand_id, campaign_id, 0, 0, 0, purpose, m, v FROM smsflow.campaign, (VALUES ('sent', 16), ('rejected', 4), ('undelivered', 1)) AS x (m, v)
+	WHERE name = 'failing';
+SET client_min_messages = error;
+SELECT smsflow.tend_campaigns(10) AS released;
+RESET client_min_messages;
+SELECT status, error FROM smsflow.progress_campaign WHERE campaign = 'failing';
 
 -- A variable without a value: its recipient gets nothing, or it is left blank, or the campaign fails; a look at it fails never.
 SELECT make('skips', '{}', 'Hi{{#if name}}!{{/if}} {{name}}'), make('blanks', '{"missing": "blank"}', 'Hi{{#if name}}!{{/if}} {{name}}'),

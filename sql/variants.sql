@@ -52,6 +52,9 @@ SELECT smsflow.choose_winner('bad', brand => 'Variants');
 SELECT make('bad test', '{"test_percent": 20}');
 SELECT launch('bad test');
 
+-- A condition that fails for one contact of a thousand is refused when it is written, and not in the midst of a campaign.
+SELECT smsflow.create_segment('one of them', '100 / (external_id::integer - 777) > 0', 'Variants');
+
 -- Shares by weight, the same for the same person whenever it is asked.
 SELECT make('split');
 SELECT smsflow.add_variant('split', 'A', 'Hi A', 3, brand => 'Variants'), smsflow.add_variant('split', 'B', 'Hi B', 1, brand => 'Variants');

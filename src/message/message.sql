@@ -38,6 +38,8 @@ COMMENT ON FUNCTION smsflow.rules_changed() IS 'Statement trigger of tables by w
 REVOKE ALL ON FUNCTION smsflow.rules_changed() FROM PUBLIC;
 CREATE OR REPLACE TRIGGER rules_changed AFTER INSERT OR UPDATE ON smsflow.sender
 	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.rules_changed();
+CREATE OR REPLACE TRIGGER rules_changed AFTER INSERT OR UPDATE ON smsflow.registration
+	FOR EACH STATEMENT EXECUTE FUNCTION smsflow.rules_changed();
 
 -- Policy. --------------------------------------------------------------------
 
@@ -171,7 +173,7 @@ CREATE OR REPLACE FUNCTION smsflow.wake_held(queue_id integer, after_due timesta
 	sooner AS MATERIALIZED (
 		SELECT s.message_id, s.attempt, greatest(wake_held.not_before, g.retry_at) AS due_at FROM seen s
 		CROSS JOIN LATERAL (SELECT * FROM smsflow.gated WHERE gated.message_id = s.message_id OFFSET 0) g
-		WHERE s.reason IN ('quiet_hours', 'frequency_cap', 'subject_cap', 'sender_unregistered', 'suppression_key_missing', 'cap_segment_failed')
+		WHERE s.reason IN ('quiet_hours', 'frequency_cap', 'subject_cap', 'sender_unregistered', 'suppression_key_missing', 'cap_segment_failed', 'daily_limit')
 			AND NOT EXISTS (SELECT FROM smsflow.timer n WHERE n.message_id = s.message_id AND n.timer_id > s.timer_id)
 			AND (g.reason IS NULL OR g.retry_at < s.due_at)
 		ORDER BY s.due_at, s.timer_id),

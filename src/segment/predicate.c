@@ -36,11 +36,12 @@ static SmsflowStatement insert_segment =
 	 .nargs = 7,
 	 .types = (const Oid[]){INT4OID, TEXTOID, TEXTOID, OIDOID, TEXTARRAYOID, FLOAT8OID, FLOAT8OID}};
 
-/* Contacts that a new predicate is tried on. */
-static SmsflowStatement find_sample = {.sql =
-										   "SELECT ARRAY(SELECT contact_id FROM smsflow.contact WHERE brand_id = $1 LIMIT 100)",
-									   .nargs = 1,
-									   .types = (const Oid[]){INT4OID}};
+/* Contacts that a new predicate is tried on first. */
+#define SAMPLE 100
+
+static SmsflowStatement find_sample = {.sql = "SELECT ARRAY(SELECT contact_id FROM smsflow.contact WHERE brand_id = $1 LIMIT $2)",
+									   .nargs = 2,
+									   .types = (const Oid[]){INT4OID, INT4OID}};
 
 /* A predicate that is being checked, and what was found out. */
 typedef struct Candidate
@@ -48,7 +49,9 @@ typedef struct Candidate
 	FunctionCallInfo call;
 	const char *predicate;
 	int32 brand_id;
-	List *used; /* names of segments it is made of */
+	List *used;     /* names of segments it is made of */
+	char *combined; /* the predicate with theirs in the place of their names */
+	bool has_more;  /* contacts than the sample */
 	double cost;
 	double expected;
 } Candidate;
@@ -82,10 +85,10 @@ refuse_predicate(ErrorData *error)
 }
 
 static void
-refuse_shape(const char *detail)
+refuse_shape(const char *detail, const char *hint)
 {
 	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("the predicate cannot be used"), errdetail("%s", detail),
-					errhint(PROFILE_HINT)));
+					errhint("%s", hint)));
 }
 
 /* is_bare_expression tells whether a parsed SELECT is nothing but one expression. */
@@ -112,7 +115,7 @@ smsflow_require_expression(const char *predicate)
 	Node *statement = list_length(parsed) == 1 ? linitial_node(RawStmt, parsed)->stmt : NULL;
 
 	if (statement == NULL || !IsA(statement, SelectStmt) || !is_bare_expression((SelectStmt *) statement))
-		refuse_shape("A predicate is one condition, as after WHERE, and nothing else.");
+		refuse_shape("A predicate is one condition, as after WHERE, and nothing else.", PROFILE_HINT);
 }
 
 static bool
@@ -141,9 +144,10 @@ check_plan(SPIPlanPtr plan, Candidate *candidate)
 		List *queries = ((CachedPlanSource *) lfirst(cell))->query_list;
 
 		if (contain_volatile_functions((Node *) queries))
-			refuse_shape("It calls a volatile function, whose answer may change from row to row.");
+			refuse_shape("It calls a volatile function, whose answer may change from row to row.",
+						 "Use now() for the time; a function of yours that only reads may be declared STABLE.");
 		if (locks_rows((Node *) queries, NULL))
-			refuse_shape("It locks rows.");
+			refuse_shape("It locks rows.", "Leave out FOR UPDATE and its like.");
 	}
 	cached = SPI_plan_get_cached_plan(plan);
 	if (cached != NULL)
@@ -180,19 +184,48 @@ check_candidate(void *argument)
 	Oid owner = GetUserId();
 	SmsflowIdentity before;
 	Datum sample;
-	char *combined;
 
 	smsflow_as_role(owner, &before);
 	smsflow_require_expression(candidate->predicate);
 	smsflow_as_before(&before);
 	smsflow_as_extension(candidate->call, &before);
-	combined = smsflow_combine_segments(candidate->predicate, candidate->brand_id, owner, &candidate->used);
-	smsflow_execute(&find_sample, (NullableDatum[]){smsflow_value(Int32GetDatum(candidate->brand_id))});
+	candidate->combined = smsflow_combine_segments(candidate->predicate, candidate->brand_id, owner, &candidate->used);
+	smsflow_execute(&find_sample,
+					(NullableDatum[]){smsflow_value(Int32GetDatum(candidate->brand_id)), smsflow_value(Int32GetDatum(SAMPLE))});
 	sample = SPI_datumTransfer(smsflow_result(1).value, false, -1);
+	candidate->has_more = ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(sample)), ARR_DIMS(DatumGetArrayTypeP(sample))) == SAMPLE;
 	SetUserIdAndSecContext(before.user, before.security);
 	smsflow_as_role(owner, &before);
-	check_meaning(combined, sample, candidate);
+	check_meaning(candidate->combined, sample, candidate);
 	smsflow_as_before(&before);
+}
+
+/* try_on_all runs the predicate over every contact of its brand; argument is a Candidate. */
+static void
+try_on_all(void *argument)
+{
+	const Candidate *candidate = argument;
+	Oid types[] = {INT4OID};
+	Datum brand = Int32GetDatum(candidate->brand_id);
+	SmsflowIdentity before;
+
+	smsflow_as_role(GetUserId(), &before);
+	if (SPI_execute_with_args(smsflow_predicate_query("count(*)", "profile.brand_id = $1 AND", candidate->combined), 1, types,
+							  &brand, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run predicate");
+	smsflow_as_before(&before);
+}
+
+/* check returns what is wrong with a predicate, NULL when nothing is. There may be more contacts than can be tried in the time. */
+static ErrorData *
+check(Candidate *candidate)
+{
+	ErrorData *error = smsflow_guarded(check_candidate, candidate, smsflow_predicate_timeout);
+
+	if (error != NULL || !candidate->has_more)
+		return error;
+	error = smsflow_guarded(try_on_all, candidate, smsflow_predicate_timeout);
+	return error != NULL && error->sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ? NULL : error;
 }
 
 static ArrayType *
@@ -231,7 +264,7 @@ smsflow_pg_create_segment(PG_FUNCTION_ARGS)
 	smsflow_as_extension(fcinfo, &before);
 	candidate.brand_id = smsflow_brand_argument(fcinfo, 2);
 	SetUserIdAndSecContext(before.user, before.security);
-	error = smsflow_guarded(check_candidate, &candidate, smsflow_predicate_timeout);
+	error = check(&candidate);
 	if (error != NULL)
 		refuse_predicate(error);
 	smsflow_as_extension(fcinfo, &before);

@@ -29,7 +29,7 @@ CREATE OR REPLACE FUNCTION smsflow.create_segment(name text, predicate text, bra
 	AS 'MODULE_PATHNAME', 'smsflow_pg_create_segment' LANGUAGE c VOLATILE
 	SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.create_segment(text, text, text) IS
-'Stores a condition over smsflow.profile under a name and returns its id. segment(''name'') in it stands for another segment, so that they combine with AND, OR and NOT. It is evaluated with the privileges of the role that calls this, and tried on 100 contacts at once, for no longer than smsflow.predicate_timeout; what the planner expects, explain_segment() tells. SF004 for an unknown brand or segment, SF005 if the name is taken, SF007 with the parser''s words when the condition cannot be used';
+'Stores a condition over smsflow.profile under a name and returns its id. segment(''name'') in it stands for another segment, so that they combine with AND, OR and NOT. It is evaluated with the privileges of the role that calls this, and tried at once: on 100 contacts, which must not take longer than smsflow.predicate_timeout, then on as many of all as it comes to in that time; what the planner expects, explain_segment() tells. SF004 for an unknown brand or segment, SF005 if the name is taken, SF007 with the parser''s words when the condition cannot be used';
 REVOKE ALL ON FUNCTION smsflow.create_segment(text, text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.segment_members(name text, brand text DEFAULT 'default') RETURNS SETOF bigint
