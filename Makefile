@@ -6,7 +6,7 @@
 #   make demo        a store that plays one day; make demo-stop removes it
 #   make check       everything a developer trusts
 #   make check-ci    what CI runs: longer, with sanitizers, and on the other supported PostgreSQL releases
-#   make check-versions  the server tests on those releases alone
+#   make check-versions  the tests on those releases alone, with all TAP tests
 #   make check-packages  Debian packages of each release, built, installed and tried
 #   make check-valgrind  regression tests on a server under valgrind
 #   make deb         packages of this Debian, in build/deb
@@ -176,14 +176,16 @@ build/sanitized/unit/%: test/unit/%.c $(CORE:src/core/%.c=build/sanitized/core/%
 	@mkdir -p $(@D)
 	$(CC) $(CORE_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lm
 build/sanitized/smsflowd: SMSFLOWD_FLAGS = $(SANITIZE)
-# A server that is not built for the one of addresses cannot load it, so the extension has that of undefined behaviour alone.
-UNDEFINED = -O1 -fsanitize=undefined -fno-sanitize-recover=all
 build/sanitized/extension/%.o: src/%.c $(CORE_TABLES) $(wildcard src/*.h src/*/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) $(UNDEFINED) -c -o $@ $<
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) $(SANITIZE) -c -o $@ $<
 build/sanitized/smsflow.so: $(SOURCES:src/%.c=build/sanitized/extension/%.o)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(UNDEFINED) -shared -o $@ $^ $(SHLIB_LINK)
-sanitized: $(UNIT_TESTS:build/unit/%=build/sanitized/unit/%) build/sanitized/smsflowd build/sanitized/smsflow.so
+	$(CC) $(CFLAGS) $(LDFLAGS) $(SANITIZE) -shared -o $@ $^ $(SHLIB_LINK)
+# A server that is not built for the sanitizer of addresses has it preloaded, with this.
+build/sanitized/first_malloc.so: test/first_malloc.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -fPIC -Wall -Wextra $(WERROR) -shared -Wl,-z,initfirst -o $@ $<
+sanitized: $(UNIT_TESTS:build/unit/%=build/sanitized/unit/%) build/sanitized/smsflowd build/sanitized/smsflow.so build/sanitized/first_malloc.so
 
 SIM_SECONDS ?= 120
 build/sim/sim: $(wildcard test/sim/*.[ch]) build/libsmsflow_core.a

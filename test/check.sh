@@ -9,6 +9,7 @@
 #       packages valgrind                             for a release
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
 #   FUZZ_SECONDS=60 SIM_SECONDS=120   for each fuzz target, instead of 10; for the simulator, instead of 30
+#   CHECK_PACKAGES=server   for TAP tests that need no more
 #   CHECK_MINUTES=36   for all; the stage versions ends with what is left of them
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -33,9 +34,10 @@ sudo_if_needed() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
 # What the stages need, and no more: each of the other Debians installs it anew.
 case $stages in
-*tap* | *static* | *fuzz* | *sanitize*) test/deps.sh check || exit 1 ;;
-*) test/deps.sh server || exit 1 ;;
+*tap* | *static* | *fuzz* | *sanitize*) packages=check ;;
+*) packages=server ;;
 esac
+test/deps.sh "${CHECK_PACKAGES:-$packages}" || exit 1
 PG_CONFIG=${PG_CONFIG:-pg_config}
 pgxs=$(dirname "$($PG_CONFIG --pgxs)")/../..
 . test/copy.sh
@@ -168,20 +170,30 @@ tap_files() {
 # The regression tests that run most of what is compiled.
 compiled_tests="phone consent text contact gateway message profile segment campaign sequence callback gate hours otp links coupons lint"
 
-# core, smsflowd and extension once more, built so that an error of addresses, of undefined behaviour or a leak ends the program.
+# core, smsflowd and extension once more, built so that an error of addresses, of undefined behaviour or a leak ends the program;
+# memory that a server keeps until its end is no leak. What is said of addresses is in a file for each process, the other in logs.
 run_sanitize() {
-	local log=$work/sanitize.log server_bin
+	local log=$work/sanitize.log reports=$work/sanitizers server_bin
 	if ! make -s -j2 sanitized WERROR=-Werror >"$log" 2>&1; then
 		tail -20 "$log"
 		bad "sanitize: it does not build"
 		return
 	fi
 	run_unit build/sanitized/unit "sanitized unit"
-	copy_installation "$work/checked" build/sanitized/smsflow.so
+	watched_installation "$work/checked" build/sanitized/smsflow.so
+	cp build/sanitized/first_malloc.so build/sanitized/smsflowd "$work/"
 	server_bin=$work/checked$($PG_CONFIG --bindir)
-	run_server_tests undefined "$pgxs/src/test/regress/pg_regress" "$work" $compiled_tests
-	cp build/sanitized/smsflowd "$work/"
-	rm -rf "$work/tap"
+	mkdir "$reports" && chmod 777 "$reports"
+	(
+		export PRELOADED="$(gcc -print-file-name=libasan.so):$work/first_malloc.so"
+		export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=$reports/address UBSAN_OPTIONS=print_stacktrace=1
+		run_server_tests sanitized "$pgxs/src/test/regress/pg_regress" "$work" ${CHECK_REGRESS:-$compiled_tests}
+		rm -rf "$work/tap"
+		PATH=$server_bin:$PATH tap_files "sanitized server" ${CHECK_TAP:-test/t/003_delivery.pl test/t/005_reports.pl test/t/014_otp.pl}
+	)
+	(cat "$reports"/address.*; grep -rh -A 20 ': runtime error: ' "$work/out.sanitized/log" "$work/tap") >"$log" 2>/dev/null
+	head -n 80 "$log"
+	result $(($(wc -c <"$log") > 0)) "sanitized server: nothing is said of any process"
 	tap_files "sanitized smsflowd" test/t/020_smsflowd.pl test/t/021_links.pl test/t/022_receiver_faults.pl test/t/023_report.pl
 }
 
@@ -190,14 +202,13 @@ run_sanitize() {
 run_valgrind() {
 	local server_bin logs=$work/memcheck ours
 	command -v valgrind >/dev/null || { bad "valgrind is not installed"; return; }
-	copy_installation "$work/watched" "$($PG_CONFIG --pkglibdir)/smsflow.so"
+	watched_installation "$work/watched" "$($PG_CONFIG --pkglibdir)/smsflow.so"
 	server_bin=$work/watched$($PG_CONFIG --bindir)
-	mv "$server_bin/postgres" "$server_bin/postgres.real"
-	cp test/valgrind.sh "$server_bin/postgres"
 	mkdir "$logs" && chmod 777 "$logs"
 	sed -i '/predicate_timeout/d' "$work/test/smsflow.conf"
 	(results=/dev/null SERVER_SECONDS=${VALGRIND_SECONDS:-7200} PGCTLTIMEOUT=600
-		export VALGRIND_LOGS=$logs VALGRIND_RULES=$work/test/valgrind.supp PGCTLTIMEOUT
+		export PGCTLTIMEOUT WATCHER="valgrind --quiet --fullpath-after= --num-callers=40 --leak-check=no --trace-children=no \
+			--suppressions=$work/test/valgrind.supp --gen-suppressions=all --log-file=$logs/%p.log"
 		run_server_tests valgrind "$pgxs/src/test/regress/pg_regress" "$work" ${CHECK_REGRESS:-$compiled_tests}) | sed 's/^FAILED /differs/'
 	# Of an error, the stack has a file of ours.
 	ours=$(awk -v ours="($top/src/" 'function look() { if (index(block, ours)) print block; block = "" }
@@ -257,13 +268,16 @@ run_steps() {
 	done < <("$@")
 }
 
-# The other releases of PostgreSQL, each in a Debian of its own.
+# TAP tests of what depends most on the server. They need a server, and nothing else.
+server_tests="test/t/002_drop.pl test/t/002_worker_life.pl test/t/003_delivery.pl test/t/016_claim.pl test/t/050_restore.pl test/t/052_upgrade.pl test/t/053_retention.pl"
+
+# The other releases of PostgreSQL, each in a Debian of its own; where time is limited, with some of the TAP tests.
 run_versions() {
 	local left=$((${CHECK_MINUTES:-100} * 60 - SECONDS))
 	if [ $left -lt 720 ]; then
 		not_run "versions: $((SECONDS / 60)) of ${CHECK_MINUTES} minutes have passed"
 	else
-		VERSIONS_SECONDS=$left run_steps test/versions.sh ${CHECK_VERSIONS:-}
+		VERSIONS_TAP=${CHECK_MINUTES:+$server_tests} VERSIONS_SECONDS=$left run_steps test/versions.sh ${CHECK_VERSIONS:-}
 	fi
 }
 

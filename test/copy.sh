@@ -12,3 +12,12 @@ copy_installation() {
 	rm -f "$folder$lib/smsflow.so"
 	cp "$library" "$folder$lib/smsflow.so"
 }
+
+# watched_installation FOLDER LIBRARY: such a copy, whose server runs as watched.sh.
+watched_installation() {
+	local bin
+	bin=$1$($PG_CONFIG --bindir)
+	copy_installation "$1" "$2"
+	mv "$bin/postgres" "$bin/postgres.real"
+	cp test/watched.sh "$bin/postgres"
+}

@@ -18,7 +18,8 @@ set -u
 build_packages="build-essential pkg-config postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR
 	libpq-dev libcurl4-openssl-dev libevent-dev libssl-dev"
 demo_packages="postgresql-$PG_MAJOR-cron kannel perl procps"
-check_packages="libipc-run-perl python3-psycopg2 python3-sqlalchemy libpostgresql-jdbc-java default-jdk-headless clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck debootstrap wget unzip python3-flask chromium"
+server_packages="clang libipc-run-perl"
+check_packages="python3-psycopg2 python3-sqlalchemy libpostgresql-jdbc-java default-jdk-headless libclang-rt-dev clang-tidy clang-format cppcheck shellcheck debootstrap wget unzip python3-flask chromium"
 
 # A Node.js that is not Debian's brings its own npm.
 command -v npm >/dev/null || check_packages="$check_packages nodejs npm"
@@ -36,8 +37,8 @@ choose_packages()
 	case "$1" in
 		build) packages=$build_packages ;;
 		demo) packages="$build_packages $demo_packages" ;;
-		server) packages="$build_packages clang" ;;
-		check) packages="$build_packages $demo_packages $check_packages" ;;
+		server) packages="$build_packages $server_packages" ;;
+		check) packages="$build_packages $demo_packages $server_packages $check_packages" ;;
 		*) fail "usage: deps.sh build|demo|server|check" ;;
 	esac
 }

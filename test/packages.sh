@@ -90,7 +90,7 @@ upgrade_15_to_17()
 	log=$VERSIONS_DIR/packages-upgrade.log
 	: >"$log"
 	step "17: PostgreSQL 15 is beside it" install_old && step "17: pg_upgrade from 15" in_root "$builder" env PG_MAJOR=17 DEBIAN_FRONTEND=noninteractive \
-		oldinstall=/usr/lib/postgresql/15 PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config CHECK_TAP=test/t/050_restore.pl /smsflow/test/check.sh tap
+		CHECK_PACKAGES=server oldinstall=/usr/lib/postgresql/15 PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config CHECK_TAP=test/t/050_restore.pl /smsflow/test/check.sh tap
 }
 
 versions=" ${*:-15 17 18} "

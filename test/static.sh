@@ -61,7 +61,7 @@ out=$(analyze_all) || problem "static analyzer on the extension" "$(head -40 <<<
 out=$(shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning --exclude=SC2034,SC2046,SC2048,SC2154,SC2155,SC2206 --format=gcc \
 	$(git ls-files '*.sh') .ci/run debian/tests/first-sms debian/smsflowd.postinst 2>&1) || problem "shellcheck" "$out"
 
-tests=$(ls test/{unit,fuzz,sim}/*.[ch] test/bench/core.c)
+tests=$(ls test/{unit,fuzz,sim}/*.[ch] test/bench/core.c test/first_malloc.c)
 out=$(clang-format --dry-run --Werror $core $extension $daemon $tests $(ls src/*.h src/*/*.h) 2>&1) || problem "clang-format (run clang-format -i)" "$(grep -c error <<<"$out") places"
 
 # The rules of the house.

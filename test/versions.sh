@@ -5,8 +5,9 @@
 #
 #   versions.sh [17 18]      beside each other, each with namespaces of its own, in which nothing outlives it
 #   VERSIONS_DIR=/var/tmp/smsflow-versions   where the roots are kept for the next run
-#   VERSIONS_STAGES="compilers unit regress isolation"   which stages of check.sh run there
-#   VERSIONS_SECONDS=6000    after which a release is ended, and counts as not run
+#   VERSIONS_STAGES="compilers unit regress isolation tap"   which stages of check.sh run there
+#   VERSIONS_TAP="test/t/003_delivery.pl ..."   of the TAP tests only these, which need a server and nothing else
+#   VERSIONS_SECONDS=6000    after which a release is ended, and what it had still to do counts as not run
 #
 # Each release is a Debian of its own in a folder, see debian.sh. Prints what check.sh prints, with the version before it.
 
@@ -14,26 +15,40 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . test/debian.sh
 
-: "${VERSIONS_STAGES:=compilers unit regress isolation}"
+: "${VERSIONS_STAGES:=compilers unit regress isolation tap}"
+: "${VERSIONS_TAP:=}"
 : "${VERSIONS_SECONDS:=6000}"
 
-# What the tree needs there, of which nothing is of the tree.
+# What the tests need there.
+packages=check
+[ -z "$VERSIONS_TAP" ] || packages=server
+
+# in_version VERSION COMMAND...
+in_version()
+{
+	version=$1
+	shift
+	in_root "$VERSIONS_DIR/$version/debian" env -u PG_CONFIG PG_MAJOR="$version" DEBIAN_FRONTEND=noninteractive \
+		CHECK_PACKAGES="$packages" CHECK_TAP="$VERSIONS_TAP" "$@"
+}
+
 prepare()
 {
-	make_root "$1" "$folder" && copy_tree "$folder/debian" &&
-		in_root "$folder/debian" env PG_MAJOR="$1" DEBIAN_FRONTEND=noninteractive /smsflow/test/deps.sh server
+	make_root "$1" "$VERSIONS_DIR/$1" && copy_tree "$VERSIONS_DIR/$1/debian" && in_version "$1" /smsflow/test/deps.sh "$packages"
 }
+
+# show_results VERSION: what there is of them.
+show_results() { sed -n "s/^ok      /ok      $1: /p; s/^FAILED  /FAILED  $1: /p" "$VERSIONS_DIR/$1.log"; }
 
 check_version()
 {
-	folder=$VERSIONS_DIR/$1
-	log=$folder.log
+	log=$VERSIONS_DIR/$1.log
 	prepare "$1" >"$log" 2>&1 || {
 		tail -5 "$log"
 		not_run "no Debian with PostgreSQL $1 could be made, the log is $log"
 	}
-	in_root "$folder/debian" env PG_MAJOR="$1" DEBIAN_FRONTEND=noninteractive /smsflow/test/check.sh $VERSIONS_STAGES >"$log" 2>&1
-	sed -n "s/^ok      /ok      $1: /p; s/^FAILED  /FAILED  $1: /p" "$log"
+	in_version "$1" /smsflow/test/check.sh $VERSIONS_STAGES >"$log" 2>&1
+	show_results "$1"
 	tail -1 "$log" | grep -q ' 0 failed$' || {
 		grep -v '^ok' "$log" | tail -60
 		bad "PostgreSQL $1" "The log is $log"
@@ -46,7 +61,9 @@ limit_version()
 	timeout --signal=KILL "$VERSIONS_SECONDS" unshare --mount --pid --fork --kill-child --mount-proc "$0" --one "$1" >"$VERSIONS_DIR/$1.out" 2>&1
 	case $? in
 		0) ;;
-		137) printf 'NOT-RUN versions: PostgreSQL %s was not finished in time, after %s seconds\n' "$1" "$VERSIONS_SECONDS" >"$VERSIONS_DIR/$1.out" ;;
+		137)
+			show_results "$1" >"$VERSIONS_DIR/$1.out"
+			printf 'NOT-RUN versions: PostgreSQL %s was not finished in time, after %s seconds\n' "$1" "$VERSIONS_SECONDS" >>"$VERSIONS_DIR/$1.out" ;;
 		*) bad "PostgreSQL $1: its run broke off" >>"$VERSIONS_DIR/$1.out" ;;
 	esac
 }

@@ -86,7 +86,8 @@ list_running(const SnapshotData *snapshot, int *count)
 	TransactionId *xids = palloc(sizeof(TransactionId) * (snapshot->xcnt + (next - snapshot->xmax) + 1));
 
 	*count = (int) snapshot->xcnt;
-	memcpy(xids, snapshot->xip, sizeof(TransactionId) * snapshot->xcnt);
+	if (snapshot->xcnt > 0)
+		memcpy(xids, snapshot->xip, sizeof(TransactionId) * snapshot->xcnt);
 	for (TransactionId xid = snapshot->xmax; xid != next; xid++)
 		if (TransactionIdIsNormal(xid) && xid != own)
 			xids[(*count)++] = xid;

@@ -131,7 +131,7 @@ sub test_any_moment
 	my $name = "round$round";
 	my $before = $gateway->stats->{requests};
 	my $moment = 1 + int(rand(1200));
-	my ($so_far, $in_doubt);
+	my ($so_far, %seen, @in_doubt);
 
 	$gateway->script({ path => '^/bulk', delay_ms => 40 });
 	enqueue($name, 'bulk', 'promotional', 2000);
@@ -140,16 +140,17 @@ sub test_any_moment
 	$so_far = $gateway->stats->{requests} - $before;
 	cmp_ok($so_far, '<', 2000, '... are not all sent when the server ends');
 	check_batch($name, 2000, 1);
-	$in_doubt = sql("SELECT count(*) FROM smsflow.message WHERE body LIKE '$name %' AND status = 'in_doubt'");
-	cmp_ok($in_doubt, '<=', 64, '... no more are in doubt than can be on the wire');
-	return $in_doubt;
+	%seen = map { $_->{message_id} => 1 } requests_of($name);
+	@in_doubt = split(/\n/, sql("SELECT message_id FROM smsflow.message WHERE body LIKE '$name %' AND status = 'in_doubt'"));
+	cmp_ok(scalar(grep { !$seen{$_} } @in_doubt), '<=', 64, '... of those in doubt the gateway has seen all but what can be on the wire');
+	return @in_doubt;
 }
 
 test_on_the_wire();
 test_not_started();
 test_after_the_answer();
 test_transactional();
-cmp_ok(test_any_moment(1, \&crash_server) + test_any_moment(2, \&kill_worker) + test_any_moment(3, \&crash_server), '>', 0,
+cmp_ok(scalar(map { test_any_moment(@$_) } [ 1, \&crash_server ], [ 2, \&kill_worker ], [ 3, \&crash_server ]), '>', 0,
 	'some were on the wire in these rounds');
 check_is_clean();
 $node->stop;
