@@ -429,6 +429,8 @@ start_listening(struct http *http)
 		return false;
 	}
 	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(http->socket), on_accept_error);
+	/* Gateways come in bursts: a queue of libevent's 128 lets the others wait for seconds. */
+	(void) listen(evhttp_bound_socket_get_fd(http->socket), SOMAXCONN);
 	log_line("http: listening on %s", config->listen);
 	return true;
 }

@@ -129,8 +129,8 @@ sub check_race
 	my @before = map { $stopped{$_} - $requests->{$_}[0] } grep { $stopped{$_} } @sent;
 
 	is(scalar(grep { $_ <= 0 } @before), 0, '... no request begins after the COMMIT of its opt-out');
-	cmp_ok(scalar @in_time, '>=', keys(%stopped) / 20,
-		sprintf('... %d of %d opt-outs come before the message is sent', scalar @in_time, scalar keys %stopped));
+	# On a busy machine most come too late, but some must not, or there was no race.
+	cmp_ok(scalar @in_time, '>=', 3, sprintf('... %d of %d opt-outs come before the message is sent', scalar @in_time, scalar keys %stopped));
 	is(scalar(grep { !$requests->{$_} && !$stopped{$_} } @numbers), 0, '... everybody else gets it');
 	is(scalar(grep { @{ $requests->{$_} } > 1 } @sent), 0, '... once');
 	is(sql("SELECT count(*) FROM smsflow.message WHERE campaign = '$name' AND status = 'accepted'"), scalar @sent, '... as the messages say');
