@@ -105,7 +105,7 @@ CREATE FUNCTION pg_temp.heard(gateway text, query text, headers jsonb DEFAULT '{
 	SELECT r.status FROM format('/in/%s', gateway) AS p CROSS JOIN LATERAL smsflow.receive_callback(gateway, 'GET', p || '/' || smsflow.callback_mac(p), query, headers, '') r $$;
 SELECT pg_temp.heard('attacked', 'from=12025550361&to=12065550299&id=1&text=' || replace(replace(:'evil', ' ', '+'), '%', '%25'), '{"x-sql": "'' OR true --"}') AS taken,
 	pg_temp.heard('attacked', $$from=12025550362'+OR+'1'='1&to=12065550299&id=2'--&text=Hello$$) AS no_number;
-SELECT body = :'evil' AS word_for_word, action FROM smsflow.inbound i JOIN smsflow.contact c USING (contact_id) WHERE c.external_id = 'attacked 1' ORDER BY inbound_id DESC LIMIT 1;
+SELECT body = :'evil' AS word_for_word, action FROM smsflow.inbound ORDER BY inbound_id DESC LIMIT 1;
 SELECT count(*) AS contacts FROM smsflow.contact c JOIN smsflow.brand b USING (brand_id) WHERE b.name = 'Attacked';
 
 SET client_min_messages = error;

@@ -256,6 +256,10 @@ loop_add_shard(void)
 	curl_multi_setopt(shard->multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(shard->multi, CURLMOPT_TIMERDATA, shard);
 	curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long) SHARD_PLACES);
+#if LIBCURL_VERSION_NUM >= 0x081400
+	/* The threads that look for names are the multi's since 8.20: at the end, it must not wait for a name server. */
+	curl_multi_setopt(shard->multi, CURLMOPT_QUICK_EXIT, 1L);
+#endif
 	shards[shard_count++] = shard;
 	return shard;
 }
