@@ -96,6 +96,14 @@ END $$;
 SELECT name, refusal(name, '2099-05-31 21:00Z') FROM unnest('{late wave,late variant,late winner,early reminder}'::text[]) AS name;
 SELECT name, refusal(name, '2099-05-31 19:59Z') FROM unnest('{late wave,late variant,late winner,early reminder}'::text[]) AS name;
 SELECT smsflow.cancel_campaign(name, 'Launches') FROM unnest('{late wave,late variant,late winner,early reminder}'::text[]) AS name;
+-- A winner is not chosen before the local time has come everywhere, and what repeats has no reminder.
+SELECT make('early winner', '{"test_percent": 20, "decide_after": "4 hours"}'), make('local winner', '{"test_percent": 20, "decide_after": "30 hours"}');
+SELECT smsflow.add_variant(name, v, brand => 'Launches') FROM unnest('{early winner,local winner}'::text[]) AS name, unnest('{A,B}'::text[]) AS v;
+SELECT smsflow.launch_campaign('early winner', '2099-05-31 09:00', 'recipient', 'Launches');
+SELECT smsflow.launch_campaign('local winner', '2099-05-31 09:00', 'recipient', 'Launches');
+SELECT make('repeats', '{"valid_until": "2099-06-01Z"}'), smsflow.add_reminder('repeats', '1 hour', 'Ends soon', brand => 'Launches') > 0 AS added;
+SELECT smsflow.schedule_campaign('repeats', '0 9 * * *', 'Launches', every => 'day');
+SELECT smsflow.cancel_campaign(name, 'Launches') FROM unnest('{early winner,local winner,repeats}'::text[]) AS name;
 SELECT make('decides', '{"decide_after": "4 hours"}');
 -- An error is about the call, and tells nothing of our functions.
 \set SHOW_CONTEXT always
@@ -304,7 +312,7 @@ SELECT make('bare'), make('named', body => 'The sale of {{ brand }}, STOP ends')
 SELECT smsflow.create_campaign('parcel', 'all', 'Your parcel', 'transactional', '{"pool": "launches"}', 'Launches') > 0 AS created;
 SELECT smsflow.add_variant('bare', v, 'Hi ' || v, brand => 'Launches'), smsflow.translate_campaign('bare', 'de', 'Hallo', v, 'Launches') FROM unnest('{A,B}'::text[]) AS v;
 SELECT smsflow.add_variant('bare', 'C', brand => 'Launches');
-UPDATE smsflow.contact AS c SET language = 'de' FROM smsflow.brand AS b WHERE b.brand_id = c.brand_id AND b.name = 'Launches' AND c.external_id IN ('2', '3', '4', '6');
+UPDATE smsflow.contact AS c SET language = 'de' FROM smsflow.brand AS b WHERE b.brand_id = c.brand_id AND b.name = 'Launches' AND (c.external_id IN ('2', '3', '4', '6') OR c.external_id ~ '^h.*[13579]$');
 SELECT DISTINCT k.name, p.body FROM smsflow.campaign AS k CROSS JOIN LATERAL smsflow.preview_campaign(k.name, 10, 'Launches') AS p
 	WHERE k.name IN ('named', 'said', 'other', 'parcel') ORDER BY 1;
 SELECT DISTINCT p.variant, p.body FROM smsflow.preview_campaign('bare', 100, 'Launches') AS p ORDER BY 1, 2;

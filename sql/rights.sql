@@ -38,7 +38,7 @@ SELECT :'copy'::jsonb #>> '{contact,first_name}' AS name, :'copy'::jsonb #>> '{c
 SELECT m ->> 'purpose' AS purpose, m ->> 'status' AS status, m ->> 'body' AS body, jsonb_array_length(m -> 'attempts') AS attempts, jsonb_array_length(m -> 'reports') AS reports,
 	m ->> 'consent_event_id' IS NOT NULL AS proof FROM jsonb_array_elements(:'copy'::jsonb -> 'messages') m;
 SELECT e ->> 'kind' AS kind, e ->> 'disclosure' AS disclosure, e ->> 'words' AS words, e -> 'evidence' AS evidence FROM jsonb_array_elements(:'copy'::jsonb -> 'ledger') e;
-SELECT :'copy' ~ 'Bob' AS bob, :'copy' ~ '4711' AS code;
+SELECT :'copy' ~ 'Bob' AS bob, :'copy' ~ '\m4711\M' AS code;
 SELECT smsflow.export_contact('+12025550179') - '{exported_at,brand}'::text[] AS a_stranger;
 -- Of many messages none is left out.
 BEGIN;

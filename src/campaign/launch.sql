@@ -116,6 +116,9 @@ DECLARE
 BEGIN
 	IF k.reminder_of IS NOT NULL THEN
 		PERFORM smsflow.refuse_launch(k, 'It is a reminder, and is launched with what it reminds of.', 'Launch that campaign.');
+	ELSIF launch_campaign_inside.time_zone = 'recipient' AND (k.options ->> 'decide_after')::interval < '26 hours' THEN
+		PERFORM smsflow.refuse_launch(k, format('The winner would be chosen %s after the launch, and the same time of day comes to the last zone 26 hours after the first.',
+			k.options ->> 'decide_after'), 'Launch it at one instant, or write it anew with a decide_after of 26 hours or more.');
 	ELSIF launch_campaign_inside.time_zone = 'recipient' THEN
 		local_at := launch AT TIME ZONE current_setting('TimeZone');
 		-- The day begins on Kiritimati, 14 hours before UTC, and ends 12 hours after it.
@@ -136,7 +139,7 @@ CREATE OR REPLACE FUNCTION smsflow.launch_campaign(name text, at timestamptz DEF
 		brand text DEFAULT 'default') RETURNS void
 	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.launch_campaign(text, timestamptz, text, text) IS
-'Lets a draft go out at an instant, by default now. With time_zone, the wall-clock time that at shows in the session''s TimeZone is meant there; with "recipient", where each recipient is, and the option late_zones says what happens where it is past that time already. SF004 for an unknown campaign, SF005 if it is no draft, the time is more than a minute in the past or valid_until comes before its last wave, variant or reminder, or a sender, approval, a second variant or coupons are missing, SF007 for an unknown time zone';
+'Lets a draft go out at an instant, by default now. With time_zone, the wall-clock time that at shows in the session''s TimeZone is meant there; with "recipient", where each recipient is, and the option late_zones says what happens where it is past that time already. SF004 for an unknown campaign, SF005 if it is no draft, the time is more than a minute in the past or valid_until comes before its last wave, variant or reminder, or a sender, approval, a second variant or coupons are missing, or a winner would be chosen before the local time has come everywhere (26 hours), SF007 for an unknown time zone';
 REVOKE ALL ON FUNCTION smsflow.launch_campaign(text, timestamptz, text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.add_wave(campaign text, segment text, after interval, brand text DEFAULT 'default') RETURNS integer
@@ -275,6 +278,9 @@ CREATE OR REPLACE FUNCTION smsflow.schedule_campaign(name text, cron text, brand
 DECLARE
 	k CONSTANT smsflow.campaign := smsflow.lock_campaign(schedule_campaign.name, schedule_campaign.brand, '{draft}');
 BEGIN
+	IF schedule_campaign.every IS NOT NULL AND EXISTS (SELECT FROM smsflow.campaign AS r WHERE r.reminder_of = k.campaign_id) THEN
+		PERFORM smsflow.refuse_launch(k, 'It has a reminder, which belongs to one end and cannot be repeated.', 'Leave every out, or write it anew without the reminder.');
+	END IF;
 	IF to_regclass('cron.job') IS NULL THEN
 		PERFORM smsflow.refuse('SF008', 'pg_cron is not installed in this database',
 			'Schedules in cron notation are run by the extension pg_cron.',
