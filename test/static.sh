@@ -64,33 +64,12 @@ out=$(shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning -
 tests=$(ls test/{unit,fuzz,sim}/*.[ch] test/bench/core.c test/first_malloc.c)
 out=$(clang-format --dry-run --Werror $core $extension $daemon $tests $(ls src/*.h src/*/*.h) 2>&1) || problem "clang-format (run clang-format -i)" "$(grep -c error <<<"$out") places"
 
-# The rules of the house.
-out=$(grep -nE '#include.*(postgres\.h|curl/|libpq|fmgr)' src/core/* 2>/dev/null) && problem "src/core includes what is above it" "$out"
-out=$(grep -rln PG_VERSION_NUM src | grep -v '^src/compat.h$') && problem "PG_VERSION_NUM outside src/compat.h" "$out"
-out=$(grep -nE '^\s*CREATE (OR REPLACE|.* IF NOT EXISTS)' "smsflow--$version.sql") && problem "the install script would adopt planted objects" "$out"
-out=$(grep -nE '^CREATE (UNLOGGED )?(TABLE|VIEW|FUNCTION|PROCEDURE|AGGREGATE|TYPE|DOMAIN|SEQUENCE) ' "smsflow--$version.sql" | grep -vE ' smsflow(_bi)?\.') &&
-	problem "the install script creates what has no schema" "$out"
-out=$(grep -nE '^(INSERT INTO|UPDATE|DELETE FROM|ALTER TABLE|REVOKE .* ON|COMMENT ON (TABLE|VIEW|FUNCTION|TYPE|COLUMN)) ' "smsflow--$version.sql" | grep -vE 'smsflow') &&
-	problem "the install script names what has no schema" "$out"
-[[ "$(head -1 debian/changelog)" == "smsflow ($version-"* ]] || problem "debian/changelog is of another version than smsflow.control"
+# The rules of the house, and that each of them finds something.
+. test/house.sh
+house_rules
+out=$(house_mutants "$version")
+[ -z "$out" ] || problem "a rule of the house finds nothing" "$out"
 out=$(make -s dist 2>&1 && perl test/dist.pl build/dist/*.zip 2>&1) || problem "what make dist writes is not as PGXN wants it" "$out"
-if [ -e "test/upgrade/smsflow--$version.sql" ]; then
-	cmp -s "test/upgrade/smsflow--$version.sql" "smsflow--$version.sql" || problem "$version is released, and its SQL has changed: see src/upgrade/README.md"
-fi
-order=" $(make -s print-SQL_TABLES) $(make -s print-SQL_CODE) "
-for room in src/*/*.sql; do
-	[[ "$order" == *" $room "* ]] || problem "$room is not in the install order of the Makefile"
-done
-for kind in sql:REGRESS test/specs:ISOLATION; do
-	folder=${kind%%:*}
-	listed=$(make -s "print-${kind##*:}")
-	for file in "$folder"/*.sql "$folder"/*.spec; do
-		[ -e "$file" ] || continue
-		name=$(basename "${file%.*}")
-		[[ " $listed " == *" $name "* ]] || problem "$file is not in ${kind##*:}, so nobody runs it"
-	done
-done
-out=$(git grep -nIE '\b(TODO|FIXME|XXX)\b' -- src sql Makefile 2>/dev/null) && problem "left-over marks" "$out"
 
 [ $problems -eq 0 ] && echo "  compilers, cppcheck, clang-tidy, static analyzer, shellcheck, clang-format and house rules: no problem"
 exit $((problems > 0))
