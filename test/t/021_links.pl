@@ -55,6 +55,8 @@ is(follow(2, $phone, '192.0.2.2', 'HEAD'), target(2), 'HEAD');
 is($daemon->request('POST', "/$by_person{1}", {}, 'x')->{status}, 405, 'POST is not for links');
 is($daemon->request('GET', '/AbCdEfGh')->{status}, 404, 'a code that nobody was given');
 is($daemon->request('GET', '/AbCdEfGhi')->{status}, 404, 'a path that is no code');
+is($daemon->request('GET', "/$_")->{status}, 404, "no way to another's site: /$_")
+	for '/evil.example', '/evil.example/%2e%2e', 'https://evil.example', "$by_person{1}/https://evil.example", "$by_person{1}%0d%0aLocation:https://evil.example";
 is($daemon->metric('smsflowd_links_cached'), 15, 'memory is bounded');
 
 # What came of it.

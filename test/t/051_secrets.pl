@@ -38,6 +38,8 @@ create_shop(3);
 sql('CREATE EXTENSION pg_stat_statements');
 add_route('bearer', $gateway, secret => $canary);
 add_route('basic', $gateway, secret => $canary, profile => 'twilio', gateway => '{"account": "AC1", "username": "user"}');
+wait_status(send_sms('bearer', 'It is {{name}}', 'transactional', vars => q('{"name": "{{secret}} {{to}}"}')), 'accepted', 'a value that asks for the secret goes');
+is(($gateway->requests)[-1]{text}, 'It is {{secret}} {{to}}', '... as it is');
 $gateway->script({ match => 'says it back', status => 400, body => qq({"error": "no such token $canary", "message": "Authorization: $canary"}) });
 wait_status(send_sms('bearer', 'well', 'transactional'), 'accepted', 'a message goes with a bearer token');
 ok((grep { ($_->{headers}{authorization} // '') =~ /\Q$canary\E/ } $gateway->requests), '... which is the secret');
