@@ -34,6 +34,7 @@ sub fill_segments
 {
 	create_shop(10);
 	add_route('main', $gateway);
+	ok(wait_sql('segments are made', "SELECT to_regclass('smsflow.outbox_0') IS NOT NULL AND to_regclass('smsflow.outbox_1') IS NOT NULL", 't', 60), 'there are segments');
 	send_all('of long ago', 1 .. 5);
 	ok(wait_settled(60), 'messages are sent');
 	sql("UPDATE smsflow.outbox SET created_at = created_at - interval '500 days', expires_at = expires_at - interval '500 days';
