@@ -124,6 +124,22 @@ sub test_transactional
 	check_batch('parcel', 4, 2);
 }
 
+# Nobody goes on without it.
+sub test_postmaster
+{
+	my @processes;
+
+	enqueue('orphan', 'slow', 'promotional', 60);
+	ok(wait_until('some are sent', sub { requests_of('orphan') >= 5 }), 'the postmaster is killed while messages are sent');
+	@processes = (split(/\n/, sql('SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()')), (split(/\n/, slurp_file($node->data_dir . '/postmaster.pid')))[0]);
+	$node->kill9;
+	ok(wait_until('all are gone', sub { !grep { kill(0, $_) } @processes }), '... the worker ends with all others');
+	$node->start;
+	wait_for_worker('running');
+	check_batch('orphan', 60, 1);
+	cmp_ok(sql("SELECT count(*) FROM smsflow.message WHERE body LIKE 'orphan %' AND status = 'accepted'"), '>=', 30, '... and most are not in doubt');
+}
+
 # Each round ends the server at another moment of 2,000 messages. Answers take a while, so that some are awaited then.
 sub test_any_moment
 {
@@ -150,6 +166,7 @@ test_on_the_wire();
 test_not_started();
 test_after_the_answer();
 test_transactional();
+test_postmaster();
 cmp_ok(scalar(map { test_any_moment(@$_) } [ 1, \&crash_server ], [ 2, \&kill_worker ], [ 3, \&crash_server ]), '>', 0,
 	'some were on the wire in these rounds');
 check_is_clean();
