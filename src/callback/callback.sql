@@ -313,7 +313,8 @@ COMMENT ON VIEW smsflow.unknown_code IS 'Codes and status words that no row of a
 
 -- A profile may name the same cost in every report of a message: it counts once.
 CREATE OR REPLACE FUNCTION smsflow.count_reports(callback_ids bigint[], message_ids bigint[], statuses smsflow.message_status[], sent boolean[])
-	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
 	INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, variant, purpose, measure, currency, country, value)
 	SELECT (SELECT date_trunc('hour', clock_timestamp(), 'UTC')), m.brand_id, m.campaign_id, m.sequence_id, m.sender_id, m.step, m.variant, m.purpose,
 		x.measure, x.currency, x.country, sum(x.value)
@@ -340,15 +341,16 @@ CREATE OR REPLACE FUNCTION smsflow.count_reports(callback_ids bigint[], message_
 		(m.event, '', '', CASE WHEN m.event IS NOT NULL THEN m.messages END),
 		('priced', m.currency, m.country, m.priced),
 		('cost', m.currency, m.country, m.cost)) AS x (measure, currency, country, value)
-	GROUP BY 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 HAVING sum(x.value) <> 0
-$$;
+	GROUP BY 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 HAVING sum(x.value) <> 0;
+END $$;
 COMMENT ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) IS 'Appends what these reports changed in the counters, given status and sent of their messages before';
 REVOKE ALL ON FUNCTION smsflow.count_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) FROM PUBLIC;
 
 -- The worker never waits for a contact that a transaction of the store holds: what such a contact should learn is kept.
 -- An opt-out always is, so that it has a short transaction of its own.
 CREATE OR REPLACE FUNCTION smsflow.learn_from_reports(callback_ids bigint[], message_ids bigint[])
-	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
 	WITH seen AS MATERIALIZED (
 		SELECT DISTINCT ON (o.contact_id) o.contact_id, o.message_id, r.occurred_at,
 			CASE WHEN r.status = 'delivered' THEN 'reachable' ELSE 'unreachable' END AS reachability
@@ -378,7 +380,7 @@ CREATE OR REPLACE FUNCTION smsflow.learn_from_reports(callback_ids bigint[], mes
 	WHERE r.message_id = ANY (learn_from_reports.message_ids) AND r.callback_id = ANY (learn_from_reports.callback_ids)
 		AND r.class = 'opted_out'
 	ORDER BY o.brand_id, o.recipient, o.message_id;
-$$;
+END $$;
 COMMENT ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) IS 'Keeps what new reports say about people: reachable or not, and in smsflow.feedback who has opted out at their carrier';
 REVOKE ALL ON FUNCTION smsflow.learn_from_reports(bigint[], bigint[]) FROM PUBLIC;
 
@@ -428,12 +430,13 @@ COMMENT ON FUNCTION smsflow.learn_feedback(integer) IS 'Records so many rows of 
 REVOKE ALL ON FUNCTION smsflow.learn_feedback(integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.learn_provider_ids(message_ids bigint[]) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
 	INSERT INTO smsflow.provider_message (gateway_id, provider_id, message_id, attempt)
 	SELECT s.gateway_id, a.provider_id, a.message_id, a.attempt FROM smsflow.attempt a JOIN smsflow.sender s ON s.sender_id = a.sender_id
 	WHERE a.message_id = ANY (learn_provider_ids.message_ids) AND a.outcome = 'accepted' AND a.provider_id IS NOT NULL
-	ON CONFLICT DO NOTHING
-$$;
+	ON CONFLICT DO NOTHING;
+END $$;
 COMMENT ON FUNCTION smsflow.learn_provider_ids(bigint[]) IS 'Keeps the ids that a gateway has given to messages, so that its reports find them';
 REVOKE ALL ON FUNCTION smsflow.learn_provider_ids(bigint[]) FROM PUBLIC;
 
@@ -441,7 +444,8 @@ REVOKE ALL ON FUNCTION smsflow.learn_provider_ids(bigint[]) FROM PUBLIC;
 -- that of all. Known messages come with their status and whether they were sent, as they are before these reports. The
 -- correlated look-ups keep the plan on indexes.
 CREATE OR REPLACE FUNCTION smsflow.apply_reports(callback_ids bigint[], message_ids bigint[], statuses smsflow.message_status[], sent boolean[])
-	RETURNS void LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+	RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
 	WITH reading AS MATERIALIZED (
 		SELECT r.*, CASE WHEN r.per_part THEN (SELECT o.parts FROM smsflow.outbox o WHERE o.message_id = r.message_id) ELSE 1 END AS of_parts
 		FROM smsflow.callback_reading r
@@ -477,18 +481,19 @@ CREATE OR REPLACE FUNCTION smsflow.apply_reports(callback_ids bigint[], message_
 	WHERE r.callback_id = ANY (apply_reports.callback_ids) AND (r.status IS NULL OR n.strange)
 	ON CONFLICT DO NOTHING;
 
-	SELECT smsflow.count_reports(callback_ids, message_ids, statuses, sent);
-	SELECT smsflow.learn_from_reports(callback_ids, message_ids);
-$$;
+	PERFORM smsflow.count_reports(callback_ids, message_ids, statuses, sent);
+	PERFORM smsflow.learn_from_reports(callback_ids, message_ids);
+END $$;
 COMMENT ON FUNCTION smsflow.apply_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) IS 'Second half of apply_callbacks()';
 REVOKE ALL ON FUNCTION smsflow.apply_reports(bigint[], bigint[], smsflow.message_status[], boolean[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.apply_callbacks(callback_ids bigint[]) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT smsflow.apply_reports(apply_callbacks.callback_ids, array_agg(f.message_id), array_agg(f.status), array_agg(f.sent))
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+	PERFORM smsflow.apply_reports(apply_callbacks.callback_ids, array_agg(f.message_id), array_agg(f.status), array_agg(f.sent))
 	FROM smsflow.message_fold(ARRAY(SELECT DISTINCT c.message_id FROM smsflow.callback_message c
-		WHERE c.callback_id = ANY (apply_callbacks.callback_ids))) f
-$$;
+		WHERE c.callback_id = ANY (apply_callbacks.callback_ids))) f;
+END $$;
 COMMENT ON FUNCTION smsflow.apply_callbacks(bigint[]) IS 'Applies delivery reports from the inbox: appends them as smsflow.report, moves the counters, learns who is unreachable or opted out. A repeat changes nothing; one that cannot be read or has no message is set aside in callback_problem';
 REVOKE ALL ON FUNCTION smsflow.apply_callbacks(bigint[]) FROM PUBLIC;
 

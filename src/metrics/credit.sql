@@ -4,8 +4,11 @@
 
 CREATE OR REPLACE FUNCTION smsflow.last_touch(contact_id bigint, at timestamptz, within interval,
 	OUT message_id bigint, OUT sender_id integer, OUT sent_at timestamptz) RETURNS SETOF record
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
 	SELECT a.message_id, a.sender_id, a.finished_at
 	FROM smsflow.touch t JOIN smsflow.attempt a USING (message_id) JOIN smsflow.outbox o USING (message_id)
 	WHERE t.contact_id = $1
@@ -16,15 +19,17 @@ AS $$
 		AND (o.campaign_id IS NOT NULL OR (o.sequence_id IS NOT NULL AND o.purpose IN ('cart', 'promotional')))
 		AND (a.outcome = 'accepted' OR EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = a.message_id))
 	ORDER BY a.finished_at DESC, a.message_id DESC
-	LIMIT 1
-$$;
+	LIMIT 1;
+END $$;
 COMMENT ON FUNCTION smsflow.last_touch(bigint, timestamptz, interval) IS 'Last campaign message, or marketing message of a sequence, sent to a contact in the window that ends at an instant: taken by the gateway, or in doubt and reported on since. No row: none';
 REVOKE ALL ON FUNCTION smsflow.last_touch(bigint, timestamptz, interval) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.attribute(kind text, within interval, contact_ids bigint[], instants timestamptz[],
 	refs text[], amounts numeric[], currencies text[], ended text[] DEFAULT NULL) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
+BEGIN
 	WITH credited AS (
 		INSERT INTO smsflow.attribution (kind, message_id, contact_id, sender_id, at, sent_at, ref, amount, currency)
 		SELECT $1, t.message_id, d.contact_id, t.sender_id, d.at, t.sent_at,
@@ -46,8 +51,8 @@ AS $$
 		(CASE c.kind WHEN 'order' THEN 'orders' WHEN 'reply' THEN 'replies' ELSE 'opt_outs' END, 1, ''),
 		('revenue', c.amount, coalesce(c.currency, ''))) AS m (measure, value, currency)
 	WHERE m.value IS NOT NULL
-	GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 12, 13
-$$;
+	GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 12, 13;
+END $$;
 COMMENT ON FUNCTION smsflow.attribute(text, interval, bigint[], timestamptz[], text[], numeric[], text[], text[]) IS 'Credits orders, replies or opt-outs (parallel arrays) to the last message sent to their contacts within the window, if its purpose is among those that ended (NULL: whatever it is), once per kind, contact and ref';
 REVOKE ALL ON FUNCTION smsflow.attribute(text, interval, bigint[], timestamptz[], text[], numeric[], text[], text[]) FROM PUBLIC;
 

@@ -166,7 +166,10 @@ REVOKE ALL ON FUNCTION smsflow.decide_steps(integer) FROM PUBLIC;
 -- Events. ---------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION smsflow.apply_events(event_ids bigint[]) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+DECLARE
+	revoked bigint;
+BEGIN
 	-- A person may have become a contact after the event, in the same checkout.
 	UPDATE smsflow.event e SET contact_id = found.contact_id
 	FROM (SELECT o.event_id, coalesce(
@@ -195,7 +198,7 @@ CREATE OR REPLACE FUNCTION smsflow.apply_events(event_ids bigint[]) RETURNS void
 			ORDER BY o.enrollment_id, e.event_id) x
 		WHERE n.enrollment_id = x.enrollment_id
 		RETURNING n.enrollment_id)
-	SELECT smsflow.note_revocation('enrollment', ended.enrollment_id) FROM ended;
+	SELECT count(smsflow.note_revocation('enrollment', ended.enrollment_id)) INTO revoked FROM ended;
 
 	-- Enrolments. Several events of one cart in this call count once: the last
 	-- one sets the clock, and an exit event after the first ends it; the ended
@@ -235,10 +238,10 @@ CREATE OR REPLACE FUNCTION smsflow.apply_events(event_ids bigint[]) RETURNS void
 		ended_at = EXCLUDED.ended_at, end_reason = EXCLUDED.end_reason
 	WHERE n.ended_at IS NULL AND n.event_id < EXCLUDED.event_id;
 
-	SELECT smsflow.refuse_entries(s.sequence_id, s.owner, s.options ->> 'entry', apply_events.event_ids)
+	PERFORM smsflow.refuse_entries(s.sequence_id, s.owner, s.options ->> 'entry', apply_events.event_ids)
 	FROM smsflow.sequence s WHERE s.enabled AND s.options ? 'entry'
 		AND s.on_event IN (SELECT e.kind FROM smsflow.event e WHERE e.event_id = ANY (apply_events.event_ids));
-$$;
+END $$;
 COMMENT ON FUNCTION smsflow.apply_events(bigint[]) IS 'Applies store events to sequences, in the order of their ids; applying one again changes nothing';
 REVOKE ALL ON FUNCTION smsflow.apply_events(bigint[]) FROM PUBLIC;
 
