@@ -1,28 +1,43 @@
 #!/usr/bin/env bash
 # From the COMMIT of one transactional send() to the first byte at the gateway:
-# idle, and behind 100,000 promotional messages at full rate.
+# idle, while each message is reported on, and behind 100,000 promotional
+# messages at full rate.
 . "$(dirname "$0")/lib.sh"
 
-start_server "track_commit_timestamp = on"
+start_server "track_commit_timestamp = on" "smsflow.public_url = 'http://127.0.0.1:9'"
 start_sink "$sink_port" -L "$(arrivals)"
 make_store
 cat >"$work/send.sql" <<'SQL'
 \set number random(1000000000, 1000000000000000)
 SELECT smsflow.send('+14155550199', :number::text, 'transactional', pool => 'timed');
 SQL
-send_for() { as_user pgbench -h "$work" -p "$port" -U bench -n -R 20 -T "$1" -f "$work/send.sql" shop >/dev/null 2>&1; }
+# And its report, which the worker applies while the next one may come.
+cat >"$work/report.sql" <<'SQL'
+\set number random(1000000000, 1000000000000000)
+SELECT smsflow.send('+14155550199', :number::text, 'transactional', pool => 'timed') AS message \gset
+SELECT smsflow.receive_callback('timed', 'POST', substring(smsflow.callback_url('timed', :message, 1) FROM '/callback/.*'), '',
+	'{"content-type": "application/json"}', '{"status": "delivered"}');
+SQL
+# send_for SECONDS [SCRIPT]
+send_for() { as_user pgbench -h "$work" -p "$port" -U bench -n -R 20 -T "$1" -f "$work/${2:-send}.sql" shop >/dev/null 2>&1; }
 
-# measure WHAT ASKED: what is sent in 15 seconds
+# measure WHAT ASKED [SCRIPT]: what is sent in 15 seconds
 measure() {
 	local from
 	from=$(last_id)
-	send_for 15
+	send_for 15 "${3:-}"
 	wait_for "SELECT NOT EXISTS (SELECT FROM smsflow.message WHERE message_id > $from AND purpose = 'transactional' AND status IN ('queued', 'sending'))" 30
 	row "$1" "$(commit_to_arrival "o.body" "o.purpose = 'transactional' AND o.message_id > $from")" "$2"
 }
 
 send_for 3
 measure "one transactional send(), COMMIT to arrival, idle, 20 a second: p50 / p99 / longest, ms" "1.5 / 6"
+
+sql -c "UPDATE smsflow.gateway_profile b SET callback = g.callback, report = g.report, report_status = g.report_status
+	FROM smsflow.gateway_profile g WHERE g.profile = 'generic_json' AND b.profile = 'timed'"
+send_for 3 report
+measure "the same while each message is reported on at once: p50 / p99 / longest, ms" "" report
+sql -c "SELECT count(*) > 200 AS reported FROM smsflow.report" | grep -q t || { say "no reports were applied"; exit 1; }
 
 # As many as the worker could send meanwhile, and 100,000 more: a statement that fills the queue up again beside the calls would
 # be measured, too.
