@@ -50,7 +50,7 @@ check_version()
 	in_version "$1" /smsflow/test/check.sh $VERSIONS_STAGES >"$log" 2>&1
 	show_results "$1"
 	tail -1 "$log" | grep -q ' 0 failed$' || {
-		grep -v '^ok' "$log" | tail -60
+		grep -v '^ok' "$log" | tail -60 | sed 's/^/| /'
 		bad "PostgreSQL $1" "The log is $log"
 	}
 }
