@@ -97,7 +97,7 @@ sub launch
 		SELECT smsflow.create_campaign('$name', '$name', 'Spring sale', options => '{\"pool\": \"race\"}');
 		ANALYZE smsflow.contact, stop;
 		SELECT smsflow.launch_campaign('$name')");
-	ok(wait_until('sending has begun', sub { $sink->begin_instants->{ '+1' . ($base + 1) } }), "$name: a campaign is sent");
+	ok(wait_until('sending has begun', sub { $sink->begin_instants->{ '+1' . ($base + 1) } }, 90), "$name: a campaign is sent");
 }
 
 sub run_stops
