@@ -172,9 +172,12 @@ take_turn(void)
 static int64
 until(TimestampTz due)
 {
-	int64 wait = due - worker.clock->now();
+	TimestampTz now = worker.clock->now();
 
-	return due == DT_NOEND ? PG_INT64_MAX : Max(wait, 0);
+	/* What is due at once is due since DT_NOBEGIN, too far for a difference. */
+	if (due == DT_NOEND)
+		return PG_INT64_MAX;
+	return due > now ? due - now : 0;
 }
 
 /* Microseconds that nothing will happen by itself. */
