@@ -284,7 +284,7 @@ REVOKE ALL ON FUNCTION smsflow.send(text, text, text, text, jsonb, text, timesta
 CREATE OR REPLACE FUNCTION smsflow.cancel(message_id bigint) RETURNS boolean
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, smsflow, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_cancel';
-COMMENT ON FUNCTION smsflow.cancel(bigint) IS 'Cancels a message that is not on its way yet; true when it will not be sent, false when it is too late. Errors: SF004 no such message';
+COMMENT ON FUNCTION smsflow.cancel(bigint) IS 'Cancels a message that is not on its way yet: no request for it begins after the COMMIT. True when it was still waiting as the call looked, false when it is too late; what leaves between that look and the COMMIT shows in its status. Errors: SF004 no such message';
 REVOKE ALL ON FUNCTION smsflow.cancel(bigint) FROM PUBLIC;
 
 -- Segments of the message tables. --------------------------------------------

@@ -80,7 +80,7 @@ sub cancel_something
 {
 	my $id = try_sql("SELECT max(message_id) FROM smsflow.outbox WHERE queue_id <> 0");
 
-	$cancelled{$id} = 1 if $id && (try_sql("SELECT smsflow.cancel($id)") // '') eq 't';
+	$cancelled{$id} = time() if $id && (try_sql("SELECT smsflow.cancel($id)") // '') eq 't';
 }
 
 sub launch_something
@@ -159,13 +159,13 @@ sub check_messages
 		push @lost, "$id $status" if $status !~ /^(accepted|in_doubt|suppressed|cancelled|expired|unknown)$/ || $status eq 'accepted' && !@taken;
 		push @unlisted, "$id $status" if @taken && $status !~ /^(accepted|in_doubt|unknown)$/;
 		push @repeated, "$id $purpose" if @taken > 1 && $marketing;
-		push @cancelled, $id if $cancelled{$id} && @{ $requests->{$id} // [] };
+		push @cancelled, $id if $cancelled{$id} && grep { $_->{at} > $cancelled{$id} + 0.05 } @{ $requests->{$id} // [] };
 		push @late, "$id $phone" if $marketing && $stopped{$phone} && grep { $_->{at} > $stopped{$phone} + 0.05 } @taken;
 	}
 	is("@lost", '', 'no message is lost');
 	is("@unlisted", '', 'what was requested is accepted or in doubt');
 	is("@repeated", '', 'no marketing is requested twice');
-	is("@cancelled", '', 'what was cancelled is not requested');
+	is("@cancelled", '', 'what was cancelled is not requested after that');
 	is("@late", '', 'no marketing is requested after a STOP');
 }
 
