@@ -275,15 +275,17 @@ tend_campaigns_step(void *arg)
 	worker_commit();
 }
 
-/* A long transaction of the store may delay a new segment; there is time for it. Its locks are taken last. */
+/*
+ * A long transaction of the store may delay a new segment; there is time for it. Its locks stop whoever enqueues, and are
+ * taken last, for the milliseconds until the commit.
+ */
 static void
 segments_step(void *arg)
 {
 	worker_begin("making segments", false);
-	SPI_execute("SELECT set_config('lock_timeout', '100ms', true), smsflow.forget_touches(), smsflow.forget_otps(),"
-				" smsflow.make_segments()",
-				false, 1);
+	SPI_execute("SELECT set_config('lock_timeout', '50ms', true), smsflow.forget_touches(), smsflow.forget_otps()", false, 1);
 	smsflow_fault("segments");
+	SPI_execute("SELECT smsflow.make_segments()", false, 1);
 	worker_commit();
 }
 
