@@ -289,33 +289,62 @@ REVOKE ALL ON FUNCTION smsflow.cancel(bigint) FROM PUBLIC;
 
 -- Segments of the message tables. --------------------------------------------
 
-CREATE OR REPLACE FUNCTION smsflow.make_segments(ahead bigint DEFAULT 2097152) RETURNS integer
+-- What writers wait for is the attaching alone.
+CREATE OR REPLACE FUNCTION smsflow.prepare_segments(ahead bigint DEFAULT 2097152) RETURNS integer[]
 	LANGUAGE plpgsql SET search_path = pg_catalog, smsflow, pg_temp AS $$
 DECLARE
 	size CONSTANT bigint := 1048576;
 	needed integer := ((SELECT last_value FROM smsflow.message_id_seq) + ahead) / size;
-	next integer := COALESCE((SELECT max(segment) + 1 FROM smsflow.message_segment), 0);
-	made integer := 0;
+	next integer := greatest((SELECT max(segment) + 1 FROM smsflow.message_segment), (SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0);
+	prepared integer[] := '{}';
 	parent text;
 BEGIN
-	IF next > needed THEN
-		RETURN 0;
-	END IF;
-	-- A statement that began before a segment was there goes on putting its rows into the default one, which refuses them then.
-	LOCK TABLE smsflow.outbox, smsflow.attempt, smsflow.timer, smsflow.report IN SHARE MODE;
-	-- Rows that reached the default segment stay there: its range is skipped.
-	next := greatest(next, COALESCE((SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0));
 	WHILE next <= needed LOOP
 		FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
 			EXECUTE format('CREATE TABLE smsflow.%I (LIKE smsflow.%I INCLUDING ALL)', parent || '_' || next, parent || '_default');
-			EXECUTE format('ALTER TABLE smsflow.%I ATTACH PARTITION smsflow.%I FOR VALUES FROM (%s) TO (%s)',
-				parent, parent || '_' || next, next * size, (next + 1) * size);
 		END LOOP;
-		INSERT INTO smsflow.message_segment (segment, from_id, to_id) VALUES (next, next * size, (next + 1) * size);
+		prepared := prepared || next;
 		next := next + 1;
-		made := made + 1;
+	END LOOP;
+	RETURN prepared;
+END $$;
+COMMENT ON FUNCTION smsflow.prepare_segments(bigint) IS 'First half of make_segments(): makes the tables, and returns the numbers of the segments';
+REVOKE ALL ON FUNCTION smsflow.prepare_segments(bigint) FROM PUBLIC;
+
+-- A statement that began before a segment was there goes on putting its rows into the default one, which refuses them then.
+CREATE OR REPLACE FUNCTION smsflow.attach_segments(prepared integer[]) RETURNS integer
+	LANGUAGE plpgsql SET search_path = pg_catalog, smsflow, pg_temp AS $$
+DECLARE
+	size CONSTANT bigint := 1048576;
+	beginning integer;
+	segment integer;
+	parent text;
+	made integer := 0;
+BEGIN
+	IF prepared = '{}' THEN
+		RETURN 0;
+	END IF;
+	LOCK TABLE smsflow.outbox, smsflow.attempt, smsflow.timer, smsflow.report IN SHARE MODE;
+	-- Rows that reached the default segment stay there: its range is skipped.
+	beginning := coalesce((SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0);
+	FOREACH segment IN ARRAY prepared LOOP
+		FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
+			EXECUTE CASE WHEN segment < beginning THEN format('DROP TABLE smsflow.%I', parent || '_' || segment)
+				ELSE format('ALTER TABLE smsflow.%I ATTACH PARTITION smsflow.%I FOR VALUES FROM (%s) TO (%s)',
+					parent, parent || '_' || segment, segment * size, (segment + 1) * size) END;
+		END LOOP;
+		IF segment >= beginning THEN
+			INSERT INTO smsflow.message_segment (segment, from_id, to_id) VALUES (segment, segment * size, (segment + 1) * size);
+			made := made + 1;
+		END IF;
 	END LOOP;
 	RETURN made;
 END $$;
+COMMENT ON FUNCTION smsflow.attach_segments(integer[]) IS 'Second half of make_segments(): puts prepared segments into use; returns how many. It waits for the transactions that have enqueued messages, and new ones wait for its own: set lock_timeout where that may take long, and commit at once';
+REVOKE ALL ON FUNCTION smsflow.attach_segments(integer[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.make_segments(ahead bigint DEFAULT 2097152) RETURNS integer
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, smsflow, pg_temp
+	RETURN smsflow.attach_segments(smsflow.prepare_segments(ahead));
 COMMENT ON FUNCTION smsflow.make_segments(bigint) IS 'Makes the segments for the next ahead message ids; returns how many were made. It waits for the transactions that have enqueued messages, and new ones wait for it: set lock_timeout where that may take long';
 REVOKE ALL ON FUNCTION smsflow.make_segments(bigint) FROM PUBLIC;

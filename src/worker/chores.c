@@ -7,6 +7,7 @@
  */
 #include "worker/worker.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 
 #include "fault.h"
@@ -276,16 +277,24 @@ tend_campaigns_step(void *arg)
 }
 
 /*
- * A long transaction of the store may delay a new segment; there is time for it. Its locks stop whoever enqueues, and are
- * taken last, for the milliseconds until the commit.
+ * A long transaction of the store may delay a new segment; there is time for it. The locks of attaching stop whoever
+ * enqueues, and are held for the milliseconds until the commit.
  */
 static void
 segments_step(void *arg)
 {
+	Oid types[] = {INT4ARRAYOID};
+	Datum prepared;
+	bool isnull;
+
 	worker_begin("making segments", false);
-	SPI_execute("SELECT set_config('lock_timeout', '50ms', true), smsflow.forget_touches(), smsflow.forget_otps()", false, 1);
+	if (SPI_execute("SELECT set_config('lock_timeout', '50ms', true), smsflow.prepare_segments(), smsflow.forget_touches(),"
+					" smsflow.forget_otps()",
+					false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not prepare segments");
+	prepared = smsflow_spi_value(0, 2, &isnull);
 	smsflow_fault("segments");
-	SPI_execute("SELECT smsflow.make_segments()", false, 1);
+	SPI_execute_with_args("SELECT smsflow.attach_segments($1)", lengthof(types), types, &prepared, NULL, false, 1);
 	worker_commit();
 }
 
