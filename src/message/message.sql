@@ -289,18 +289,28 @@ REVOKE ALL ON FUNCTION smsflow.cancel(bigint) FROM PUBLIC;
 
 -- Segments of the message tables. --------------------------------------------
 
+CREATE OR REPLACE FUNCTION smsflow.segment_size() RETURNS bigint
+	LANGUAGE sql IMMUTABLE RETURN 1048576;
+COMMENT ON FUNCTION smsflow.segment_size() IS 'Message ids of one segment';
+REVOKE ALL ON FUNCTION smsflow.segment_size() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.segmented_tables() RETURNS text[]
+	LANGUAGE sql IMMUTABLE RETURN '{outbox,attempt,timer,report}'::text[];
+COMMENT ON FUNCTION smsflow.segmented_tables() IS 'Tables that are cut into segments by message id';
+REVOKE ALL ON FUNCTION smsflow.segmented_tables() FROM PUBLIC;
+
 -- What writers wait for is the attaching alone.
 CREATE OR REPLACE FUNCTION smsflow.prepare_segments(ahead bigint DEFAULT 2097152) RETURNS integer[]
 	LANGUAGE plpgsql SET search_path = pg_catalog, smsflow, pg_temp AS $$
 DECLARE
-	size CONSTANT bigint := 1048576;
+	size CONSTANT bigint := smsflow.segment_size();
 	needed integer := ((SELECT last_value FROM smsflow.message_id_seq) + ahead) / size;
 	next integer := greatest((SELECT max(segment) + 1 FROM smsflow.message_segment), (SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0);
 	prepared integer[] := '{}';
 	parent text;
 BEGIN
 	WHILE next <= needed LOOP
-		FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
+		FOREACH parent IN ARRAY smsflow.segmented_tables() LOOP
 			EXECUTE format('CREATE TABLE smsflow.%I (LIKE smsflow.%I INCLUDING ALL)', parent || '_' || next, parent || '_default');
 		END LOOP;
 		prepared := prepared || next;
@@ -315,7 +325,7 @@ REVOKE ALL ON FUNCTION smsflow.prepare_segments(bigint) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.attach_segments(prepared integer[]) RETURNS integer
 	LANGUAGE plpgsql SET search_path = pg_catalog, smsflow, pg_temp AS $$
 DECLARE
-	size CONSTANT bigint := 1048576;
+	size CONSTANT bigint := smsflow.segment_size();
 	beginning integer;
 	segment integer;
 	parent text;
@@ -324,11 +334,15 @@ BEGIN
 	IF prepared = '{}' THEN
 		RETURN 0;
 	END IF;
-	LOCK TABLE smsflow.outbox, smsflow.attempt, smsflow.timer, smsflow.report IN SHARE MODE;
-	-- Rows that reached the default segment stay there: its range is skipped.
-	beginning := coalesce((SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0);
+	BEGIN
+		LOCK TABLE smsflow.outbox, smsflow.attempt, smsflow.timer, smsflow.report IN SHARE MODE;
+		-- Rows that reached the default segment stay there: its range is skipped.
+		beginning := coalesce((SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0);
+	EXCEPTION WHEN lock_not_available THEN
+		beginning := 2147483647;	-- somebody enqueues for longer than lock_timeout: none of them, now
+	END;
 	FOREACH segment IN ARRAY prepared LOOP
-		FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
+		FOREACH parent IN ARRAY smsflow.segmented_tables() LOOP
 			EXECUTE CASE WHEN segment < beginning THEN format('DROP TABLE smsflow.%I', parent || '_' || segment)
 				ELSE format('ALTER TABLE smsflow.%I ATTACH PARTITION smsflow.%I FOR VALUES FROM (%s) TO (%s)',
 					parent, parent || '_' || segment, segment * size, (segment + 1) * size) END;
@@ -340,11 +354,11 @@ BEGIN
 	END LOOP;
 	RETURN made;
 END $$;
-COMMENT ON FUNCTION smsflow.attach_segments(integer[]) IS 'Second half of make_segments(): puts prepared segments into use; returns how many. It waits for the transactions that have enqueued messages, and new ones wait for its own: set lock_timeout where that may take long, and commit at once';
+COMMENT ON FUNCTION smsflow.attach_segments(integer[]) IS 'Second half of make_segments(): puts prepared segments into use; returns how many. It waits for the transactions that have enqueued messages, and new ones wait for its own: commit at once. Where lock_timeout ends the wait, the prepared ones are dropped, and it returns 0';
 REVOKE ALL ON FUNCTION smsflow.attach_segments(integer[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.make_segments(ahead bigint DEFAULT 2097152) RETURNS integer
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, smsflow, pg_temp
 	RETURN smsflow.attach_segments(smsflow.prepare_segments(ahead));
-COMMENT ON FUNCTION smsflow.make_segments(bigint) IS 'Makes the segments for the next ahead message ids; returns how many were made. It waits for the transactions that have enqueued messages, and new ones wait for it: set lock_timeout where that may take long';
+COMMENT ON FUNCTION smsflow.make_segments(bigint) IS 'Makes the segments for the next ahead message ids; returns how many were made. It waits for the transactions that have enqueued messages, and new ones wait for it: set lock_timeout where that may take long; when it is over, none are made';
 REVOKE ALL ON FUNCTION smsflow.make_segments(bigint) FROM PUBLIC;

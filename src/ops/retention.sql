@@ -25,7 +25,7 @@ BEGIN
 	DELETE FROM smsflow.claim c WHERE c.to_id < forget_segment.to_id AND c.claimed_at < now() - interval '7 days'
 		AND c.claim_id < (SELECT LEAST(n.claim_id, n.oldest_open) FROM smsflow.claim n WHERE n.queue_id = c.queue_id
 			ORDER BY n.claim_id DESC LIMIT 1);
-	FOREACH parent IN ARRAY ARRAY['outbox', 'attempt', 'timer', 'report'] LOOP
+	FOREACH parent IN ARRAY smsflow.segmented_tables() LOOP
 		EXECUTE format('DROP TABLE smsflow.%I', parent || '_' || segment);
 	END LOOP;
 	DELETE FROM smsflow.message_segment s WHERE s.segment = forget_segment.segment;

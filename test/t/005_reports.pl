@@ -90,6 +90,23 @@ sub test_report_before_request
 	check_is_clean();
 }
 
+# More than the worker applies at a time, told of once: the rest does not wait for something else to happen.
+sub test_burst
+{
+	my $id = send_sms('main', 'reported often', 'transactional');
+
+	wait_status($id, 'accepted', 'a message is sent');
+	sql("ALTER SYSTEM SET smsflow.sweep_interval = '1h'; SELECT pg_reload_conf()");
+	is(sql(qq{SELECT count(*) FROM (SELECT (smsflow.receive_callback('main', 'POST', substring(smsflow.callback_url('main', $id, 1) FROM '/callback/.*'),
+		'', '{"content-type": "application/json"}', '{"status": "delivered"}')).status FROM generate_series(1, 1200) OFFSET 0) c WHERE c.status = 200}),
+		1200, '1,200 callbacks at once');
+	ok(wait_sql('all are applied', "SELECT cursor_id = (SELECT max(callback_id) FROM smsflow.callback) FROM smsflow.tail WHERE name = 'callback'"),
+		'... are applied without a sweep');
+	is(status_of($id), 'delivered', '... and count once');
+	sql("ALTER SYSTEM SET smsflow.sweep_interval = '1s'; SELECT pg_reload_conf()");
+	check_is_clean();
+}
+
 sub test_forged_and_repeated
 {
 	my $id = send_sms('main', 'no report yet', 'transactional');
@@ -153,6 +170,7 @@ sub test_stop
 test_campaign();
 test_overtaking_report();
 test_report_before_request();
+test_burst();
 test_forged_and_repeated();
 test_stop();
 
