@@ -70,9 +70,18 @@ SELECT smsflow.add_sender('+14155550101', 'gt_json', kind => 'satellite');
 SELECT smsflow.add_sender('+14155550101', 'gt_json', rate => 0);
 SELECT smsflow.add_sender('+14155550101', 'gt_json', daily_limit => -1);
 SELECT smsflow.add_sender('+14155550101', 'gt_json', options => '{"secret": "x"}');
+SELECT smsflow.add_sender('+14155550101', 'gt_json', options => '{"countries": "US"}');
+SELECT smsflow.add_sender('+14155550101', 'gt_json', options => '{"countries": ["US", "ca"]}');
+SELECT smsflow.add_sender('+14155550101', 'gt_json', options => '{"countries": [null]}');
 
 SELECT smsflow.set_sender('+14155550100', 'gt_json', enabled => false, rate => 2, daily_limit => 0, options => '{"campaign": "C1"}');
 SELECT rate, burst, daily_limit, pool, enabled, options FROM smsflow.sender WHERE address = '+14155550100' AND pool = 'gt_pool';
+-- A name that nothing reads is probably misspelt; null takes it away.
+\set VERBOSITY default
+SELECT smsflow.set_sender('+14155550100', 'gt_json', options => '{"countris": ["US"], "countries": null, "campaign": null}');
+SELECT smsflow.set_gateway('gt_kannel', options => '{"max_in_fligth": 5, "username": "shop"}');
+\set VERBOSITY sqlstate
+SELECT smsflow.set_sender('+14155550100', 'gt_json', options => '{"countris": null}'), smsflow.set_gateway('gt_kannel', options => '{"max_in_fligth": null}');
 SELECT smsflow.set_sender('+14155550199', 'gt_json', enabled => false);
 SELECT smsflow.set_sender('+14155550100', 'gt_json', burst => 0);
 

@@ -96,6 +96,7 @@ SELECT smsflow.import_contacts('shop.few', '{"phone": "tel", "name": "tel"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel", "level": ["tel"]}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel", "attributes": "tel"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel", "attributes": {"a": "b"}}');
+SELECT smsflow.import_contacts(NULL, '{"phone": "tel"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"purposes": "offers"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"level": "maybe"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"tea": true}');

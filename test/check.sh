@@ -163,6 +163,10 @@ tap_files() {
 			grep -hE '(ERROR|FATAL):  |error running SQL| died | at .* line [0-9]+\.$' "$work/tap/$name"/log/regress_log_* "$work/tap/$name"/tmp_check/log/regress_log_* 2>/dev/null | tail -5 | cut -c1-500
 		fi
 		sed -n 's/^# measured: /        /p' "$log"
+		if [ "$code" -eq 0 ] && grep -q '\.\. skipped: ' "$log"; then
+			not_run "$kind $name: $(sed -n 's/.*\.\. skipped: //p' "$log")"
+			continue
+		fi
 		result "$code" "$kind $name ($(grep -oE 'Tests=[0-9]+, +[0-9]+' "$log" | sed 's/Tests=//; s/, */ tests, /') s)"
 	done
 }

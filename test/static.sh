@@ -10,6 +10,9 @@ PG_CONFIG=${PG_CONFIG:-pg_config}
 problems=0
 problem() { problems=$((problems + 1)); printf '  %s\n' "$1"; [ -n "${2:-}" ] && sed 's/^/    /' <<<"$2"; }
 
+# The rules of the house, and that each of them finds something.
+. test/house.sh
+
 server=$($PG_CONFIG --includedir-server)
 version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" smsflow.control)
 extension_flags=(-std=gnu11 -Isrc -I"$server" -I"$($PG_CONFIG --includedir)" -D_GNU_SOURCE -DSMSFLOW_VERSION="\"$version\"")
@@ -57,15 +60,11 @@ analyze_all() {
 }
 out=$(analyze_all) || problem "static analyzer on the extension" "$(head -40 <<<"$out")"
 
-# Words are split on purpose where lists are passed on, and variables of sourced files are not seen.
-out=$(shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning --exclude=SC2034,SC2046,SC2048,SC2154,SC2155,SC2206 --format=gcc \
-	$(git ls-files '*.sh') .ci/run debian/tests/first-sms debian/smsflowd.postinst 2>&1) || problem "shellcheck" "$out"
+out=$(check_scripts $(shell_scripts) 2>&1) || problem "shellcheck" "$out"
 
 tests=$(ls test/{unit,fuzz,sim}/*.[ch] test/bench/core.c test/first_malloc.c)
 out=$(clang-format --dry-run --Werror $core $extension $daemon $tests $(ls src/*.h src/*/*.h) 2>&1) || problem "clang-format (run clang-format -i)" "$(grep -c error <<<"$out") places"
 
-# The rules of the house, and that each of them finds something.
-. test/house.sh
 house_rules
 out=$(house_mutants "$version")
 [ -z "$out" ] || problem "a rule of the house finds nothing" "$out"

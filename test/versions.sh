@@ -38,7 +38,7 @@ prepare()
 }
 
 # show_results VERSION: what there is of them.
-show_results() { sed -n "s/^ok      /ok      $1: /p; s/^FAILED  /FAILED  $1: /p" "$VERSIONS_DIR/$1.log"; }
+show_results() { sed -n "s/^ok      /ok      $1: /p; s/^FAILED  /FAILED  $1: /p; s/^NOT-RUN /NOT-RUN $1: /p" "$VERSIONS_DIR/$1.log"; }
 
 check_version()
 {

@@ -277,6 +277,9 @@ DECLARE
 	result jsonb;
 	said text;
 BEGIN
+	IF source_table IS NULL THEN
+		PERFORM smsflow.refuse('SF007', 'an import needs a table', 'The argument "source_table" is null.', 'Name a table or view, such as ''old_list''.');
+	END IF;
 	SELECT array_agg(a.attname::text ORDER BY a.attnum) INTO columns FROM pg_attribute AS a
 	WHERE a.attrelid = source_table AND a.attnum > 0 AND NOT a.attisdropped;
 	id := smsflow.begin_import(source_table::text, columns, mapping, coalesce(options, '{}'));

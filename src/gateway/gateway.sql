@@ -49,6 +49,36 @@ END $$;
 COMMENT ON FUNCTION smsflow.check_gateway_options(jsonb) IS 'Raises SF007 for options that are no object, hold a secret, or have another rate_unit than part and message';
 REVOKE ALL ON FUNCTION smsflow.check_gateway_options(jsonb) FROM PUBLIC;
 
+-- No error: a row of a profile may come to read it. More often a name is misspelt.
+CREATE OR REPLACE FUNCTION smsflow.warn_of_unread_options(options jsonb, prefix text, known text[], profile text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	readable text[];
+	unread text;
+BEGIN
+	SELECT array_agg(n ORDER BY n) INTO readable FROM (SELECT unnest(known) UNION
+		SELECT m[1] FROM smsflow.gateway_profile p CROSS JOIN LATERAL regexp_matches(p::text, '\{\{\s*' || prefix || '\.([A-Za-z0-9_-]+)', 'g') AS m
+		WHERE p.profile = warn_of_unread_options.profile) AS r (n);
+	SELECT string_agg(format('"%s"', o.key), ', ' ORDER BY o.key) INTO unread FROM jsonb_each(options) o
+		WHERE o.value <> 'null' AND o.key <> ALL (readable);
+	IF unread IS NOT NULL THEN
+		RAISE WARNING USING MESSAGE = format('nothing reads option %s', unread),
+			DETAIL = format('With profile "%s" these are read: %s.', warn_of_unread_options.profile, array_to_string(readable, ', ')),
+			HINT = 'Where the name is misspelt, set the right one, and this one to null.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.warn_of_unread_options(jsonb, text, text[], text) IS 'Warns of options that are neither known nor read by a profile as {{prefix.name}}';
+REVOKE ALL ON FUNCTION smsflow.warn_of_unread_options(jsonb, text, text[], text) FROM PUBLIC;
+
+-- The same of a gateway's.
+CREATE OR REPLACE FUNCTION smsflow.warn_of_gateway_options(options jsonb, profile text) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT smsflow.warn_of_unread_options(options, 'option', '{answers_stop,batch,burst,in_doubt,max_in_flight,rate,rate_unit,signature,timeout,username}', profile);
+END;
+COMMENT ON FUNCTION smsflow.warn_of_gateway_options(jsonb, text) IS 'Warns of options that nothing reads of a gateway with this profile';
+REVOKE ALL ON FUNCTION smsflow.warn_of_gateway_options(jsonb, text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.check_needed_options(profile text, options jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -160,9 +190,10 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('gateway "%s" exists already', add_gateway.name),
 			DETAIL = 'A name stands for one gateway.', HINT = 'Change it with smsflow.set_gateway(), or choose another name.';
 	END IF;
+	PERFORM smsflow.warn_of_gateway_options(add_gateway.options, add_gateway.profile);
 	RETURN added;
 END $$;
-COMMENT ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) IS 'Adds an account at an HTTP gateway and returns its id. Options rate (parts per second), burst (parts), max_in_flight (requests) and timeout (seconds) limit it; in_doubt (hold, resend or poll) takes the place of the profile''s; batch is how many messages a request holds at most, 1 to 100, where the profile has batches; rate_unit message lets rate and burst count messages; others are the profile''s, such as username. Errors: SF004 profile, SF005 name in use, SF007 other arguments';
+COMMENT ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) IS 'Adds an account at an HTTP gateway and returns its id. Options rate (parts per second), burst (parts), max_in_flight (requests) and timeout (seconds) limit it; in_doubt (hold, resend or poll) takes the place of the profile''s; batch is how many messages a request holds at most, 1 to 100, where the profile has batches; rate_unit message lets rate and burst count messages; others are the profile''s, such as username; a warning names those that nothing reads. Errors: SF004 profile, SF005 name in use, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.add_gateway(text, text, text, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.set_gateway(name text, enabled boolean DEFAULT NULL, options jsonb DEFAULT NULL,
@@ -177,11 +208,12 @@ BEGIN
 	PERFORM smsflow.check_needed_options(old.profile, jsonb_strip_nulls(old.options || changes));
 	PERFORM smsflow.check_in_doubt(old.profile, changes), smsflow.check_number('batch', changes ->> 'batch', 1, 100);
 	PERFORM smsflow.check_gateway_url(COALESCE(set_gateway.base_url, old.base_url));
+	PERFORM smsflow.warn_of_gateway_options(changes, old.profile);
 	UPDATE smsflow.gateway g SET enabled = COALESCE(set_gateway.enabled, g.enabled),
 			base_url = COALESCE(smsflow.base_for(g.profile, set_gateway.base_url), g.base_url), options = jsonb_strip_nulls(g.options || o.rest),
 			rate = COALESCE(o.rate, g.rate), burst = COALESCE(o.burst, g.burst),
 			max_in_flight = COALESCE(o.max_in_flight, g.max_in_flight), timeout = COALESCE(o.timeout, g.timeout)
 		FROM smsflow.gateway_limits(changes) o WHERE g.gateway_id = old.gateway_id;
 END $$;
-COMMENT ON FUNCTION smsflow.set_gateway(text, boolean, jsonb, text) IS 'Changes a gateway; what is NULL or not among the options stays, an option with value null is removed. Errors: SF004, SF007';
+COMMENT ON FUNCTION smsflow.set_gateway(text, boolean, jsonb, text) IS 'Changes a gateway; what is NULL or not among the options stays, an option with value null is removed, and a warning names those that nothing reads. Errors: SF004, SF007';
 REVOKE ALL ON FUNCTION smsflow.set_gateway(text, boolean, jsonb, text) FROM PUBLIC;

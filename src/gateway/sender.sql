@@ -130,15 +130,28 @@ END;
 COMMENT ON FUNCTION smsflow.make_direct_queues(integer) IS 'Makes the queue of each lane for a sender';
 REVOKE ALL ON FUNCTION smsflow.make_direct_queues(integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.check_sender_limits(rate double precision, burst integer, daily_limit integer, options jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION smsflow.check_sender_options(options jsonb, profile text) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM smsflow.check_gateway_options(options);
+	IF jsonb_typeof(options -> 'countries') <> 'null' AND (jsonb_typeof(options -> 'countries') <> 'array'
+			OR EXISTS (SELECT FROM jsonb_path_query(options, '$.countries[*]') c WHERE (c #>> '{}' ~ '^[A-Z]{2}$') IS NOT TRUE)) THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'invalid value of "countries"',
+			DETAIL = 'It is an array of countries, each of two capital letters: no message leaves for another.', HINT = 'Pass something like ''{"countries": ["US", "CA"]}''.';
+	END IF;
+	PERFORM smsflow.warn_of_unread_options(options, 'sender_option', '{countries,rate_unit}', check_sender_options.profile);
+END $$;
+COMMENT ON FUNCTION smsflow.check_sender_options(jsonb, text) IS 'Raises SF007 for options that a sender of a gateway with this profile cannot have, and warns of those that nothing reads';
+REVOKE ALL ON FUNCTION smsflow.check_sender_options(jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_sender_limits(rate double precision, burst integer, daily_limit integer) RETURNS void
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT smsflow.check_number('rate', rate::text, 0.001, 1000000), smsflow.check_number('burst', burst::text, 1, 1000000),
 		smsflow.check_number('daily_limit', daily_limit::text, 1, 2147483647);
-	SELECT smsflow.check_gateway_options(options);
 END;
-COMMENT ON FUNCTION smsflow.check_sender_limits(double precision, integer, integer, jsonb) IS 'Raises SF007 for limits or options that a sender cannot have';
-REVOKE ALL ON FUNCTION smsflow.check_sender_limits(double precision, integer, integer, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.check_sender_limits(double precision, integer, integer) IS 'Raises SF007 for limits that a sender cannot have';
+REVOKE ALL ON FUNCTION smsflow.check_sender_limits(double precision, integer, integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.add_sender(address text, gateway text, kind text DEFAULT NULL, rate double precision DEFAULT NULL,
 		burst integer DEFAULT NULL, daily_limit integer DEFAULT NULL, pool text DEFAULT 'default', registration text DEFAULT NULL,
@@ -146,7 +159,7 @@ CREATE OR REPLACE FUNCTION smsflow.add_sender(address text, gateway text, kind t
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-	route CONSTANT integer := (smsflow.require_gateway(add_sender.gateway)).gateway_id;
+	route CONSTANT smsflow.gateway := smsflow.require_gateway(add_sender.gateway);
 	kinds CONSTANT text[] := '{long_code,toll_free,short_code,alphanumeric}';
 	added integer;
 BEGIN
@@ -159,11 +172,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown kind of sender "%s"', add_sender.kind),
 			DETAIL = 'Kinds are long_code, toll_free, short_code and alphanumeric.', HINT = 'Leave it out: the address tells.';
 	END IF;
-	PERFORM smsflow.check_sender_limits(add_sender.rate, add_sender.burst, add_sender.daily_limit, add_sender.options),
+	PERFORM smsflow.check_sender_limits(add_sender.rate, add_sender.burst, add_sender.daily_limit), smsflow.check_sender_options(add_sender.options, route.profile),
 		smsflow.local_day(add_sender.reset_zone, now());
 
 	INSERT INTO smsflow.sender AS s (address, gateway_id, kind, rate, burst, daily_limit, pool, registration, options, reset_zone)
-		VALUES (add_sender.address, route, COALESCE(add_sender.kind, smsflow.sender_kind(add_sender.address)),
+		VALUES (add_sender.address, route.gateway_id, COALESCE(add_sender.kind, smsflow.sender_kind(add_sender.address)),
 			COALESCE(add_sender.rate, 100), COALESCE(add_sender.burst, 10), add_sender.daily_limit,
 			COALESCE(add_sender.pool, 'default'), add_sender.registration, add_sender.options, COALESCE(add_sender.reset_zone, 'UTC'))
 		ON CONFLICT (address, gateway_id) DO NOTHING RETURNING s.sender_id INTO added;
@@ -174,7 +187,7 @@ BEGIN
 	PERFORM smsflow.make_direct_queues(added);
 	RETURN added;
 END $$;
-COMMENT ON FUNCTION smsflow.add_sender(text, text, text, double precision, integer, integer, text, text, jsonb, text) IS 'Adds a number, short code or sender id of a gateway and returns its id. rate is in message parts per second (default 100), burst in parts (10), daily_limit in parts per day of reset_zone (none); the option rate_unit message lets rate and burst count messages; kind is told from the address. Errors: SF004 gateway, SF005 exists, SF007 other arguments';
+COMMENT ON FUNCTION smsflow.add_sender(text, text, text, double precision, integer, integer, text, text, jsonb, text) IS 'Adds a number, short code or sender id of a gateway and returns its id. rate is in message parts per second (default 100), burst in parts (10), daily_limit in parts per day of reset_zone (none); the option rate_unit message lets rate and burst count messages, and countries, an array of two capital letters each, refuses every other; a warning names options that nothing reads; kind is told from the address. Errors: SF004 gateway, SF005 exists, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.add_sender(text, text, text, double precision, integer, integer, text, text, jsonb, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.set_sender(address text, gateway text, enabled boolean DEFAULT NULL, rate double precision DEFAULT NULL,
@@ -183,22 +196,22 @@ CREATE OR REPLACE FUNCTION smsflow.set_sender(address text, gateway text, enable
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-	route CONSTANT integer := (smsflow.require_gateway(set_sender.gateway)).gateway_id;
+	route CONSTANT smsflow.gateway := smsflow.require_gateway(set_sender.gateway);
 	changed integer;
 BEGIN
-	PERFORM smsflow.check_sender_limits(set_sender.rate, set_sender.burst, NULLIF(set_sender.daily_limit, 0), COALESCE(set_sender.options, '{}')),
-		smsflow.local_day(set_sender.reset_zone, now());
+	PERFORM smsflow.check_sender_limits(set_sender.rate, set_sender.burst, NULLIF(set_sender.daily_limit, 0)),
+		smsflow.check_sender_options(COALESCE(set_sender.options, '{}'), route.profile), smsflow.local_day(set_sender.reset_zone, now());
 	UPDATE smsflow.sender s SET enabled = COALESCE(set_sender.enabled, s.enabled), rate = COALESCE(set_sender.rate, s.rate),
 			burst = COALESCE(set_sender.burst, s.burst), daily_limit = NULLIF(COALESCE(set_sender.daily_limit, s.daily_limit), 0),
 			pool = COALESCE(set_sender.pool, s.pool), registration = COALESCE(set_sender.registration, s.registration),
 			options = jsonb_strip_nulls(s.options || COALESCE(set_sender.options, '{}')),
 			reset_zone = COALESCE(set_sender.reset_zone, s.reset_zone)
-		WHERE s.address = set_sender.address AND s.gateway_id = route RETURNING s.sender_id INTO changed;
+		WHERE s.address = set_sender.address AND s.gateway_id = route.gateway_id RETURNING s.sender_id INTO changed;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF004', MESSAGE = format('sender "%s" of gateway "%s" does not exist', set_sender.address, set_sender.gateway),
 			DETAIL = 'A sender is known by its address and its gateway.', HINT = 'Add it with smsflow.add_sender().';
 	END IF;
 	PERFORM smsflow.make_direct_queues(changed);
 END $$;
-COMMENT ON FUNCTION smsflow.set_sender(text, text, boolean, double precision, integer, integer, text, text, jsonb, text) IS 'Changes a sender; what is NULL stays, daily_limit 0 removes the limit, an option with value null is removed. Errors: SF004, SF007';
+COMMENT ON FUNCTION smsflow.set_sender(text, text, boolean, double precision, integer, integer, text, text, jsonb, text) IS 'Changes a sender; what is NULL stays, daily_limit 0 removes the limit, an option with value null is removed; options are as in add_sender(). Errors: SF004, SF007';
 REVOKE ALL ON FUNCTION smsflow.set_sender(text, text, boolean, double precision, integer, integer, text, text, jsonb, text) FROM PUBLIC;

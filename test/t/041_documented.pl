@@ -50,18 +50,23 @@ my $views = section_of('README.md', 'Views');
 none_missing('every view is in README.md', grep { $views !~ /`(?:smsflow(?:_bi)?\.)?$_`/ } rows("SELECT relname FROM pg_class
 	WHERE relkind = 'v' AND relnamespace IN ('smsflow'::regnamespace, 'smsflow_bi'::regnamespace) ORDER BY 1"));
 
-# Name, default and when a change takes effect.
-my $settings = section_of('README.md', 'Settings');
+# The settings that a table lacks: name, default and when a change takes effect.
 my %change = (postmaster => 'restart', sighup => 'reload', superuser => 'session, superuser', user => 'session');
 my @settings = map { [ split(/\t/) ] } rows("SELECT concat_ws(E'\\t', name, coalesce(nullif(boot_val, ''), 'empty'), context)
 	FROM pg_settings WHERE name LIKE 'smsflow.%' ORDER BY 1");
-cmp_ok(scalar(@settings), '>', 5, 'there are settings');
-for my $setting (@settings)
-{
-	my ($name, $default, $context) = @$setting;
 
-	like($settings, qr/^\| `\Q$name\E` \| \Q$default\E( \w+)? \| $change{$context} \|/m, "$name is in README.md with its default");
+sub undocumented
+{
+	my ($table) = @_;
+
+	return map { $_->[0] } grep { my ($name, $default, $context) = @$_; $table !~ /^\| `\Q$name\E` \| \Q$default\E( \w+)? \| $change{$context} \|/m } @settings;
 }
+
+my $settings = section_of('README.md', 'Settings');
+cmp_ok(scalar(@settings), '>', 5, 'there are settings');
+none_missing('every setting is in README.md, with its default', undocumented($settings));
+is_deeply([ undocumented($settings =~ s/^\| `smsflow\.enabled`.*\n//mr) ], ['smsflow.enabled'], '... and one without its row would be missed');
+is_deeply([ undocumented($settings =~ s/^(\| `smsflow\.workers` \|) 1/$1 2/mr) ], ['smsflow.workers'], '... as would one with another default');
 none_missing('every setting in the reference exists',
 	grep { my $name = $_; !grep { $_->[0] eq $name } @settings } $settings =~ /^\| `([^`]+)`/mg);
 
