@@ -336,10 +336,12 @@ BEGIN
 	END IF;
 	BEGIN
 		LOCK TABLE smsflow.outbox, smsflow.attempt, smsflow.timer, smsflow.report IN SHARE MODE;
+		-- Attaching looks into the default segments, alone: whoever reads messages for long is waited for here, too.
+		LOCK TABLE smsflow.outbox_default, smsflow.attempt_default, smsflow.timer_default, smsflow.report_default IN ACCESS EXCLUSIVE MODE;
 		-- Rows that reached the default segment stay there: its range is skipped.
 		beginning := coalesce((SELECT max(message_id) / size + 1 FROM smsflow.outbox_default), 0);
 	EXCEPTION WHEN lock_not_available THEN
-		beginning := 2147483647;	-- somebody enqueues for longer than lock_timeout: none of them, now
+		beginning := 2147483647;	-- somebody enqueues, or reads, for longer than lock_timeout: none of them, now
 	END;
 	FOREACH segment IN ARRAY prepared LOOP
 		FOREACH parent IN ARRAY smsflow.segmented_tables() LOOP
@@ -354,11 +356,11 @@ BEGIN
 	END LOOP;
 	RETURN made;
 END $$;
-COMMENT ON FUNCTION smsflow.attach_segments(integer[]) IS 'Second half of make_segments(): puts prepared segments into use; returns how many. It waits for the transactions that have enqueued messages, and new ones wait for its own: commit at once. Where lock_timeout ends the wait, the prepared ones are dropped, and it returns 0';
+COMMENT ON FUNCTION smsflow.attach_segments(integer[]) IS 'Second half of make_segments(): puts prepared segments into use; returns how many. It waits for the transactions that have enqueued or read messages, and new ones wait for its own: commit at once. Where lock_timeout ends the wait, the prepared ones are dropped, and it returns 0';
 REVOKE ALL ON FUNCTION smsflow.attach_segments(integer[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.make_segments(ahead bigint DEFAULT 2097152) RETURNS integer
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, smsflow, pg_temp
 	RETURN smsflow.attach_segments(smsflow.prepare_segments(ahead));
-COMMENT ON FUNCTION smsflow.make_segments(bigint) IS 'Makes the segments for the next ahead message ids; returns how many were made. It waits for the transactions that have enqueued messages, and new ones wait for it: set lock_timeout where that may take long; when it is over, none are made';
+COMMENT ON FUNCTION smsflow.make_segments(bigint) IS 'Makes the segments for the next ahead message ids; returns how many were made. It waits for the transactions that have enqueued or read messages, and new ones wait for it: set lock_timeout where that may take long; when it is over, none are made';
 REVOKE ALL ON FUNCTION smsflow.make_segments(bigint) FROM PUBLIC;

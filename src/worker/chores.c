@@ -41,6 +41,9 @@
 /* A failing chore is tried again after this. */
 #define CHORE_PAUSE (5 * USECS_PER_SEC)
 
+/* New segments that could not be put into use: twice as long each time, as far as this, while half of one is still free. */
+#define LONGEST_SEGMENTS_PAUSE USECS_PER_MINUTE
+
 /* No more chores are begun after so long: then the loop looks whether something is to be sent. */
 #define CHORE_TIME 1000 /* microseconds */
 
@@ -69,6 +72,7 @@ typedef enum ChoreName
 static TimestampTz due[CHORES];
 static int64 paused_until[CHORES]; /* after a failure, monotonic */
 static int64 fold_pause = FOLD_INTERVAL;
+static int64 segments_pause = CHORE_PAUSE;
 
 static void
 do_soon(ChoreName name, TimestampTz at)
@@ -276,6 +280,19 @@ tend_campaigns_step(void *arg)
 	worker_commit();
 }
 
+/* Each try keeps whoever enqueues waiting, as long as the locks are waited for. */
+static void
+attach_later(bool urgent)
+{
+	int64 pause = urgent ? CHORE_PAUSE : segments_pause;
+
+	segments_pause = Min(2 * pause, LONGEST_SEGMENTS_PAUSE);
+	paused_until[SEGMENTS] = worker.clock->monotonic() + pause;
+	do_now(SEGMENTS);
+	ereport(LOG, (errmsg("smsflow: new segments wait for a transaction that has enqueued or read messages"),
+				  errdetail("The next try is in %d seconds.", (int) (pause / USECS_PER_SEC))));
+}
+
 /*
  * A long transaction of the store may delay a new segment; there is time for it. The locks of attaching stop whoever
  * enqueues, and are held for the milliseconds until the commit.
@@ -286,6 +303,7 @@ segments_step(void *arg)
 	Oid types[] = {INT4ARRAYOID};
 	Datum prepared;
 	bool isnull;
+	bool held_up, urgent;
 
 	worker_begin("making segments", false);
 	if (SPI_execute("SELECT set_config('lock_timeout', '50ms', true), smsflow.prepare_segments(), smsflow.forget_touches(),"
@@ -294,8 +312,16 @@ segments_step(void *arg)
 		elog(ERROR, "could not prepare segments");
 	prepared = smsflow_spi_value(0, 2, &isnull);
 	smsflow_fault("segments");
-	SPI_execute_with_args("SELECT smsflow.attach_segments($1)", lengthof(types), types, &prepared, NULL, false, 1);
+	SPI_execute_with_args("SELECT smsflow.attach_segments($1) = 0 AND $1 <> '{}',"
+						  " $1[1] * smsflow.segment_size() - last_value < smsflow.segment_size() / 2 FROM smsflow.message_id_seq",
+						  lengthof(types), types, &prepared, NULL, false, 1);
+	held_up = column_bool(0, 1);
+	urgent = column_bool(0, 2);
 	worker_commit();
+	if (held_up)
+		attach_later(urgent);
+	else
+		segments_pause = CHORE_PAUSE;
 }
 
 /* Nothing but armed copies seal: one that is being restored gets the seals of the original. */

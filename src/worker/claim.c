@@ -75,7 +75,7 @@ stage_row(Job *job, uint64 row)
 /* ---- taking rows ---- */
 
 /* A claim of new rows follows the claim of timers of the same queue. */
-static StagedClaim *
+StagedClaim *
 stage_claim(Queue *queue, const char *kind)
 {
 	StagedClaim *claim = &staged.claims[staged.claim_count++];

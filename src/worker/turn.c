@@ -175,11 +175,19 @@ adopt_claim(StagedClaim *staged_claim)
 	}
 }
 
+static bool
+records_results(void)
+{
+	return !staged.urgent && !staged.rewinding;
+}
+
 static void
 adopt(void)
 {
-	if (!staged.urgent)
+	if (records_results())
 		free_results();
+	if (staged.rewinding)
+		rewind_done();
 	limits_reserved();
 	worker.high_id = staged.high_id;
 	if (staged.looked_for_late)
@@ -226,13 +234,16 @@ turn_step(void *arg)
 
 	worker_begin_alone("recording and claiming messages", true);
 	stage_begin();
-	if (!staged.urgent)
+	if (records_results())
 		write_results();
 	if (worker.armed)
 	{
 		staged.looked_for_late = true;
 		claim_late_commits();
-		claim_lanes(staged.urgent ? LAST_URGENT_LANE : SMSFLOW_LANES - 1);
+		if (staged.rewinding)
+			rewind_timers();
+		else
+			claim_lanes(staged.urgent ? LAST_URGENT_LANE : SMSFLOW_LANES - 1);
 		smsflow_membership_forget();
 	}
 	write_ended(staged.refused, staged.refused_count);
@@ -245,7 +256,7 @@ turn_step(void *arg)
 	worker_commit();
 	if (staged.job_count > 0)
 		smsflow_fault("claimed");
-	if (worker.result_count > 0 && !staged.urgent)
+	if (worker.result_count > 0 && records_results())
 		smsflow_fault("recorded");
 	adopt();
 }
@@ -255,7 +266,7 @@ stage_clear(void)
 {
 	staged.job_count = staged.refused_count = staged.claim_count = 0;
 	staged.first_claim_id = 0;
-	staged.looked_for_late = staged.urgent = false;
+	staged.looked_for_late = staged.urgent = staged.rewinding = false;
 }
 
 static void
@@ -297,7 +308,8 @@ turn(void)
 	bool done;
 
 	stage_clear();
-	staged.urgent = is_urgent();
+	staged.rewinding = rewind_wanted();
+	staged.urgent = !staged.rewinding && is_urgent();
 	insist_on_indexes(true);
 	done = worker_try(turn_step, NULL);
 	insist_on_indexes(false);
@@ -327,7 +339,7 @@ int64
 turn_due(void)
 {
 	int64 monotonic = worker.clock->monotonic();
-	int64 due = limits_wanted() ? 0 : results_due(monotonic);
+	int64 due = limits_wanted() || rewind_wanted() ? 0 : results_due(monotonic);
 
 	return worker.armed ? Min(due, schedule_due(monotonic, worker.clock->now())) : due;
 }

@@ -38,7 +38,8 @@ typedef struct Staged
 	int64 first_claim_id;
 	int64 high_id;
 	bool looked_for_late;
-	bool urgent; /* claims from the urgent lanes, and does nothing else */
+	bool urgent;    /* claims from the urgent lanes, and does nothing else */
+	bool rewinding; /* takes cursors back to a clock that was set back, and does nothing else */
 	TimestampTz now;
 } Staged;
 
@@ -46,10 +47,22 @@ extern Staged staged;
 
 /* ---- which rows are taken (claim.c) ---- */
 
+/* A claim of this kind of nothing yet: its range begins and ends at the cursors. */
+extern StagedClaim *stage_claim(Queue *queue, const char *kind);
+
 /* Stages what the lanes up to this one may claim now, urgent lanes first; in the turn's transaction. */
 extern void claim_lanes(int last_lane);
 
 /* Stages rows behind the cursors, of transactions that have committed since. */
 extern void claim_late_commits(void);
+
+/* ---- after the clock was set back (rewind.c) ---- */
+
+/* Whether a turn for it is due; rewind_done() when it has committed. */
+extern bool rewind_wanted(void);
+extern void rewind_done(void);
+
+/* Stages new cursors for queues whose timers were taken ahead of the clock; in the turn's transaction. */
+extern void rewind_timers(void);
 
 #endif

@@ -73,16 +73,6 @@ ok(wait_sql('segments are made behind them', "SELECT max(from_id) > 60 * $segmen
 test_order('beyond', 40, 61 * $segment);
 is(sql("SELECT count(*) FROM ONLY smsflow.outbox_default WHERE body LIKE 'beyond%'"), 0, '... from a segment of their own');
 
-# A transaction that has enqueued something is open for long: no segment is made, nothing fails, and nothing is left over.
-my $holder = $SmsflowTest::node->background_psql('shop');
-
-$holder->query_safe("BEGIN; SELECT smsflow.send('" . phone(1) . "', 'held open', 'transactional', pool => 'main')");
-is(sql('SET lock_timeout = 10; SELECT smsflow.make_segments(80 * smsflow.segment_size())'), 0, 'no segment is made beside a long transaction');
-is(sql("SELECT count(*) FROM pg_class WHERE relname ~ '^(outbox|attempt|timer|report)_[0-9]+\$' AND NOT relispartition"), 0, '... and no table is left over');
-$holder->query_safe('COMMIT');
-$holder->quit;
-cmp_ok(sql('SELECT smsflow.make_segments(80 * smsflow.segment_size())'), '>', 0, '... they are made after it');
-
 check_is_clean();
 $gateway->stop;
 $SmsflowTest::node->stop;

@@ -93,10 +93,12 @@ sub test_day_ahead
 	@paced = requests_of('paced');
 	cmp_ok($paced[-1]{at} - $paced[0]{at}, '>=', 79 / 20 - 0.5, '... as if no clock had been set');
 	is($gateway->count_for($over), 0, '... nothing too late left');
+	return $later;
 }
 
 sub test_days_back
 {
+	my ($later) = @_;
 	my ($id, @ids);
 
 	$machine->set_clock(-DAY());
@@ -112,13 +114,22 @@ sub test_days_back
 	is(scalar(requests_of('daily')), 42, '... no day begins twice');
 	$machine->set_clock(0);
 	wait_status(send_sms('main', 'right again', 'transactional'), 'accepted', 'the clock is right again');
+	cmp_ok(sql("SELECT to_due - now() FROM smsflow.claim WHERE kind = 'timer' ORDER BY to_due DESC LIMIT 1") =~ /^(\d+):/ ? $1 : 0, '>=', 5,
+		'... after timers of hours to come were taken');
+	wait_status(send_sms('main', 'due soon', 'promotional', send_at => "now() + '1 second'"), 'accepted', '... for which those that are due now do not wait');
+	$gateway->script({ match => 'asked to wait', times => 1, status => 429, headers => { 'Retry-After' => 1 } });
+	wait_status(send_sms('main', 'asked to wait', 'promotional'), 'accepted', '... nor does a second try');
+	$node->stop('immediate');
+	$machine->run(sub { $node->start });
+	wait_for_worker('running');
+	wait_status(send_sms('main', 'after a crash', 'promotional', send_at => "now() + '1 second'"), 'accepted', '... nor what comes after a crash');
+	push @ids, $later;
 	is(join(' ', grep { $gateway->count_for($_) != 1 } @ids), '', '... nothing was sent twice');
 	is_sent_once('paced');
 }
 
 test_full_disk();
-test_day_ahead();
-test_days_back();
+test_days_back(test_day_ahead());
 check_is_clean();
 $node->stop;
 done_testing();
