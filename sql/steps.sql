@@ -3,28 +3,10 @@
 SET client_min_messages = warning;
 SELECT smsflow.suspend_rule('window'), smsflow.suspend_rule('consent_level', 'US'), smsflow.suspend_rule('cart_once', 'US'), smsflow.suspend_rule('cap');
 SELECT count(smsflow.subscribe('+1212555' || to_char(n, 'FM0000'), '{transactional,cart,promotional}', 'test', 'I agree', external_id => 'p' || n)) FROM generate_series(201, 230) n;
-SELECT coalesce(max(event_id), 0) AS start FROM smsflow.event \gset
-CREATE TEMP TABLE seen AS SELECT :start::bigint AS event_id;
--- The worker, at one instant.
-CREATE FUNCTION pg_temp.work() RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-	since bigint := (SELECT max(event_id) FROM seen);
-	next timestamptz;
-BEGIN
-	INSERT INTO seen SELECT max(e.event_id) FROM smsflow.event e;
-	PERFORM smsflow.process_events(ARRAY(SELECT e.event_id FROM smsflow.event e WHERE e.event_id > since AND e.event_id % 1024 = 0 ORDER BY 1));
-	FOR turn IN 1..20 LOOP
-		next := smsflow.advance_enrollments(1000);
-		EXIT WHEN next IS NULL OR next > clock_timestamp();
-	END LOOP;
-END $$;
--- Time goes by: everything that sequences know of is so much older. Then the worker works.
-CREATE FUNCTION pg_temp.after(by interval) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-	UPDATE smsflow.enrollment SET next_at = next_at - by, started_at = started_at - by, ended_at = ended_at - by, waiting_since = waiting_since - by;
-	UPDATE smsflow.event SET occurred_at = occurred_at - by;
-	PERFORM pg_temp.work();
-END $$;
+\getenv tree PG_ABS_SRCDIR
+\set ECHO none
+\i :tree/test/fixtures/clock.sql
+\set ECHO all
 CREATE FUNCTION pg_temp.happens(who integer, kind text, ref text DEFAULT '', data jsonb DEFAULT '{}') RETURNS boolean LANGUAGE sql AS $$
 	SELECT 0 < smsflow.record_event('+1212555' || to_char(who, 'FM0000'), kind, ref, data, at => clock_timestamp()) $$;
 CREATE FUNCTION pg_temp.inbox(who integer) RETURNS SETOF text LANGUAGE sql AS $$

@@ -6,13 +6,12 @@ package SmsflowGateway;
 
 use strict;
 use warnings;
+use parent 'SmsflowProgram';
 
 use File::Basename qw(dirname);
 use HTTP::Tiny;
 use JSON::PP ();
-use POSIX ();
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(sleep time);
 
 my $program = dirname(__FILE__) . '/../gateway/gateway.pl';
 my $json = JSON::PP->new->utf8->canonical;
@@ -23,39 +22,12 @@ sub start
 	my ($class, %option) = @_;
 	my $folder = PostgreSQL::Test::Utils::tempdir();
 	my $self = bless { log_file => "$folder/log" }, $class;
-	my $pid = fork() // die "fork: $!";
 
-	if ($pid == 0)
-	{
-		open(STDIN, '<', '/dev/null');
-		open(STDOUT, '>', "$folder/out");
-		open(STDERR, '>&', \*STDOUT);
-		exec($^X, $program, '--port', $option{port} // 0, '--log', $self->{log_file}, '--port-file', "$folder/port")
-			or POSIX::_exit(127);
-	}
-	$self->{pid} = $pid;
-	for (my $end = time() + 20; !-s "$folder/port"; sleep(0.02))
-	{
-		die 'gateway.pl does not start: ' . slurp_file("$folder/out") if time() > $end;
-	}
+	$self->launch('gateway.pl', $folder, sub { -s "$folder/port" },
+		$^X, $program, '--port', $option{port} // 0, '--log', $self->{log_file}, '--port-file', "$folder/port");
 	$self->{port} = 0 + slurp_file("$folder/port");
 	return $self;
 }
-
-sub stop
-{
-	my ($self) = @_;
-	my $pid = delete $self->{pid} // return;
-	my $status = $?;
-
-	kill('TERM', $pid);
-	waitpid($pid, 0);
-	$? = $status;
-}
-
-sub DESTROY { $_[0]->stop }
-
-sub url { return "http://127.0.0.1:$_[0]{port}" }
 
 sub post
 {

@@ -5,13 +5,12 @@ package SmsflowSink;
 
 use strict;
 use warnings;
+use parent 'SmsflowProgram';
 
 use File::Basename qw(dirname);
 use HTTP::Tiny;
-use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(sleep time);
 
 my $source = dirname(__FILE__) . '/../bench/sink.c';
 
@@ -21,39 +20,10 @@ sub start
 	my ($class, @options) = @_;
 	my $folder = PostgreSQL::Test::Utils::tempdir();
 	my $self = bless { log_file => "$folder/log", port => PostgreSQL::Test::Cluster::get_free_port() }, $class;
-	my $pid;
 
 	system($ENV{CC} // 'cc', '-O2', '-pthread', '-o', "$folder/sink", $source) == 0 or die 'sink.c does not compile';
-	$pid = fork() // die "fork: $!";
-	if ($pid == 0)
-	{
-		open(STDIN, '<', '/dev/null');
-		open(STDOUT, '>', "$folder/out");
-		open(STDERR, '>&', \*STDOUT);
-		exec("$folder/sink", '-p', $self->{port}, '-k', 'to', '-L', $self->{log_file}, @options) or POSIX::_exit(127);
-	}
-	$self->{pid} = $pid;
-	for (my $end = time() + 20; !$self->stats; sleep(0.02))
-	{
-		die 'sink does not start: ' . slurp_file("$folder/out") if time() > $end;
-	}
-	return $self;
+	return $self->launch('sink', $folder, sub { $self->stats }, "$folder/sink", '-p', $self->{port}, '-k', 'to', '-L', $self->{log_file}, @options);
 }
-
-sub stop
-{
-	my ($self) = @_;
-	my $pid = delete $self->{pid} // return;
-	my $status = $?;
-
-	kill('TERM', $pid);
-	waitpid($pid, 0);
-	$? = $status;
-}
-
-sub DESTROY { $_[0]->stop }
-
-sub url { return "http://127.0.0.1:$_[0]{port}" }
 
 # The counters as text, empty when it does not answer. What was logged before is in the file then.
 sub stats
