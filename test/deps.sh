@@ -19,7 +19,7 @@ build_packages="build-essential pkg-config postgresql-$PG_MAJOR postgresql-serve
 	libpq-dev libcurl4-openssl-dev libevent-dev libssl-dev"
 demo_packages="postgresql-$PG_MAJOR-cron kannel perl procps"
 server_packages="clang libipc-run-perl"
-check_packages="python3-psycopg2 python3-sqlalchemy libpostgresql-jdbc-java default-jdk-headless libclang-rt-dev clang-tidy clang-format cppcheck shellcheck debootstrap wget unzip python3-flask chromium"
+check_packages="postgresql-$PG_MAJOR-plproxy python3-psycopg2 python3-sqlalchemy libpostgresql-jdbc-java default-jdk-headless libclang-rt-dev clang-tidy clang-format cppcheck shellcheck debootstrap wget unzip python3-flask chromium"
 
 # A Node.js that is not Debian's brings its own npm.
 command -v npm >/dev/null || check_packages="$check_packages nodejs npm"

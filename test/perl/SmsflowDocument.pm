@@ -91,7 +91,7 @@ sub shows
 sub check_result
 {
 	my ($block, $output, $database, $url) = @_;
-	my $reads_only = $block->{sql} =~ /\A\s*SELECT\b[^;]*;\s*\z/;
+	my $reads_only = $block->{sql} =~ /\A(?:--.*\n)*\s*SELECT\b[^;]*;\s*\z/;
 	my $shown = wait_until("$block->{name} has its result", sub {
 		return 1 if shows($output, $block->{result});
 		(undef, $output) = run_block($block, $database, $url) if $reads_only;
