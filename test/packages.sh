@@ -1,7 +1,7 @@
 #!/bin/sh
 #
 # Debian packages: builds them with apt's build dependencies in the Debian of each release of PostgreSQL, installs them in
-# another that has nothing else, and sends a first message there (debian/tests/first-sms). Then a cluster of PostgreSQL 15
+# another that has nothing else, and has autopkgtest run debian/tests there: a first message is sent. Then a cluster of PostgreSQL 15
 # with data and waiting messages becomes one of 17 by pg_upgrade, as when Debian 12 becomes Debian 13.
 #
 #   packages.sh [15 17 18]
@@ -50,7 +50,7 @@ verify_unit()
 	apt "$target" install systemd && in_root "$target" systemd-analyze verify --man=no smsflowd@shop.service
 }
 
-# Only what apt installs for the sake of the packages, and what the test needs besides.
+# Only what apt installs for the sake of the packages.
 install_packages()
 {
 	make_root "$1" "$VERSIONS_DIR/$1-installed" && copy_tree "$target" && rm -rf "$target/packages" && cp -r "$packages" "$target/packages" &&
@@ -58,9 +58,10 @@ install_packages()
 			apt-get -qq -y purge "postgresql-*-smsflow" smsflowd; apt-get -qq -y --no-install-recommends install /packages/*.deb'
 }
 
-first_sms()
+# debian/tests as Debian's own machines run them: with what their control file names besides.
+run_autopkgtest()
 {
-	apt "$target" install curl nginx-light perl ssl-cert && in_root "$target" /smsflow/debian/tests/first-sms
+	apt "$target" install autopkgtest && in_root "$target" sh -c 'DEBIAN_FRONTEND=noninteractive autopkgtest --no-built-binaries /packages/*.deb /smsflow/ -- null'
 }
 
 try_packages()
@@ -72,7 +73,7 @@ try_packages()
 	: >"$log"
 	step "$1: packages are built" build "$1" || return
 	step "$1: lintian has nothing against them" lint_packages
-	step "$1: they install" install_packages "$1" && step "$1: a first message is sent and reported" first_sms && step "$1: systemd reads the unit" verify_unit
+	step "$1: they install" install_packages "$1" && step "$1: autopkgtest: a first message is sent and reported" run_autopkgtest && step "$1: systemd reads the unit" verify_unit
 }
 
 # Where Debian 12 was, PostgreSQL 15 stays beside that of Debian 13 until its clusters are upgraded.
