@@ -10,15 +10,21 @@ CREATE ROLE regress_roles_operator;
 CREATE VIEW pg_temp.ours AS SELECT n.oid FROM pg_namespace n WHERE nspname IN ('smsflow', 'smsflow_bi');
 CREATE VIEW pg_temp.accesses AS SELECT DISTINCT access, 'regress_roles_' || access AS role FROM smsflow.access;
 
--- Everybody may call what computes (awaits_fold() alone looks for a row, and says no more than that there is one), and reads no relation.
-SELECT DISTINCT p.proname FROM pg_proc p WHERE p.pronamespace IN (TABLE pg_temp.ours) AND has_function_privilege('public', p.oid, 'EXECUTE')
-	AND p.provolatile <> 'i' ORDER BY 1;
-SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace IN (TABLE pg_temp.ours) AND c.relkind IN ('r', 'p', 'v', 'S')
-	AND has_table_privilege('public', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER');
+-- Everybody may call what computes (awaits_fold() alone looks for a row, and says no more than that there is one), and no more: whoever
+-- lets everybody call another function adds it here. Nothing else is granted to everybody.
+SELECT DISTINCT p.proname, p.provolatile FROM pg_proc p WHERE p.pronamespace IN (TABLE pg_temp.ours) AND has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY 1;
+SELECT n.nspname AS granted_to_everybody FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.oid IN (TABLE pg_temp.ours) AND a.grantee = 0
+UNION ALL SELECT c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace IN (TABLE pg_temp.ours) AND a.grantee = 0
+UNION ALL SELECT t.attrelid::regclass || '.' || t.attname FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid, aclexplode(t.attacl) a
+	WHERE c.relnamespace IN (TABLE pg_temp.ours) AND a.grantee = 0;
 
 -- A function with its owner's rights finds its names in no schema of the caller.
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace IN (TABLE pg_temp.ours) AND p.prosecdef
 	AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s ~ '^search_path=("?pg_catalog"?)(, smsflow)?, pg_temp$');
+
+-- Beside what an access gives there are few: views and functions of others call them, or the owner alone.
+SELECT DISTINCT p.proname AS owners_rights FROM pg_proc p WHERE p.pronamespace IN (TABLE pg_temp.ours) AND p.prosecdef
+	AND p.proname NOT IN (SELECT name FROM smsflow.access) ORDER BY 1;
 
 -- Nor does any other function in SQL; only procedures that end transactions cannot say so, and name every schema.
 SELECT p.oid::regproc FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -35,10 +41,17 @@ SELECT a.access, p.proname AS missing FROM pg_temp.accesses a JOIN smsflow.acces
 JOIN pg_proc p ON p.proname = l.name AND p.pronamespace = 'smsflow'::regnamespace WHERE NOT has_function_privilege(a.role, p.oid, 'EXECUTE');
 SELECT a.access, c.oid::regclass AS more_than_reading_a_view FROM pg_temp.accesses a
 JOIN pg_class c ON c.relnamespace IN (TABLE pg_temp.ours) AND c.relkind IN ('r', 'p', 'v', 'm')
-WHERE has_table_privilege(a.role, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR (c.relkind <> 'v' AND has_table_privilege(a.role, c.oid, 'SELECT'));
+WHERE has_table_privilege(a.role, c.oid, 'DELETE, TRUNCATE, TRIGGER') OR has_any_column_privilege(a.role, c.oid, 'INSERT, UPDATE, REFERENCES')
+	OR (c.relkind <> 'v' AND has_any_column_privilege(a.role, c.oid, 'SELECT'));
+SELECT a.access, c.oid::regclass AS view_beyond_the_list_or_missing FROM pg_temp.accesses a
+JOIN pg_class c ON c.relnamespace IN (TABLE pg_temp.ours) AND c.relkind = 'v'
+WHERE has_any_column_privilege(a.role, c.oid, 'SELECT') <> EXISTS (SELECT FROM smsflow.access l
+	WHERE l.access = a.access AND l.name = CASE c.relnamespace WHEN 'smsflow'::regnamespace THEN c.relname::text ELSE 'smsflow_bi' END);
+SELECT l.access, l.name AS of_nothing FROM smsflow.access l WHERE l.name <> 'smsflow_bi' AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.proname = l.name AND p.pronamespace = 'smsflow'::regnamespace)
+	AND to_regclass('smsflow.' || l.name) IS NULL;
 SELECT a.access, c.oid::regclass AS sequence FROM pg_temp.accesses a
 JOIN pg_class c ON c.relnamespace IN (TABLE pg_temp.ours) AND c.relkind = 'S' WHERE has_sequence_privilege(a.role, c.oid, 'USAGE, SELECT, UPDATE');
-SELECT DISTINCT access FROM smsflow.access l WHERE l.name ~ '^(arm|disarm|set_gateway|set_secret|grant_access|erase_contact|apply_retention)$';
+SELECT DISTINCT access FROM smsflow.access l WHERE l.name ~ '^(arm|disarm|set_gateway|set_secret|grant_access|erase_contact|apply_retention|suspend_rule|resume_rule)$';
 
 -- What the application's role plants is not found by functions that have their owner's rights.
 SELECT smsflow.subscribe('+14155550191') > 0 AS subscribed;

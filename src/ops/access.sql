@@ -16,7 +16,7 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('marketer', 'cancel_campaign schedule_campaign pace_campaign budget_campaign explain'),
 		('marketer', 'add_variant translate_campaign add_wave add_reminder choose_winner campaign_results test_campaign approve_campaign'),
 		('marketer', 'create_coupon_pool add_coupons campaign_option interested contact_interest'),
-		('marketer', 'create_sequence add_step set_step remove_step enable_sequence disable_sequence pause_sequence resume_sequence'),
+		('marketer', 'create_sequence drop_sequence add_step set_step remove_step enable_sequence disable_sequence pause_sequence resume_sequence'),
 		('marketer', 'install_recipe engaged_since last_answer awaits_confirmation'),
 		('marketer', 'profile message progress_campaign smsflow_bi'),
 		('marketer', 'attribution probability_best two_proportions campaign_report dbt_sources'),
@@ -29,11 +29,11 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'add_disclosure require_double_opt_in verify_consent_ledger seal_consent_ledger is_suppressed suppress_number unsuppress_number export_contact erase_contact'),
 		('operator', 'import_contacts begin_import import_rows finish_import undo_import'),
 		('operator', 'watch_carts watch_orders watch_table watch_inventory unwatch record_dates'),
-		('operator', 'set_otp_policy unblock_otp_prefix stat_otp'),
-		('operator', 'health check arm disarm explain in_doubt resolve_in_doubt apply_retention prepared'),
+		('operator', 'set_otp_policy otp_defaults unblock_otp_prefix stat_otp'),
+		('operator', 'health check assert_invariants arm disarm is_armed armed_problem explain in_doubt resolve_in_doubt apply_retention prepared'),
 		('operator', 'review settle_review conversation set_business_hours reply'),
 		('operator', 'set_link_domain link'),
-		('operator', 'set_campaign_policy set_text_policy set_price set_seeds'),
+		('operator', 'create_brand set_campaign_policy set_text_policy set_price set_seeds'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue stat_storage progress_campaign')
 	) AS lists (access, names)
 	CROSS JOIN LATERAL string_to_table(names, ' ') AS name;

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use SmsflowTest;
 use Test::More;
 
-our @EXPORT = qw(document documents source_exists section_of blocks_of check_block installed_extension);
+our @EXPORT = qw(document documents source_exists section_of blocks_of shows check_block installed_extension);
 
 my $top = dirname(__FILE__) . '/../..';
 

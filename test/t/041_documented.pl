@@ -42,6 +42,11 @@ my @granted = rows("SELECT DISTINCT p.proname FROM pg_proc p JOIN smsflow.access
 cmp_ok(scalar(@granted), '>', 40, 'grant_access() gives functions');
 none_missing('every function that grant_access() gives is in README.md', grep { $functions !~ /\b$_\(/ } @granted);
 
+my @owners = qw(grant_access resume_rule revoke_access schedule_defaults suspend_rule);
+none_missing('every other function of the reference is given by an access, or to everybody, or is the owner\'s alone', grep { my $name = $_; $functions =~ /^\| [^|]*`$name\(/m && !grep { $_ eq $name } @owners }
+	rows("SELECT DISTINCT proname FROM pg_proc p WHERE pronamespace = 'smsflow'::regnamespace AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+		AND proname NOT IN (SELECT name FROM smsflow.access)"));
+
 my $own = join('|', rows("SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'smsflow'::regnamespace"));
 none_missing('every function in the reference exists',
 	grep { !/^(?:$own)$/ } map { /([a-z_]+)\(/g } map { /`([^`]+)`/g } map { (split(/\|/))[1] // '' } grep { /^\| `/ } split(/\n/, $functions));
@@ -104,12 +109,25 @@ my @known = rows("SELECT 'smsflow.' || proname FROM pg_proc WHERE pronamespace =
 my %known = map { $_ => 1 } @known, qw(smsflow.control smsflow.so smsflow.h smsflow.conf);
 my @documents = ('README.md', 'CONTRIBUTING.md', documents('doc'), documents('src'), documents('src/*'));
 
+none_missing('SQL is where it is executed', grep { !/^(?:README\.md$|doc\/)/ && blocks_of($_) } @documents);
 for my $name (@documents)
 {
 	my $text = document($name);
 
 	none_missing("what $name names exists", grep { !$known{$_} && !/_$/ } $text =~ /(?<![\w\/@.-])(smsflow(?:_bi)?\.[a-z_]+)/g);
 	none_missing("links of $name lead somewhere", grep { !/^[a-z]+:/ && !link_target($name, $_) } $text =~ /\]\(([^)\s]+)\)/g);
+}
+
+# Of each result shown, what stands first and what stands last is compared, unless it is "...".
+for my $name ('README.md', documents('doc'))
+{
+	my @results = map { $_->{result} // () } blocks_of($name);
+	my $other = sub { return $_[0] eq 'x' ? 'y' : 'x' };
+	my @unseen = grep { my $output = s/\.\.\./something/gr;
+
+		!shows($output, $_) || shows($output, s/(\w)/$other->($1)/er) || shows($output, s/(\w)(?=\W*\z)/$other->($1)/er) } @results;
+
+	none_missing("a result of $name that is another is seen", @unseen);
 }
 
 $SmsflowTest::node->stop;
