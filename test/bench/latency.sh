@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From the COMMIT of one transactional send() to the first byte at the gateway:
 # idle, while each message is reported on, and behind 100,000 promotional
-# messages at full rate.
+# messages at full rate. Beside each, what a client waits for the COMMIT of one
+# row of its own in the same seconds: on the way of a message are two of those.
 . "$(dirname "$0")/lib.sh"
 
 start_server "track_commit_timestamp = on" "smsflow.public_url = 'http://127.0.0.1:9'"
@@ -20,17 +21,29 @@ SELECT smsflow.send('+14155550199', :number::text, 'transactional', pool => 'tim
 SELECT smsflow.receive_callback('timed', 'POST', substring(smsflow.callback_url('timed', :message, 1) FROM '/callback/.*'), '',
 	'{"content-type": "application/json"}', '{"status": "delivered"}');
 SQL
+sql -c "CREATE TABLE bare (at timestamptz DEFAULT now())"
+echo 'INSERT INTO bare DEFAULT VALUES;' >"$work/bare.sql"
+mkdir "$work/bare"
+chmod 777 "$work/bare"
 # send_for SECONDS [SCRIPT]
 send_for() { as_user pgbench -h "$work" -p "$port" -U bench -n -R 20 -T "$1" -f "$work/${2:-send}.sql" shop >/dev/null 2>&1; }
 
 # measure WHAT ASKED SECONDS [SCRIPT]
 measure() {
-	local from
+	local from beside
 	from=$(last_id)
+	rm -f "$work"/bare/log.*
+	as_user pgbench -h "$work" -p "$port" -U bench -n -R 20 -T "$3" -l --log-prefix="$work/bare/log" -f "$work/bare.sql" shop >/dev/null 2>&1 &
+	beside=$!
 	send_for "$3" "${4:-}"
+	wait "$beside"
 	wait_for "SELECT NOT EXISTS (SELECT FROM smsflow.message WHERE message_id > $from AND purpose = 'transactional' AND status IN ('queued', 'sending'))" 30
 	row "$1" "$(commit_to_arrival "o.body" "o.purpose = 'transactional' AND o.message_id > $from")" "$2"
+	row "a bare INSERT with its COMMIT in the same seconds: p50 / p99 / longest, ms" "$(bare_commits)" ""
 }
+# Of pgbench's columns the third is the time and the seventh how late it began, in microseconds.
+bare_commits() { cat "$work"/bare/log.* | awk '{ print ($3 - $7) / 1000 }' | sort -g | awk '{ v[NR] = $1 }
+	END { printf "%.1f / %.1f / %.1f (%d)", v[int((NR + 1) / 2)], v[int(NR * 0.99 + 0.999)], v[NR], NR }'; }
 
 send_for 3
 measure "one transactional send(), COMMIT to arrival, idle, 20 a second: p50 / p99 / longest, ms" "1.5 / 6" 30
