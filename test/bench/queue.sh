@@ -33,6 +33,20 @@ BEGIN
 END $$;
 SQL
 lsn() { sql -c "SELECT pg_current_wal_lsn() - '0/0'"; }
+# wal_of BEGINNING END COUNT: bytes of WAL a message, for the queue itself, for touches (caps, credit and replies read them), for
+# deltas of the profile of contacts, and for the rest
+sql -c "CREATE EXTENSION pg_walinspect"
+wal_of() {
+	sql -F ', ' <<-SQL
+		SELECT string_agg(format('%s %s', part, bytes), ', ' ORDER BY bytes DESC) FROM (
+			SELECT CASE WHEN t.relname ~ '^(outbox|attempt|claim)' THEN 'queue' WHEN t.relname ~ '^touch' THEN 'touches'
+				WHEN t.relname ~ '^profile_delta' THEN 'deltas of profiles' ELSE 'rest' END AS part, round(sum(w.record_length) / $3.0) AS bytes
+			FROM pg_get_wal_records_info('0/0'::pg_lsn + $1, '0/0'::pg_lsn + $2) AS w
+			LEFT JOIN pg_class AS c ON c.relfilenode = (regexp_match(w.block_ref, 'rel [0-9]+/[0-9]+/([0-9]+)'))[1]::oid
+			LEFT JOIN pg_index AS i ON i.indexrelid = c.oid LEFT JOIN pg_class AS t ON t.oid = coalesce(i.indrelid, c.oid)
+			GROUP BY 1) AS of_parts
+	SQL
+}
 enqueue_naive() {
 	sql -c "INSERT INTO naive (recipient, sender, body) SELECT c.phone::text, '+14155550100', repeat('A flash sale of all blue shirts. ', 3)
 		FROM generate_series(0, ($1 - 1) / $CONTACTS) g, smsflow.contact c WHERE c.contact_id BETWEEN 3 AND $CONTACTS + 2 LIMIT $1" >/dev/null
@@ -48,8 +62,10 @@ for round in 1 2 3; do
 	enqueue 200000
 	drain $target 120
 	wait_for "SELECT count(*) = 200000 FROM smsflow.attempt WHERE message_id > $from" 30
-	our_wal+=($((($(lsn) - start) / 200000)))
+	end=$(lsn)
+	our_wal+=($(((end - start) / 200000)))
 	ours+=("$(recorded_rate "$from")")
+	parts=$(wal_of "$start" "$end" 200000)
 
 	sql -c "TRUNCATE naive" -c "CHECKPOINT" >/dev/null
 	start=$(lsn)
@@ -64,6 +80,7 @@ row "claim + result inside PostgreSQL, no HTTP, messages per second: smsflow, SK
 row "their ratio" "$(ratio "$(median "${ours[@]}")" "$(median "${theirs[@]}")")" "5"
 row "WAL bytes per message, enqueue to result: smsflow, SKIP LOCKED" "$(median "${our_wal[@]}"), $(median "${their_wal[@]}")" ""
 row "their ratio" "$(ratio "$(median "${our_wal[@]}")" "$(median "${their_wal[@]}")")" "at most 0.40"
+row "of smsflow's bytes, in the last round" "$parts" ""
 
 say "bulk enqueue"
 sql >/dev/null <<'SQL'
