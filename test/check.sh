@@ -9,6 +9,7 @@
 #       packages valgrind                             for a release
 #   CHECK_TAP="test/t/003*.pl" CHECK_REGRESS="phone contact"   only these
 #   FUZZ_SECONDS=60 SIM_SECONDS=120   for each fuzz target, instead of 10; for the simulator, instead of 30
+#   CHECK_TAP_JOBS=3   TAP tests that run beside each other
 #   CHECK_PACKAGES=server   for TAP tests that need no more
 #   CHECK_MINUTES=36   for all; the stage versions ends with what is left of them
 set -uo pipefail
@@ -144,13 +145,13 @@ run_tap() {
 	tap_files tap ${CHECK_TAP:-test/t/*.pl}
 }
 
-# tap_files KIND FILES...: they mostly wait for servers, so two run at a time.
+# tap_files KIND FILES...: they mostly wait for servers, so more run at a time than there are processors.
 tap_files() {
-	local kind=$1 file name log code
+	local kind=$1 file name log code at_once=${CHECK_TAP_JOBS:-3}
 	shift
 	local files=("$@")
 	for file in "${files[@]}"; do
-		while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+		while [ "$(jobs -rp | wc -l)" -ge "$at_once" ]; do wait -n; done
 		tap_file "$file" &
 	done
 	wait

@@ -29,7 +29,7 @@ in_version()
 	version=$1
 	shift
 	in_root "$VERSIONS_DIR/$version/debian" env -u PG_CONFIG PG_MAJOR="$version" DEBIAN_FRONTEND=noninteractive \
-		CHECK_PACKAGES="$packages" CHECK_TAP="$VERSIONS_TAP" "$@"
+		CHECK_PACKAGES="$packages" CHECK_TAP="$VERSIONS_TAP" CHECK_TAP_JOBS=2 "$@"
 }
 
 prepare()

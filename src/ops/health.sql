@@ -85,7 +85,7 @@ AS $$
 	), r AS (
 		SELECT string_agg(what, '; ' ORDER BY what) AS failing, string_agg(DISTINCT todo, ' ') AS todo
 		FROM (
-			SELECT format('gateway "%s" does not work, %s failures in a row', x.name, t.failures)
+			SELECT format('gateway "%s" does not work, %s', x.name, CASE t.failures WHEN 1 THEN 'its last request failed' ELSE t.failures || ' failures in a row' END)
 					|| coalesce(', next try at ' || t.open_until::timestamptz(0), '') AS what,
 				'Look at error_code of the newest rows of smsflow.message; sending goes on by itself once the gateway works.' AS todo
 			FROM smsflow.gateway_state() t JOIN smsflow.gateway x USING (gateway_id)
@@ -116,7 +116,7 @@ AS $$
 			ELSE enabled || ' of ' || gateways || ' enabled' END,
 		CASE WHEN gateways = 0 THEN 'SELECT smsflow.add_gateway(name, profile, base_url, options).'
 			WHEN enabled = 0 THEN 'Enable one again with smsflow.set_gateway().'
-			WHEN problems IS NOT NULL THEN 'Put the secret into a file named as the gateway in smsflow.secrets_dir, or SELECT smsflow.set_secret(gateway, secret).'
+			WHEN problems IS NOT NULL THEN 'Put the secret into a file in smsflow.secrets_dir, named as the gateway, owned by the server''s user and readable by nobody else (chmod 600), or SELECT smsflow.set_secret(gateway, secret).'
 			WHEN r.failing IS NOT NULL THEN r.todo END
 	FROM g, r
 	UNION ALL
