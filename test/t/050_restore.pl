@@ -1,5 +1,6 @@
-# The store's database moves: a dump that is restored in another cluster, and a cluster that pg_upgrade takes over, have
-# everything but secrets and the right to send. Armed, they send what waits, once, and nothing that was sent before.
+# The store's database moves: a dump that is restored in another cluster, a base backup that is recovered, and a cluster that
+# pg_upgrade takes over have everything but the right to send, and the dump no secrets. Armed, they send what waits, once,
+# and nothing that was sent before, however many workers they have.
 #
 # $ENV{oldinstall} names the installation that the database comes from, as in PostgreSQL's own test of pg_upgrade; without
 # it, it is this one. test/packages.sh comes from 15 to 17.
@@ -20,7 +21,7 @@ use Test::More;
 my @stays = qw(secret arming worker_start seal_note import_row gateway_trace otp otp_block profile_delta);
 
 my $gateway = SmsflowGateway->start;
-my $original = start_server('original', { $ENV{oldinstall} ? (install_path => $ENV{oldinstall}) : () });
+my $original = start_server('original', { allows_streaming => 1, has_archiving => 1, $ENV{oldinstall} ? (install_path => $ENV{oldinstall}) : () });
 my $secrets = $SmsflowTest::secrets;
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my ($before, $sent);
@@ -76,9 +77,9 @@ sub test_copy
 
 	wait_for_worker('disarmed');
 	is(sql("SELECT ok || ': ' || message FROM smsflow.health() WHERE component = 'armed'"), "false: $reason", "$name: it is disarmed, and says why");
-	is(sql("SELECT count(*) FROM smsflow.secret WHERE name = 'canary'"), $name eq 'upgrade' ? 1 : 0, '... of secrets only an upgrade has a copy');
+	is(sql("SELECT count(*) FROM smsflow.secret WHERE name = 'canary'"), $name eq 'dump' ? 0 : 1, '... of secrets a dump has no copy');
 	sql("SELECT smsflow.set_gateway('main', enabled => true)");
-	wait_sql('its worker has looked since', "SELECT last_turn > now() - '1 hour'::interval FROM smsflow.stat_worker");
+	wait_sql('its worker has looked since', "SELECT bool_and(last_turn > now() - '1 hour'::interval) FROM smsflow.stat_worker");
 	is(scalar $gateway->requests, $sent, '... nothing is sent');
 	sql('SELECT smsflow.arm()');
 	wait_for_worker('running');
@@ -96,12 +97,28 @@ sub test_dump
 
 	command_ok([ 'pg_dump', '-f', "$folder/dump", $original->connstr('shop') ], 'pg_dump');
 	unlike(slurp_file("$folder/dump"), qr/canary-4711/, '... without secrets');
+	$original->backup('base');
 	$original->stop;
-	$restored = start_server('restored', {}, 'smsflow.secrets_dir' => $secrets);
+	$restored = start_server('restored', {}, 'smsflow.secrets_dir' => $secrets, 'smsflow.workers' => 2);
 	command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$folder/dump", $restored->connstr('shop') ], 'the dump is restored in another cluster');
 	is(contents($restored), $before, '... every row is there, and no built-in one twice');
 	is(sql("SELECT count(*) FROM smsflow.profile_delta WHERE kind <> 'contact'"), 0, '... nothing that happened counts again');
 	test_copy('dump', 'this database was never armed');
+}
+
+# It is the same cluster to itself, but for its timeline.
+sub test_base_backup
+{
+	my $recovered = PostgreSQL::Test::Cluster->new('recovered', $ENV{oldinstall} ? (install_path => $ENV{oldinstall}) : ());
+
+	$recovered->init_from_backup($original, 'base', has_restoring => 1, standby => 0);
+	$recovered->append_conf('postgresql.conf', "smsflow.databases = 'shop'\nsmsflow.workers = 4\nsmsflow.arm_policy = 'timeline'\n");
+	$recovered->start;
+	$SmsflowTest::node = $recovered;
+	ok(wait_sql('recovery is over', 'SELECT NOT pg_is_in_recovery()'), 'a base backup is recovered');
+	is(contents($recovered), $before, '... every row is there');
+	$sent = scalar $gateway->requests;
+	test_copy('base backup', 'the server was promoted or recovered since it was armed');
 }
 
 sub test_upgrade
@@ -126,5 +143,6 @@ sub test_upgrade
 fill_shop();
 $before = contents($original);
 test_dump();
+test_base_backup();
 test_upgrade();
 done_testing();
