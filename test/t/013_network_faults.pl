@@ -142,6 +142,7 @@ sub test_insecure
 sub test_injection
 {
 	my ($id, @before, @requests);
+	my $unanswered = sub { scalar grep { ($_->{query}{text} // '') =~ /unanswered/ } $healthy->requests };
 
 	sql(q{INSERT INTO smsflow.gateway_profile
 		SELECT (jsonb_populate_record(p, '{"profile": "in_header", "builtin": false, "headers": {"X-Text": "{{body}}"}}')).*
@@ -167,6 +168,14 @@ sub test_injection
 	like($requests[-1]{text}, qr{^Hello Bo\r?\nX-Evil: yes", "to": "x$}, '... in JSON, too');
 	is(scalar(grep { exists $_->{headers}{'x-evil'} } @requests), 0, '... and no header of theirs');
 	is(scalar(grep { exists $_->{headers}{authorization} } $requests[-2]), 0, 'no password comes from .netrc');
+
+	$healthy->script({ match => 'unanswered', action => 'hang' });
+	$id = send_sms('in_query', "Hello {{nick}}\r\nunanswered", 'promotional', to => phone(2));
+	ok(wait_until('it is on the wire', sub { $unanswered->() }), 'such a text without an answer');
+	stop_quickly('a text with line breaks');
+	$healthy->script;
+	wait_status($id, 'in_doubt', '... it is in doubt');
+	is($unanswered->(), 1, '... and was sent once');
 }
 
 test_tls();
