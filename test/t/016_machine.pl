@@ -128,8 +128,29 @@ sub test_days_back
 	is_sent_once('paced');
 }
 
+# Taken while the clock is ahead, on the wire as it is set back, and lost in a crash: it is still known to be in doubt.
+sub test_crash_after_setting_back
+{
+	my $times = sub { scalar(() = slurp_file($node->logfile) =~ /the clock was set back/g) };
+	my ($id, $before);
+
+	$machine->set_clock(DAY);
+	$gateway->script({ match => 'unanswered', action => 'hang' });
+	$id = send_sms('main', 'unanswered', 'promotional', send_at => "now() + '1 second'", expires_in => "'4 days'");
+	ok(wait_until('it is on the wire', sub { $gateway->count_for($id) }), 'a day ahead: a request hangs');
+	$before = $times->();
+	$machine->set_clock(0);
+	ok(wait_until('the worker has seen it', sub { $times->() > $before }), '... as the clock is set right');
+	$node->stop('immediate');
+	$machine->run(sub { $node->start });
+	wait_for_worker('running');
+	wait_status($id, 'in_doubt', '... and the server dies: the message is in doubt');
+	is($gateway->count_for($id), 1, '... and not sent again');
+}
+
 test_full_disk();
 test_days_back(test_day_ahead());
+test_crash_after_setting_back();
 check_is_clean();
 $node->stop;
 done_testing();
