@@ -64,6 +64,25 @@ SELECT kind, purposes FROM smsflow.consent_event;
 SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();
 SELECT * FROM pg_temp.counters();
 SELECT * FROM smsflow.check() WHERE violations > 0;
+-- Events of long ago go at their own age: not one of somebody who is in a sequence, and none before its facts are folded.
+SELECT smsflow.subscribe('+14155550141') > 0 AS waiting;
+INSERT INTO smsflow.event (occurred_at, contact_id, kind, ref, amount, currency)
+	SELECT now() - interval '1 day' * age, c.contact_id, 'order', 'order of ' || age || ' days ago', 10, 'EUR'
+	FROM smsflow.contact c, unnest('{500,0}'::integer[]) age ORDER BY c.contact_id, age DESC;
+SELECT smsflow.create_sequence('news', 'visit') > 0 AS made;
+INSERT INTO smsflow.enrollment (sequence_id, contact_id, ref, event_id, data) SELECT s.sequence_id, c.contact_id, '', 1, '{}' FROM smsflow.sequence s, smsflow.contact c WHERE c.phone::text = '+14155550141';
+CREATE FUNCTION pg_temp.events() RETURNS TABLE (phone text, events text[], orders bigint) LANGUAGE sql AS
+	$$SELECT c.phone::text, array_agg(e.ref ORDER BY e.event_id), min(p.orders_count) FROM smsflow.contact c JOIN smsflow.event e USING (contact_id) JOIN smsflow.profile p USING (contact_id)
+	GROUP BY 1 ORDER BY 1$$;
+SELECT smsflow.apply_retention();
+SELECT * FROM pg_temp.events();
+SET smsflow.event_retention = '400d';
+SELECT smsflow.apply_retention();
+SELECT * FROM pg_temp.events();
+SELECT (smsflow.fold_profiles()).folded > 0 AS folded;
+SELECT smsflow.apply_retention();
+SELECT * FROM pg_temp.events();
+SELECT * FROM smsflow.check() WHERE violations > 0;
 -- What is left is of today; its segment, and those made ahead, stay.
 SELECT smsflow.apply_retention();
 SELECT min(segment), max(segment) >= 2 AS ahead FROM smsflow.message_segment;

@@ -21,7 +21,7 @@ bool smsflow_allow_private_gateway;
 int smsflow_max_in_flight;
 int smsflow_predicate_timeout;
 int smsflow_sweep_interval;
-static int retention; /* read by SQL */
+static int retention, event_retention; /* read by SQL */
 char *smsflow_public_url;
 bool smsflow_require_sync_standby;
 int smsflow_workers = 1;
@@ -117,6 +117,9 @@ smsflow_define_settings(void)
 	DefineCustomIntVariable("smsflow.retention", "Age at which messages are dropped by smsflow.apply_retention(), 0 never.",
 							"They go in segments of 1,048,576, when the youngest of a segment has this age.", &retention, 0, 0,
 							PG_INT32_MAX, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("smsflow.event_retention", "Age at which events are deleted by smsflow.apply_retention(), 0 never.",
+							"Facts of the profile keep what they counted.", &event_retention, 0, 0, PG_INT32_MAX, PGC_SUSET,
+							GUC_UNIT_MIN, NULL, NULL, NULL);
 	smsflow_define_faults();
 	MarkGUCPrefixReserved(SMSFLOW_SCHEMA);
 }

@@ -67,12 +67,31 @@ $$;
 COMMENT ON FUNCTION smsflow.forget_replies(interval, integer) IS 'Deletes those of the oldest so many replies that are older than an interval, but for those that still wait for settle_review(); how many. What they changed, such as consent, stays';
 REVOKE ALL ON FUNCTION smsflow.forget_replies(interval, integer) FROM PUBLIC;
 
+-- What is not folded into facts yet, and what an enrolment may still ask for, waits for a later call.
+CREATE OR REPLACE FUNCTION smsflow.forget_events(keep interval, most integer) RETURNS bigint
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	WITH gone AS (DELETE FROM smsflow.event AS e
+		USING (SELECT n.event_id FROM smsflow.event AS n ORDER BY n.event_id LIMIT forget_events.most) AS oldest
+		WHERE e.event_id = oldest.event_id AND e.occurred_at < now() - greatest(forget_events.keep, interval '7 days')
+			AND NOT EXISTS (SELECT FROM smsflow.profile_delta AS d WHERE d.contact_id = e.contact_id AND d.event_id = e.event_id)
+			AND NOT EXISTS (SELECT FROM smsflow.enrollment AS n WHERE n.contact_id = e.contact_id AND n.ended_at IS NULL AND n.event_id <= e.event_id)
+		RETURNING e.event_id),
+	settled AS (DELETE FROM smsflow.event_problem AS p USING gone WHERE p.event_id = gone.event_id)
+	SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION smsflow.forget_events(interval, integer) IS 'Deletes those of the oldest so many events that are older than an interval, 7 days at least, but for those that began an enrolment which goes on, or came after it to that person, and for those whose facts are not folded yet; how many';
+REVOKE ALL ON FUNCTION smsflow.forget_events(interval, integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.apply_retention() RETURNS boolean
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
 	keep CONSTANT interval := current_setting('smsflow.retention')::interval;
+	keep_events CONSTANT interval := current_setting('smsflow.event_retention')::interval;
 	old smsflow.message_segment;
 BEGIN
+	IF keep_events > interval '0' THEN
+		PERFORM smsflow.forget_events(keep_events, 100000);
+	END IF;
 	IF keep = interval '0' THEN
 		RETURN false;
 	END IF;
@@ -92,7 +111,7 @@ BEGIN
 		RETURN false;
 	END;
 END $$;
-COMMENT ON FUNCTION smsflow.apply_retention() IS 'Drops the oldest segment of the message tables (1,048,576 messages) when all of it is older than smsflow.retention and has expired more than 7 days ago; false when there is none, when it is in use, or when smsflow.retention is 0. Counters stay as they are. Reports that name no message go with a segment when they are as old, and of the 10,000 oldest replies those that are, unless they wait for settle_review(). Events and the ledger of consent stay';
+COMMENT ON FUNCTION smsflow.apply_retention() IS 'Drops the oldest segment of the message tables (1,048,576 messages) when all of it is older than smsflow.retention and has expired more than 7 days ago; false when there is none, when it is in use, or when smsflow.retention is 0. Counters stay as they are. Reports that name no message go with a segment when they are as old, and of the 10,000 oldest replies those that are, unless they wait for settle_review(). Of the 100,000 oldest events go those that are older than smsflow.event_retention, unless that is 0. The ledger of consent stays';
 REVOKE ALL ON FUNCTION smsflow.apply_retention() FROM PUBLIC;
 
 -- A segment is told by its newest message, without reading the others.
