@@ -50,13 +50,14 @@ make_root()
 		touch "$2/made"
 }
 
-# in_root ROOT COMMAND...; mounts vanish with the namespace.
+# in_root ROOT COMMAND...; mounts vanish with the namespace. Programs are found as they are there, and not as they are here.
 in_root()
 {
 	root=$1
 	shift
 	unshare --mount sh -c 'root=$1; shift
-		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && exec chroot "$root" "$@"' sh "$root" "$@"
+		mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
+		exec env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" "$@"' sh "$root" "$@"
 }
 
 # The tree as it is, without what is built, to /smsflow of a root.

@@ -6,6 +6,7 @@ package SmsflowRelay;
 
 use strict;
 use warnings;
+use parent 'SmsflowProgram';
 
 use IO::Select;
 use IO::Socket::INET;
@@ -24,6 +25,7 @@ sub start
 	$self->{pid} = fork() // die "fork: $!";
 	if ($self->{pid} == 0)
 	{
+		$SIG{TERM} = 'DEFAULT';		# and not what the test would do
 		srand($option{seed});
 		run($listener, $port, \%option);
 		POSIX::_exit(0);
@@ -31,21 +33,6 @@ sub start
 	close($listener);
 	return $self;
 }
-
-sub stop
-{
-	my ($self) = @_;
-	my $pid = delete $self->{pid} // return;
-	my $status = $?;
-
-	kill('TERM', $pid);
-	waitpid($pid, 0);
-	$? = $status;
-}
-
-sub DESTROY { $_[0]->stop }
-
-sub url { return "http://127.0.0.1:$_[0]{port}" }
 
 # An end is { socket, peer, dead, late => [[instant, bytes], ...] }: what is late goes to its peer, in order.
 my (%ends, $select);
