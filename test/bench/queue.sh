@@ -41,7 +41,7 @@ wal_of() {
 		SELECT string_agg(format('%s %s', part, bytes), ', ' ORDER BY bytes DESC) FROM (
 			SELECT CASE WHEN t.relname ~ '^(outbox|attempt|claim)' THEN 'queue' WHEN t.relname ~ '^touch' THEN 'touches'
 				WHEN t.relname ~ '^profile_delta' THEN 'deltas of profiles' ELSE 'rest' END AS part, round(sum(w.record_length) / $3.0) AS bytes
-			FROM pg_get_wal_records_info('0/0'::pg_lsn + $1, '0/0'::pg_lsn + $2) AS w
+			FROM pg_get_wal_records_info('0/0'::pg_lsn + $1, least('0/0'::pg_lsn + $2, pg_current_wal_flush_lsn())) AS w
 			LEFT JOIN pg_class AS c ON c.relfilenode = (regexp_match(w.block_ref, 'rel [0-9]+/[0-9]+/([0-9]+)'))[1]::oid
 			LEFT JOIN pg_index AS i ON i.indexrelid = c.oid LEFT JOIN pg_class AS t ON t.oid = coalesce(i.indrelid, c.oid)
 			GROUP BY 1) AS of_parts
