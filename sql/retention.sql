@@ -64,7 +64,7 @@ SELECT kind, purposes FROM smsflow.consent_event;
 SELECT count(*) AS problems FROM smsflow.verify_consent_ledger();
 SELECT * FROM pg_temp.counters();
 SELECT * FROM smsflow.check() WHERE violations > 0;
--- Events of long ago go at their own age: not one of somebody who is in a sequence, and none before its facts are folded.
+-- Events of long ago go at their own age: not one of somebody who is in a sequence, and none before the worker has read it and folded its facts.
 SELECT smsflow.subscribe('+14155550141') > 0 AS waiting;
 INSERT INTO smsflow.event (occurred_at, contact_id, kind, ref, amount, currency)
 	SELECT now() - interval '1 day' * age, c.contact_id, 'order', 'order of ' || age || ' days ago', 10, 'EUR'
@@ -77,9 +77,14 @@ CREATE FUNCTION pg_temp.events() RETURNS TABLE (phone text, events text[], order
 SELECT smsflow.apply_retention();
 SELECT * FROM pg_temp.events();
 SET smsflow.event_retention = '400d';
+UPDATE smsflow.tail SET low_id = (SELECT max(event_id) FROM smsflow.event) WHERE name = 'event';
 SELECT smsflow.apply_retention();
 SELECT * FROM pg_temp.events();
+UPDATE smsflow.tail SET low_id = 0 WHERE name = 'event';
 SELECT (smsflow.fold_profiles()).folded > 0 AS folded;
+SELECT smsflow.apply_retention();
+SELECT * FROM pg_temp.events();
+UPDATE smsflow.tail SET low_id = (SELECT max(event_id) FROM smsflow.event) WHERE name = 'event';
 SELECT smsflow.apply_retention();
 SELECT * FROM pg_temp.events();
 SELECT * FROM smsflow.check() WHERE violations > 0;

@@ -67,19 +67,20 @@ $$;
 COMMENT ON FUNCTION smsflow.forget_replies(interval, integer) IS 'Deletes those of the oldest so many replies that are older than an interval, but for those that still wait for settle_review(); how many. What they changed, such as consent, stays';
 REVOKE ALL ON FUNCTION smsflow.forget_replies(interval, integer) FROM PUBLIC;
 
--- What is not folded into facts yet, and what an enrolment may still ask for, waits for a later call.
+-- What the worker has not read or not folded into facts yet, and what an enrolment may still ask for, waits for a later call.
 CREATE OR REPLACE FUNCTION smsflow.forget_events(keep interval, most integer) RETURNS bigint
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 	WITH gone AS (DELETE FROM smsflow.event AS e
 		USING (SELECT n.event_id FROM smsflow.event AS n ORDER BY n.event_id LIMIT forget_events.most) AS oldest
 		WHERE e.event_id = oldest.event_id AND e.occurred_at < now() - greatest(forget_events.keep, interval '7 days')
+			AND e.event_id <= (SELECT t.low_id FROM smsflow.tail AS t WHERE t.name = 'event')
 			AND NOT EXISTS (SELECT FROM smsflow.profile_delta AS d WHERE d.contact_id = e.contact_id AND d.event_id = e.event_id)
 			AND NOT EXISTS (SELECT FROM smsflow.enrollment AS n WHERE n.contact_id = e.contact_id AND n.ended_at IS NULL AND n.event_id <= e.event_id)
 		RETURNING e.event_id),
 	settled AS (DELETE FROM smsflow.event_problem AS p USING gone WHERE p.event_id = gone.event_id)
 	SELECT count(*) FROM gone
 $$;
-COMMENT ON FUNCTION smsflow.forget_events(interval, integer) IS 'Deletes those of the oldest so many events that are older than an interval, 7 days at least, but for those that began an enrolment which goes on, or came after it to that person, and for those whose facts are not folded yet; how many';
+COMMENT ON FUNCTION smsflow.forget_events(interval, integer) IS 'Deletes those of the oldest so many events that are older than an interval, 7 days at least, but for those that began an enrolment which goes on, or came after it to that person, and for those that the worker has not read, or not folded into facts, yet; how many';
 REVOKE ALL ON FUNCTION smsflow.forget_events(interval, integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.apply_retention() RETURNS boolean

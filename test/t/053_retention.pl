@@ -1,5 +1,6 @@
 # Retention on a server that works: while a dump reads the tables the oldest segment stays, and messages are sent as ever; once
-# it has ended, the segment goes. Before that, an erased person was in every segment, and is in none.
+# it has ended, the segment goes. Before that, an erased person was in every segment, and is in none. Events go
+# at their own age.
 
 use strict;
 use warnings;
@@ -79,8 +80,21 @@ sub test_dump
 	ok(wait_settled(60), '... and messages are sent');
 }
 
+# Of two events one is of long ago; the worker reads both, and folds what they say.
+sub test_events
+{
+	my $events = q{SELECT string_agg(ref, ' ') FROM smsflow.event WHERE kind = 'visit'};
+	my $person = phone(3);
+
+	sql("SELECT smsflow.record_event('$person', 'visit', 'old', at => now() - interval '500 days')");
+	sql("SELECT smsflow.record_event('$person', 'visit', 'new')");
+	is(sql('SELECT smsflow.apply_retention(); ' . $events), "f\nold new", 'events stay without a wish');
+	ok(wait_until('it goes', sub { sql("SET smsflow.event_retention = '400d'; SELECT smsflow.apply_retention(); $events") eq "f\nnew" }), 'an event of long ago goes');
+}
+
 fill_segments();
 test_erasure();
 test_dump();
+test_events();
 check_is_clean();
 done_testing();
