@@ -83,6 +83,12 @@ INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, se
 		(2, 'recipients', 1000), (2, 'sent', 1000), (2, 'delivered', 600), (2, 'clickers', 60), (2, 'orders', 4)) x (v, m, n);
 SELECT campaign, variant, sent, delivered, clickers, orders, round(click_rate, 3) AS click_rate, round(click_uplift, 2) AS uplift, round(conversion_uplift, 2) AS order_uplift, round(best_by_clicks::numeric, 4) AS best_by_clicks,
 	round(best_by_orders::numeric, 4) AS best_by_orders FROM smsflow_bi.variant_results ORDER BY variant;
+-- A variant of which nothing was sent is no candidate, and takes nothing from the others.
+INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, variant, measure, value)
+	SELECT '2026-03-01', 1, :campaign_id, 0, 0, 0, 'promotional', 3, m, 1000 FROM unnest('{recipients,rejected}'::text[]) m;
+SELECT variant, sent, round(best_by_clicks::numeric, 4) AS best_by_clicks, round(best_by_orders::numeric, 4) AS best_by_orders FROM smsflow_bi.variant_results ORDER BY variant;
+SELECT line FROM smsflow.report_of_variants(:campaign_id) line WHERE line ~ 'variant';
+SELECT smsflow.probability_best('{0,1,0}', '{0,2,0}'), smsflow.probability_best('{0}', '{0}');
 SELECT round(smsflow.two_proportions(30, 1000, 60, 1000)::numeric, 5) AS p;
 SELECT smsflow.two_proportions(1, 2, 2, 1);
 SELECT smsflow.probability_best('{1,2}', '{1}');

@@ -17,6 +17,10 @@ INSERT INTO smsflow.inbound (gateway_id, contact_id, phone, body, action, rule) 
 SELECT smsflow.obey_opt_out(:inbound_id);
 SELECT joined, left_list, net, subscribers, day = (now() AT TIME ZONE 'UTC')::date AS today FROM smsflow_bi.list_growth;
 SELECT source, signed_up, confirmed, messaged, ordered, opted_out, subscribed, round(opt_out_share, 3) AS share FROM smsflow_bi.consent_funnel ORDER BY source;
+-- A paper form from before the STOP, entered after it, brings Cid back neither to the list nor to the figures.
+SELECT smsflow.subscribe('+14155552673', source => 'paper', occurred_at => now() - interval '1 year') = :cid AS same;
+SELECT (SELECT sum(net) FROM smsflow_bi.list_growth) AS grown, (SELECT sum(subscribed) FROM smsflow_bi.consent_funnel) AS in_the_funnel,
+	(SELECT count(*) FROM smsflow.contact WHERE smsflow.consent_level(consent, 'promotional') > 'none') AS on_the_list;
 SELECT campaign, sequence, source, keyword_rule, opt_outs FROM smsflow_bi.opt_out_trend ORDER BY source, campaign;
 SELECT action, keyword_rule, replies, people, unsettled FROM smsflow_bi.reply_summary;
 

@@ -129,6 +129,17 @@ SELECT smsflow.launch_campaign('parcel', brand => 'Campaigns'), smsflow.launch_c
 SELECT expand(100) > 1 AS several_calls;
 SELECT campaign, status, planned, queued, refused, percent FROM smsflow.progress_campaign WHERE campaign IN ('parcel', 'empty') ORDER BY 1;
 SELECT external_id, refusal, lane, validity FROM written WHERE campaign = 'parcel';
+-- One is sent a minute, and the gateway refuses one: only what waits is still to come.
+BEGIN;
+CREATE FUNCTION pg_temp.count_parcels(measure text, value integer) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value, first_at, last_at)
+	SELECT date_trunc('hour', now()), brand_id, campaign_id, 0, 0, 0, purpose, measure, value, now() - interval '1 minute', now() FROM smsflow.campaign WHERE name = 'parcel' $$;
+UPDATE smsflow.campaign SET queued = 3 WHERE name = 'parcel';
+SELECT pg_temp.count_parcels('sent', 1), pg_temp.count_parcels('rejected', 1);
+SELECT queued, sent, rate, ends_about - now() AS to_come FROM smsflow.progress_campaign WHERE campaign = 'parcel';
+SELECT pg_temp.count_parcels('rejected', 1), pg_temp.count_parcels('queued', -1);
+SELECT queued, sent, ends_about - now() AS to_come FROM smsflow.progress_campaign WHERE campaign = 'parcel';
+ROLLBACK;
 
 -- A time ahead: wall-clock time of a zone, nothing before it, and no way to send after cancelling.
 SELECT smsflow.create_campaign('later', 'some', 'Later', brand => 'Campaigns') > 0 AS created;

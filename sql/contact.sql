@@ -38,6 +38,9 @@ SELECT smsflow.opt_out('+12125550171') AS ended;
 SELECT smsflow.opt_out('+12125550171'::varchar) AS ended_again;
 SELECT smsflow.opt_out('+12125550171'::text) AS ended_again;
 SELECT smsflow.opt_out(phone => '+12125550171') AS ended_again;
+-- A number that is missing is an error however it is written: nobody takes silence for an opt-out.
+SELECT smsflow.opt_out(NULL);
+SELECT smsflow.wait_for_opt_out(NULL);
 SELECT smsflow.consent_level(consent, 'promotional') AS promotional, smsflow.consent_level(consent, 'cart') AS cart
 	FROM smsflow.contact WHERE contact_id = :ada;
 

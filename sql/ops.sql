@@ -209,6 +209,8 @@ INSERT INTO smsflow.segment (name, predicate) VALUES ('ops all', 'true') RETURNI
 INSERT INTO smsflow.campaign (name, segment_id, body, purpose, status, error) VALUES ('ops failed', :segment_id, 'Hello', 'promotional', 'failed', 'division by zero');
 INSERT INTO smsflow.event_problem (event_id, error, sqlstate) VALUES (77, 'bad mapping', 'SF006');
 INSERT INTO smsflow.trigger_problem (relation, error, sqlstate) VALUES ('smsflow.brand'::regclass, 'no such column', 'SF006');
+-- Of a table that was dropped there is nothing to tell.
+INSERT INTO smsflow.trigger_problem (relation, error, sqlstate) VALUES (1, 'no such column', 'SF006');
 SELECT component, message FROM smsflow.health() WHERE component IN ('campaigns', 'events', 'triggers') AND NOT ok AND hint IS NOT NULL ORDER BY 1;
 ROLLBACK;
 

@@ -104,6 +104,20 @@ COMMIT;
 UPDATE saleor.order_order SET status = 'fulfilled';
 SELECT kind, ref, who FROM pg_temp.look();
 
+-- Names in camel case, as tools write them that make tables of classes: guessed all the same. Currencies are written in capitals. ---
+CREATE TABLE medusa."Orders" ("orderId" uuid PRIMARY KEY, "phoneNumber" varchar(20), "customerId" text, "cartId" uuid, "orderStatus" text, "lineItems" jsonb, "grandTotal" numeric(12, 2), "currencyCode" char(3));
+SELECT * FROM smsflow.watch_orders('medusa."Orders"');
+INSERT INTO medusa."Orders" VALUES ('00000000-0000-4000-8000-0000000000bb', '+12125550109', NULL, '00000000-0000-4000-8000-0000000000cc', 'Pending', '[]', 12.5, 'usd');
+UPDATE medusa."Orders" SET "orderStatus" = 'Shipped';
+SELECT kind, ref, who, amount FROM pg_temp.look();
+SELECT DISTINCT currency FROM smsflow.event WHERE phone = '+12125550109';
+CREATE TABLE medusa."Carts" (id integer PRIMARY KEY, mobile text, items jsonb, "cartTotal" numeric, currency text);
+SELECT meaning, column_name FROM smsflow.watch_carts('medusa."Carts"') WHERE column_name IS NOT NULL;
+INSERT INTO medusa."Carts" VALUES (1, '+12125550110', '[{"title": "Mug"}]', 3, 'eur');
+SELECT smsflow.record_event('+12125550110', 'order', 'camel', amount => 3, currency => 'Eur') > 0 AS recorded;
+SELECT kind, ref, who, amount FROM pg_temp.look();
+SELECT DISTINCT kind, currency FROM smsflow.event WHERE phone = '+12125550110' ORDER BY 1;
+
 -- Any other table. ------------------------------------------------------------------------------
 CREATE TABLE woo.returns (return_id integer PRIMARY KEY, customer_id text, state text, order_no text);
 SELECT * FROM smsflow.watch_table('woo.returns', 'return', '{"data": {"order_no": "order_no"}, "status_map": {"ok": "approved"}}');
@@ -124,6 +138,7 @@ SELECT * FROM pg_temp.look();
 ALTER TABLE magento.quote RENAME COLUMN sum TO grand_total;
 
 -- unwatch() leaves nothing behind.
+SELECT smsflow.unwatch('medusa."Orders"'), smsflow.unwatch('medusa."Carts"');
 SELECT smsflow.unwatch(r) FROM unnest('{woo.wc_carts,woo.wc_orders,magento.quote,magento.sales_order,medusa.medusa_cart,saleor.checkout_checkout,saleor.order_order,woo.returns}'::regclass[]) r;
 SELECT count(*) AS triggers FROM pg_trigger WHERE tgname LIKE 'smsflow%' AND tgrelid::regclass::text ~ '^(woo|magento|medusa|saleor)[.]';
 SELECT count(*) AS watches FROM smsflow.watch WHERE relation::text ~ '^(woo|magento|medusa|saleor)[.]';

@@ -3,13 +3,14 @@
 CREATE OR REPLACE VIEW smsflow.progress_campaign AS
 SELECT k.name AS campaign, k.status, k.planned, k.queued, k.refused, m.sent, round(100 * m.sent / nullif(k.planned - k.refused, 0), 1) AS percent,
 	k.started_at, k.finished_at, k.error, k.waits_for, r.rate,
-	CASE WHEN k.status IN ('running', 'done') AND k.waits_for IS NULL AND k.queued > m.sent AND r.rate > 0
-		THEN now() + (k.queued - m.sent) / r.rate * interval '1 minute' END AS ends_about,
+	CASE WHEN k.status IN ('running', 'done') AND k.waits_for IS NULL AND m.waiting > 0 AND r.rate > 0
+		THEN now() + m.waiting / r.rate * interval '1 minute' END AS ends_about,
 	k.launch_at, k.approved_by, k.approved_at
 FROM smsflow.campaign AS k
 CROSS JOIN LATERAL (
-	SELECT coalesce(sum(d.value), 0)::bigint AS sent, min(d.first_at) AS first_at, max(d.last_at) AS last_at FROM smsflow.metric_of_all_time AS d
-	WHERE d.campaign_id = k.campaign_id AND d.measure = 'sent') AS m
+	SELECT coalesce(sum(d.value) FILTER (WHERE d.measure = 'sent'), 0)::bigint AS sent, sum(d.value) FILTER (WHERE d.measure = 'queued') AS waiting,
+		min(d.first_at) FILTER (WHERE d.measure = 'sent') AS first_at, max(d.last_at) FILTER (WHERE d.measure = 'sent') AS last_at
+	FROM smsflow.metric_of_all_time AS d WHERE d.campaign_id = k.campaign_id AND d.measure IN ('sent', 'queued')) AS m
 CROSS JOIN LATERAL (
 	SELECT round((m.sent * 60 / nullif(extract(epoch FROM m.last_at - m.first_at), 0)), 1) AS rate) AS r;
 COMMENT ON VIEW smsflow.progress_campaign IS 'How far each campaign is';
@@ -19,6 +20,6 @@ COMMENT ON COLUMN smsflow.progress_campaign.percent IS 'Sent, of those that were
 COMMENT ON COLUMN smsflow.progress_campaign.finished_at IS 'When the last member got its message, or the campaign failed or was cancelled; sending may go on';
 COMMENT ON COLUMN smsflow.progress_campaign.waits_for IS 'Why it makes no more messages for now: budget, coupons, wave or winner';
 COMMENT ON COLUMN smsflow.progress_campaign.rate IS 'Messages sent a minute, between the first and the last';
-COMMENT ON COLUMN smsflow.progress_campaign.ends_about IS 'When all that are queued will have been sent, at that rate';
+COMMENT ON COLUMN smsflow.progress_campaign.ends_about IS 'When all that still wait will have been sent, at that rate; null when nothing waits';
 COMMENT ON COLUMN smsflow.progress_campaign.launch_at IS 'When its first messages are due; by local time, where the day begins first';
 COMMENT ON COLUMN smsflow.progress_campaign.approved_by IS 'Who approved it as it is; null: nobody, or it was changed since';

@@ -369,7 +369,7 @@ smsflow_pg_opt_out_literal(PG_FUNCTION_ARGS)
 	LOCAL_FCINFO(call, 6);
 
 	InitFunctionCallInfoData(*call, fcinfo->flinfo, 6, InvalidOid, NULL, NULL);
-	call->args[0] = smsflow_value(CStringGetTextDatum(PG_GETARG_CSTRING(0)));
+	call->args[0] = PG_ARGISNULL(0) ? nothing : smsflow_value(CStringGetTextDatum(PG_GETARG_CSTRING(0)));
 	call->args[1] = nothing;
 	call->args[2] = smsflow_value(CStringGetTextDatum("api"));
 	call->args[3] = nothing;

@@ -238,7 +238,7 @@ REVOKE ALL ON FUNCTION smsflow.opt_out(text, text[], text, text, text, boolean) 
 -- A function call of one bare literal, or of one varchar, is taken for a cast to the type smsflow.opt_out unless a function
 -- has exactly that argument type.
 CREATE OR REPLACE FUNCTION smsflow.opt_out("unknown") RETURNS boolean
-	AS 'MODULE_PATHNAME', 'smsflow_pg_opt_out_literal' LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'smsflow_pg_opt_out_literal' LANGUAGE c VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.opt_out("unknown") IS 'opt_out(phone) with a bare literal';
 REVOKE ALL ON FUNCTION smsflow.opt_out("unknown") FROM PUBLIC;
@@ -294,6 +294,9 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = 'a transaction cannot wait for its own opt-out',
 			DETAIL = 'What is on its way is stopped when the opt-out commits, and seen in a transaction at read committed.',
 			HINT = 'Commit first, and call this in the next transaction; CALL smsflow.opt_out_and_wait() does both.';
+	ELSIF coalesce(btrim(phone), '') = '' THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'phone must not be empty',
+			DETAIL = 'Nothing is known of messages to nobody.', HINT = 'Pass the number that opt_out() was called with.';
 	END IF;
 	WHILE smsflow.on_the_way(person) > 0 LOOP
 		IF clock_timestamp() >= until THEN
@@ -309,7 +312,7 @@ REVOKE ALL ON FUNCTION smsflow.wait_for_opt_out_inside(text, interval, text) FRO
 CREATE OR REPLACE FUNCTION smsflow.wait_for_opt_out(phone text, timeout interval DEFAULT '30 seconds', brand text DEFAULT 'default') RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.wait_for_opt_out(text, interval, text) IS
-'Called after an opt-out has committed: returns true once no message to this number is claimed or on the wire, false when the timeout comes first. SF001 for a bad number, SF004 for an unknown brand, SF005 where the opt-out is not committed yet or the isolation level is above read committed';
+'Called after an opt-out has committed: returns true once no message to this number is claimed or on the wire, false when the timeout comes first. SF001 for a bad number, SF004 for an unknown brand, SF005 where the opt-out is not committed yet or the isolation level is above read committed, SF007 without a number';
 REVOKE ALL ON FUNCTION smsflow.wait_for_opt_out(text, interval, text) FROM PUBLIC;
 
 -- It commits, so it can have neither SECURITY DEFINER nor a SET clause: every name is written out instead.

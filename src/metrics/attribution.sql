@@ -8,7 +8,7 @@ COMMENT ON FUNCTION smsflow.two_proportions(bigint, bigint, bigint, bigint) IS '
 
 CREATE OR REPLACE FUNCTION smsflow.probability_best(successes bigint[], trials bigint[]) RETURNS double precision[]
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_probability_best';
-COMMENT ON FUNCTION smsflow.probability_best(bigint[], bigint[]) IS 'For each variant the probability that its rate is the highest: posteriors Beta(1 + successes, 1 + trials - successes), integrated numerically. At most 64 variants. Errors: SF007 counts that are no rates';
+COMMENT ON FUNCTION smsflow.probability_best(bigint[], bigint[]) IS 'For each variant the probability that its rate is the highest: posteriors Beta(1 + successes, 1 + trials - successes), integrated numerically. NULL for one without trials, which is no candidate. At most 64 variants. Errors: SF007 counts that are no rates';
 
 CREATE OR REPLACE FUNCTION smsflow.refunded(contact_id bigint, ref text, amount numeric, currency text) RETURNS numeric
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -1,15 +1,17 @@
 -- Views of people in numbers: who joins and leaves, answers and buys again. They
--- count from the ledger, replies and orders themselves.
+-- count from the ledger, replies and orders themselves. Somebody agrees if the latest
+-- grant is later than the latest revocation, in whatever order they were recorded.
 
 CREATE OR REPLACE VIEW smsflow_bi.consent_funnel AS
 	SELECT p.source, count(*) AS signed_up, count(*) FILTER (WHERE p.confirmed) AS confirmed,
 		count(*) FILTER (WHERE p.messaged) AS messaged, count(*) FILTER (WHERE p.ordered) AS ordered,
-		count(*) FILTER (WHERE p.last_kind = 'revoke') AS opted_out, count(*) FILTER (WHERE p.last_kind <> 'revoke') AS subscribed,
-		count(*) FILTER (WHERE p.last_kind = 'revoke')::numeric / count(*) AS opt_out_share, b.name AS brand
+		count(*) FILTER (WHERE NOT p.agrees) AS opted_out, count(*) FILTER (WHERE p.agrees) AS subscribed,
+		count(*) FILTER (WHERE NOT p.agrees)::numeric / count(*) AS opt_out_share, b.name AS brand
 	FROM (
 		SELECT e.contact_id, (array_agg(CASE WHEN e.source LIKE 'import:%' THEN 'import' ELSE e.source END ORDER BY e.consent_event_id)
 				FILTER (WHERE e.kind = 'grant'))[1] AS source,
-			(array_agg(e.kind ORDER BY e.consent_event_id DESC))[1] AS last_kind, bool_or(e.kind = 'confirm') AS confirmed,
+			max(e.occurred_at) FILTER (WHERE e.kind <> 'revoke') > coalesce(max(e.occurred_at) FILTER (WHERE e.kind = 'revoke'), '-infinity') AS agrees,
+			bool_or(e.kind = 'confirm') AS confirmed,
 			EXISTS (SELECT FROM smsflow.touch t WHERE t.contact_id = e.contact_id AND t.purpose = 'promotional') AS messaged,
 			EXISTS (SELECT FROM smsflow.event v WHERE v.contact_id = e.contact_id AND v.kind = 'order') AS ordered
 		FROM smsflow.consent_event e
@@ -29,12 +31,17 @@ CREATE OR REPLACE VIEW smsflow_bi.list_growth AS
 		sum(x.joined - x.left_list) OVER (PARTITION BY x.brand_id ORDER BY x.day)::bigint AS subscribers, b.name AS brand
 	FROM (
 		SELECT (e.recorded_at AT TIME ZONE 'UTC')::date AS day, coalesce(c.brand_id, r.brand_id, 1) AS brand_id,
-			count(*) FILTER (WHERE e.kind <> 'revoke' AND e.before IS DISTINCT FROM true) AS joined,
-			count(*) FILTER (WHERE e.kind = 'revoke' AND e.before) AS left_list
+			count(*) FILTER (WHERE e.agrees AND e.before IS DISTINCT FROM true) AS joined,
+			count(*) FILTER (WHERE NOT e.agrees AND e.before) AS left_list
 		FROM (
-			SELECT contact_id, kind, recorded_at, lag(kind <> 'revoke') OVER (PARTITION BY contact_id ORDER BY consent_event_id) AS before
-			FROM smsflow.consent_event
-			WHERE 'promotional' = ANY (purposes)
+			SELECT contact_id, recorded_at, agrees, lag(agrees) OVER (PARTITION BY contact_id ORDER BY consent_event_id) AS before
+			FROM (
+				SELECT contact_id, consent_event_id, recorded_at, coalesce(max(occurred_at) FILTER (WHERE kind <> 'revoke') OVER so_far, '-infinity')
+					> coalesce(max(occurred_at) FILTER (WHERE kind = 'revoke') OVER so_far, '-infinity') AS agrees
+				FROM smsflow.consent_event
+				WHERE 'promotional' = ANY (purposes)
+				WINDOW so_far AS (PARTITION BY contact_id ORDER BY consent_event_id)
+			) l
 		) e
 		LEFT JOIN smsflow.contact c USING (contact_id)
 		LEFT JOIN smsflow.removed_contact r USING (contact_id)

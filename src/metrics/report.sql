@@ -67,9 +67,10 @@ AS $$
 	SELECT '' WHERE EXISTS (SELECT FROM smsflow_bi.variant_results v WHERE v.campaign_id = $1)
 	UNION ALL
 	SELECT * FROM (
-		SELECT format('  variant %s: sent %s, clicked %s %s, ordered %s %s, best by clicks with %s %%, by orders with %s %%', v.variant, v.sent, v.clickers,
-			smsflow.percent(v.clickers, v.delivered), v.orders, smsflow.percent(v.orders, v.delivered), round(100 * v.best_by_clicks::numeric, 1),
-			round(100 * v.best_by_orders::numeric, 1))
+		SELECT format('  variant %s: sent %s, clicked %s %s, ordered %s %s', v.variant, v.sent, v.clickers, smsflow.percent(v.clickers, v.delivered),
+				v.orders, smsflow.percent(v.orders, v.delivered))
+			|| CASE WHEN v.sent > 0 THEN format(', best by clicks with %s %%, by orders with %s %%', round(100 * v.best_by_clicks::numeric, 1),
+				round(100 * v.best_by_orders::numeric, 1)) ELSE '' END
 		FROM smsflow_bi.variant_results v
 		WHERE v.campaign_id = $1
 		ORDER BY v.variant

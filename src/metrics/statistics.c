@@ -56,6 +56,8 @@ smsflow_pg_probability_best(PG_FUNCTION_ARGS)
 	SmsflowRate rates[SMSFLOW_RATES_MAX];
 	double best[SMSFLOW_RATES_MAX];
 	Datum results[SMSFLOW_RATES_MAX];
+	bool untried[SMSFLOW_RATES_MAX];
+	int tried = 0;
 
 	if (count != trial_count || count < 1 || count > SMSFLOW_RATES_MAX)
 		ereport(ERROR, errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT),
@@ -63,9 +65,14 @@ smsflow_pg_probability_best(PG_FUNCTION_ARGS)
 				errdetail("There must be as many of both, 1 to %d.", SMSFLOW_RATES_MAX),
 				errhint("Give one of each for each variant."));
 	for (int i = 0; i < count; i++)
-		rates[i] = make_rate(DatumGetInt64(successes[i]), DatumGetInt64(trials[i]));
-	smsflow_probability_best(rates, count, best);
-	for (int i = 0; i < count; i++)
-		results[i] = Float8GetDatum(best[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(results, count, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	{
+		rates[tried] = make_rate(DatumGetInt64(successes[i]), DatumGetInt64(trials[i]));
+		untried[i] = rates[tried].trials == 0;
+		tried += !untried[i];
+	}
+	smsflow_probability_best(rates, tried, best);
+	for (int i = count; --i >= 0;)
+		results[i] = Float8GetDatum(untried[i] ? 0 : best[--tried]);
+	PG_RETURN_ARRAYTYPE_P(
+		construct_md_array(results, untried, 1, &count, &(int){1}, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }

@@ -32,7 +32,8 @@ CREATE OR REPLACE VIEW smsflow.access AS
 		('operator', 'set_otp_policy otp_defaults unblock_otp_prefix stat_otp'),
 		('operator', 'health check assert_invariants arm disarm is_armed armed_problem explain in_doubt resolve_in_doubt apply_retention prepared'),
 		('operator', 'review settle_review conversation set_business_hours reply'),
-		('operator', 'set_link_domain link'),
+		('operator', 'set_link_domain link open_metrics'),
+		('operator', 'message cancel pause_campaign resume_campaign cancel_campaign pause_sequence resume_sequence'),
 		('operator', 'create_brand set_campaign_policy set_text_policy set_price set_seeds'),
 		('operator', 'stat_worker stat_gateway stat_sender stat_queue stat_storage progress_campaign')
 	) AS lists (access, names)

@@ -186,10 +186,10 @@ AS $$
 	FROM (
 		SELECT 'triggers', count(*), min('table ' || relation::regclass || ': ' || error),
 			'Correct the mapping with smsflow.unwatch() and smsflow.watch_carts() or watch_orders(), then DELETE FROM smsflow.trigger_problem.'
-		FROM smsflow.trigger_problem
+		FROM smsflow.trigger_problem p WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = p.relation)
 		UNION ALL
 		SELECT 'events', count(*), min('event ' || event_id || ': ' || error),
-			'See smsflow.event_problem, and correct the sequence that fails.'
+			'See smsflow.event_problem, and correct what its error names: a sequence, or a watched table. What was set aside is not tried again.'
 		FROM smsflow.event_problem WHERE at > now() - interval '7 days'
 		UNION ALL
 		SELECT 'sequences', count(*), min('sequence "' || name || '" stopped: ' || error),

@@ -59,7 +59,7 @@ static const char append_query[] =
 	"    ORDER BY (c.phone OPERATOR(smsflow.=) $11) IS TRUE DESC, c.contact_id DESC LIMIT 1),"
 	"   (SELECT c.contact_id FROM smsflow.contact c"
 	"    WHERE c.brand_id OPERATOR(pg_catalog.=) $2 AND c.phone OPERATOR(smsflow.=) $11)),"
-	"  $2, $3, $4, $5, $6, $7, $8, $9, $10"
+	"  $2, $3, $4, $5, $6, $7, $8, pg_catalog.upper($9), $10"
 	" RETURNING event_id, contact_id";
 
 bool

@@ -37,6 +37,7 @@ CREATE INDEX event_stranger_id ON smsflow.event (external_id) WHERE contact_id I
 CREATE INDEX event_contact ON smsflow.event (contact_id, event_id) WHERE contact_id IS NOT NULL;
 COMMENT ON TABLE smsflow.event IS 'Something a person did in the store, appended in the store''s own transaction';
 COMMENT ON COLUMN smsflow.event.kind IS 'cart, cart_emptied, order, order_<status>, or any name given to record_event()';
+COMMENT ON COLUMN smsflow.event.currency IS 'In capitals, however the store writes it: figures are per currency';
 COMMENT ON COLUMN smsflow.event.keys IS 'Of an event of kind rows: keys of the rows of a watched table that changed; the worker makes events of them, with the ids just below this one';
 COMMENT ON COLUMN smsflow.event.ref IS 'The store''s key of the cart or order';
 

@@ -57,7 +57,7 @@ CREATE OR REPLACE FUNCTION smsflow.expand_events(event_ids bigint[]) RETURNS big
 		INSERT INTO smsflow.event (event_id, occurred_at, brand_id, watch_id, kind, ref, phone, external_id, amount, currency, data)
 		SELECT e.event_id - 1024 + k.place, e.occurred_at, e.brand_id, e.watch_id, 'cart', r.ref,
 			coalesce(smsflow.phone_or_null(r.phone)::text, r.phone), r.external_id,
-			CASE WHEN r.total ~ '^[-+]?[0-9]*[.]?[0-9]+([eE][-+]?[0-9]{1,3})?$' THEN r.total::numeric END, r.currency, r.data
+			CASE WHEN r.total ~ '^[-+]?[0-9]*[.]?[0-9]+([eE][-+]?[0-9]{1,3})?$' THEN r.total::numeric END, upper(r.currency), r.data
 		FROM smsflow.event e
 		CROSS JOIN LATERAL jsonb_to_recordset(smsflow.read_watched(e.watch_id, e.keys))
 			AS r (key text, ref text, phone text, external_id text, total text, currency text, open boolean, data jsonb)
@@ -93,14 +93,14 @@ CREATE OR REPLACE FUNCTION smsflow.watch_meanings(kind text) RETURNS TABLE (mean
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT m.meaning, m.guesses, m.types, m.absent FROM (VALUES
 		('{cart,order,inventory,other}'::text[], 'id', ARRAY['id', 'sku', 'product_id', kind || '_id', 'entity_id'], NULL::text[], NULL),
-		('{cart,order,other}', 'phone', '{phone,phone_number,customer_phone,billing_phone}', NULL, 'contacts are found by customer_id alone'),
+		('{cart,order,other}', 'phone', '{phone,phone_number,mobile,mobile_phone,telephone,customer_phone,billing_phone}', NULL, 'contacts are found by customer_id alone'),
 		('{cart,order,other}', 'customer_id', '{customer_id,user_id}', NULL, 'contacts are found by phone alone'),
 		('{order}', 'cart_id', '{cart_id}', NULL, 'a purchase ends every cart sequence of the contact, not one cart''s'),
-		('{cart,order,other}', 'status', CASE WHEN kind = 'cart' THEN '{}' ELSE '{status,state}' END::text[], NULL,
+		('{cart,order,other}', 'status', CASE WHEN kind = 'cart' THEN '{}' ELSE ARRAY['status', 'state', kind || '_status'] END::text[], NULL,
 			CASE WHEN kind = 'cart' THEN 'every cart counts as open' ELSE 'a changed row makes no event' END),
 		('{cart,order,other}', 'items', '{items,line_items}', '{json,jsonb}', 'templates cannot name the items'),
-		('{cart,order,other}', 'total', '{total,total_price,grand_total}', '{int2,int4,int8,numeric,float4,float8}', 'events have no amount'),
-		('{cart,order,other}', 'currency', '{currency}', NULL, 'events have no currency'),
+		('{cart,order,other}', 'total', ARRAY['total', 'total_price', 'grand_total', 'total_amount', kind || '_total'], '{int2,int4,int8,numeric,float4,float8}', 'events have no amount'),
+		('{cart,order,other}', 'currency', '{currency,currency_code}', NULL, 'events have no currency'),
 		('{inventory}', 'stock', '{stock,quantity,stock_quantity,inventory,units,qty}', '{int2,int4,int8,numeric,float4,float8}', 'only the price is watched'),
 		('{inventory}', 'price', '{price,unit_price}', '{int2,int4,int8,numeric,float4,float8}', 'price drops are not seen'),
 		('{cart}', 'updated_at', '{}', NULL, 'only changes of the columns above make an event')
@@ -154,6 +154,22 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION smsflow.check_watchable(regclass) IS 'Raises SF006 for what is no table of the store, and 42501 when the caller may not put triggers on it';
 REVOKE ALL ON FUNCTION smsflow.check_watchable(regclass) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.check_readable(relation regclass) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	owner name;
+BEGIN
+	SELECT r.rolname INTO owner FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+	WHERE c.oid = check_readable.relation AND c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls;
+	IF FOUND THEN
+		PERFORM smsflow.refuse_mapping(format('row level security may hide rows of "%s" from its owner', relation),
+			'Changed carts are read again with the rights of the owner of the table, and must all be seen.',
+			format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, or ALTER ROLE %I BYPASSRLS.', relation, owner));
+	END IF;
+END $$;
+COMMENT ON FUNCTION smsflow.check_readable(regclass) IS 'Raises SF006 when not even the owner of a table may read all of its rows';
+REVOKE ALL ON FUNCTION smsflow.check_readable(regclass) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_mapping_keys(kind text, mapping jsonb) RETURNS void
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -230,8 +246,10 @@ BEGIN
 		note := 'primary key';
 		RETURN;
 	END IF;
-	SELECT g INTO name FROM unnest(guesses) WITH ORDINALITY u (g, rank)
-	WHERE smsflow.column_fits(relation, g, types) AND (meaning <> 'id' OR g = ANY (key)) ORDER BY rank LIMIT 1;
+	-- cartId and CartID are cart_id.
+	SELECT a.attname INTO name FROM unnest(guesses) WITH ORDINALITY u (g, rank)
+	JOIN pg_attribute a ON a.attrelid = guess_column.relation AND lower(regexp_replace(a.attname, '([a-z0-9])([A-Z])', '\1_\2', 'g')) = g
+	WHERE smsflow.column_fits(relation, a.attname, types) AND (meaning <> 'id' OR a.attname = ANY (key)) ORDER BY rank, a.attnum LIMIT 1;
 	IF name IS NOT NULL THEN
 		note := 'guessed from its name';
 	ELSIF meaning = 'id' THEN
@@ -250,6 +268,7 @@ BEGIN
 			'Name it with its schema: {"items": {"table": "shop.cart_items", "cart_id": "cart_id"}}.');
 	END IF;
 	PERFORM smsflow.check_watchable(to_regclass(items ->> 'table'));
+	PERFORM smsflow.check_readable(to_regclass(items ->> 'table'));
 	PERFORM smsflow.check_column(to_regclass(items ->> 'table'), 'cart_id of items', items ->> 'cart_id', NULL);
 END $$;
 COMMENT ON FUNCTION smsflow.check_items_table(jsonb) IS 'Raises SF006 or 42501 when a table of items cannot be watched';
@@ -405,6 +424,9 @@ BEGIN
 	PERFORM smsflow.forget_dropped_tables();
 	PERFORM smsflow.check_watchable(relation);
 	PERFORM smsflow.check_unwatched(relation);
+	IF kind = 'cart' THEN
+		PERFORM smsflow.check_readable(relation);
+	END IF;
 	PERFORM smsflow.check_mapping_keys(kind, mapping);
 	SELECT jsonb_object_agg(r.meaning, r.column_name) INTO resolved
 	FROM smsflow.resolve_columns(kind, relation, mapping) r WHERE r.column_name IS NOT NULL AND r.meaning <> 'data';
