@@ -46,6 +46,15 @@ apply_reason(Job *job, const char *reason, TimestampTz retry_at)
 				   reason);
 }
 
+/* What the gate refuses takes no place in hand, and every queue may bring its share of it: no number is the most there can be. */
+static void
+keep(JobList *list, Job *job)
+{
+	if (list->count == list->room)
+		list->jobs = repalloc_huge(list->jobs, sizeof(Job *) * (list->room *= 2));
+	list->jobs[list->count++] = job;
+}
+
 static void
 stage_job(Job *job, const char *reason, TimestampTz retry_at)
 {
@@ -60,9 +69,9 @@ stage_job(Job *job, const char *reason, TimestampTz retry_at)
 		apply_reason(job, "contact_busy", staged.now + BUSY_RETRY);
 
 	if (job->outcome == OUTCOME_NONE && job->due_at == DT_NOBEGIN)
-		staged.jobs[staged.job_count++] = job;
+		keep(&staged.taken, job);
 	else
-		staged.refused[staged.refused_count++] = job;
+		keep(&staged.refused, job);
 }
 
 /* A row of the view, with the gate's word in it. */
@@ -96,7 +105,7 @@ stage_claim(Queue *queue, const char *kind)
 						   .to_due = due,
 						   .to_timer_id = timer_id,
 						   .more = queue->more,
-						   .first_job = staged.job_count};
+						   .first_job = staged.taken.count};
 	return claim;
 }
 
@@ -223,7 +232,7 @@ claim_new(Queue *queue, int limit)
 	claim->to_id = rows[count - 1].message_id;
 	for (int i = 0; i < count; i++)
 		stage_job(rows[i].job, rows[i].reason, rows[i].retry_at);
-	claim->job_count = staged.job_count - claim->first_job;
+	claim->job_count = staged.taken.count - claim->first_job;
 }
 
 static void
@@ -242,13 +251,11 @@ claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 	smsflow_spi_run(plan, values, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		return;
-	staged.jobs = repalloc(staged.jobs, sizeof(Job *) * (staged.job_count + SPI_processed + MAX_JOBS));
-	staged.refused = repalloc(staged.refused, sizeof(Job *) * (staged.refused_count + SPI_processed + MAX_JOBS));
 	claim = stage_claim(queue, "late");
 	claim->from_id = low_id;
 	for (uint64 row = 0; row < SPI_processed; row++)
 		stage_row(job_from_row(queue, row), row);
-	claim->job_count = staged.job_count - claim->first_job;
+	claim->job_count = staged.taken.count - claim->first_job;
 }
 
 static void
@@ -323,7 +330,7 @@ claim_timers(Queue *queue, int limit)
 		}
 		stage_row(job, row);
 	}
-	claim->job_count = staged.job_count - claim->first_job;
+	claim->job_count = staged.taken.count - claim->first_job;
 }
 
 /* ---- which queues, how much ---- */
@@ -353,14 +360,14 @@ static void
 claim_queue(Queue *queue)
 {
 	int64 monotonic = worker.clock->monotonic();
-	int limit = schedule_room(queue, monotonic, staged.job_count);
+	int limit = schedule_room(queue, monotonic, staged.taken.count);
 
 	if (limit > 0 && timers_due(queue))
 	{
 		claim_timers(queue, limit);
-		limit = schedule_room(queue, monotonic, staged.job_count);
+		limit = schedule_room(queue, monotonic, staged.taken.count);
 	}
-	if (limit > 0 && queue->more && staged.job_count < MAX_JOBS)
+	if (limit > 0 && queue->more && staged.taken.count < MAX_JOBS)
 		claim_new(queue, limit);
 }
 

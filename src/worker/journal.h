@@ -6,7 +6,8 @@
  * narrows that to the requests whose first byte was about to leave. It is a
  * small file mapped into memory and written with plain stores: they survive
  * any death of the process in the page cache. They do not survive the machine,
- * so a journal written before the last boot is not trusted.
+ * so a journal written before the last boot is not trusted. Base backups have
+ * copies of it, so neither is one of a generation before a promotion (recover.c).
  */
 #ifndef SMSFLOW_JOURNAL_H
 #define SMSFLOW_JOURNAL_H

@@ -81,7 +81,8 @@ read_cursors(void)
 /*
  * Of a generation, only claims from the oldest one that was open at its newest
  * can have some. OFFSET 0: the gate is asked about these messages, and not about
- * the whole outbox.
+ * the whole outbox. A generation of another timeline is none here: what wrote its journal may have been another server,
+ * and the file that is here came with a base backup.
  */
 static const char unrecorded_query[] =
 	"WITH newest AS MATERIALIZED (SELECT * FROM " NEWEST " c), open AS MATERIALIZED ("
@@ -90,7 +91,9 @@ static const char unrecorded_query[] =
 	" SELECT c.* FROM newest n JOIN open USING (generation) CROSS JOIN LATERAL (SELECT * FROM smsflow.claim c"
 	"  WHERE c.queue_id = n.queue_id AND c.claim_id >= open.first_id AND c.generation = n.generation OFFSET 0) c)"
 	" SELECT" GATED_COLUMNS ", g.queue_id, u.attempt::integer, u.in_doubt,"
-	" EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = u.message_id), u.generation FROM ("
+	" EXISTS (SELECT FROM smsflow.report r WHERE r.message_id = u.message_id),"
+	" (SELECT w.generation FROM smsflow.worker_start w WHERE w.generation = u.generation"
+	"  AND w.timeline = (SELECT timeline FROM smsflow.this_copy())) FROM ("
 	" SELECT o.message_id, 1 AS attempt, false AS in_doubt, c.generation FROM claims c"
 	"  JOIN smsflow.outbox o ON o.queue_id = c.queue_id AND o.message_id > c.from_id AND o.message_id <= c.to_id"
 	"  WHERE c.kind <> 'timer' AND pg_visible_in_snapshot(o.xid, c.snapshot)"

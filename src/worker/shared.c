@@ -24,6 +24,16 @@ SmsflowShared *smsflow_shared = NULL;
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 
+static bool
+is_listed(const NameData *names, int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(NameStr(names[i]), name) == 0)
+			return true;
+	return false;
+}
+
+/* A database that is named twice has its worker once: two would each send everything. */
 int
 smsflow_database_names(NameData *names)
 {
@@ -40,7 +50,8 @@ smsflow_database_names(NameData *names)
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("parameter \"smsflow.databases\" has more than %d names", SMSFLOW_MAX_DATABASES)));
 	foreach (cell, elements)
-		namestrcpy(&names[count++], (char *) lfirst(cell));
+		if (!is_listed(names, count, (char *) lfirst(cell)))
+			namestrcpy(&names[count++], (char *) lfirst(cell));
 	list_free(elements);
 	return count;
 }

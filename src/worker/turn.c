@@ -166,7 +166,7 @@ adopt_claim(StagedClaim *staged_claim)
 	dlist_push_tail(&worker.open_claims, &claim->node);
 	for (int i = 0; i < staged_claim->job_count; i++)
 	{
-		Job *job = staged.jobs[staged_claim->first_job + i];
+		Job *job = staged.taken.jobs[staged_claim->first_job + i];
 		JobEntry *entry = hash_search(worker.jobs, &job->message_id, HASH_ENTER, NULL);
 
 		entry->job = job;
@@ -209,19 +209,25 @@ adopt(void)
 		schedule_wake(claim->queue);
 		adopt_claim(claim);
 	}
-	for (int i = 0; i < staged.refused_count; i++)
-		job_discard(staged.refused[i]);
+	for (int i = 0; i < staged.refused.count; i++)
+		job_discard(staged.refused.jobs[i]);
 }
 
 /* ---- the turn ---- */
+
+static void
+make_list(JobList *list)
+{
+	*list = (JobList){.jobs = palloc(sizeof(Job *) * MAX_JOBS), .room = MAX_JOBS};
+}
 
 static void
 stage_begin(void)
 {
 	int queues = (int) hash_get_num_entries(worker.queues);
 
-	staged.jobs = palloc(sizeof(Job *) * (MAX_JOBS + 1));
-	staged.refused = palloc(sizeof(Job *) * (MAX_JOBS + MAX_CLAIM + 1));
+	make_list(&staged.taken);
+	make_list(&staged.refused);
 	staged.claims = palloc(sizeof(StagedClaim) * (3 * queues + 1));
 	staged.high_id = worker.high_id;
 	staged.now = GetCurrentTransactionStartTimestamp();
@@ -246,15 +252,15 @@ turn_step(void *arg)
 			claim_lanes(staged.urgent ? LAST_URGENT_LANE : SMSFLOW_LANES - 1);
 		smsflow_membership_forget();
 	}
-	write_ended(staged.refused, staged.refused_count);
+	write_ended(staged.refused.jobs, staged.refused.count);
 	limits_reserve(!worker.armed);
 	low_id = late_low(&worker.late, Max(staged.high_id, worker.high_id));
 	for (int i = 0; i < staged.claim_count; i++)
 		write_claim(&staged.claims[i], low_id);
-	if (staged.job_count > 0)
+	if (staged.taken.count > 0)
 		smsflow_fault("claim");
 	worker_commit();
-	if (staged.job_count > 0)
+	if (staged.taken.count > 0)
 		smsflow_fault("claimed");
 	if (worker.result_count > 0 && records_results())
 		smsflow_fault("recorded");
@@ -264,7 +270,7 @@ turn_step(void *arg)
 static void
 stage_clear(void)
 {
-	staged.job_count = staged.refused_count = staged.claim_count = 0;
+	staged.taken.count = staged.refused.count = staged.claim_count = 0;
 	staged.first_claim_id = 0;
 	staged.looked_for_late = staged.urgent = staged.rewinding = false;
 }
@@ -272,13 +278,13 @@ stage_clear(void)
 static void
 discard(void)
 {
-	for (int i = 0; i < staged.job_count; i++)
+	for (int i = 0; i < staged.taken.count; i++)
 	{
-		job_leave_contact(staged.jobs[i]);
-		job_discard(staged.jobs[i]);
+		job_leave_contact(staged.taken.jobs[i]);
+		job_discard(staged.taken.jobs[i]);
 	}
-	for (int i = 0; i < staged.refused_count; i++)
-		job_discard(staged.refused[i]);
+	for (int i = 0; i < staged.refused.count; i++)
+		job_discard(staged.refused.jobs[i]);
 }
 
 void

@@ -27,12 +27,17 @@ typedef struct StagedClaim
 	int64 claim_id;
 } StagedClaim;
 
+typedef struct JobList
+{
+	Job **jobs;
+	int count;
+	int room;
+} JobList;
+
 typedef struct Staged
 {
-	Job **jobs; /* to be sent */
-	int job_count;
-	Job **refused; /* ended by the gate */
-	int refused_count;
+	JobList taken;   /* to be sent */
+	JobList refused; /* ended by the gate */
 	StagedClaim *claims;
 	int claim_count;
 	int64 first_claim_id;

@@ -14,8 +14,8 @@ use Test::More;
 
 my $gateway = SmsflowGateway->start;
 
-# A listed database that does not exist keeps nobody from anything.
-my $node = start_server('primary', { allows_streaming => 1 }, 'smsflow.databases' => 'shop, not_yet');
+# A listed database that does not exist keeps nobody from anything, and one that is listed twice has its worker once.
+my $node = start_server('primary', { allows_streaming => 1 }, 'smsflow.databases' => 'shop, not_yet, shop');
 
 sub health_of { my ($component) = @_; return sql("SELECT ok || ': ' || message FROM smsflow.health() WHERE component = '$component'"); }
 
@@ -48,12 +48,12 @@ sub test_extension
 	my $pid;
 
 	ok(wait_until('the worker is there', sub { $pid = worker_pid() }), 'a listed database has a worker');
-	is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'smsflow worker'"), 1, '... just one');
 	isnt($node->psql('shop', 'SHOW smsflow.fault', stderr => \my $error), 0, 'the library for users has no places to fail');
 	like($error, qr/unrecognized configuration parameter/, '... nor a setting that names one');
 	create_extension();
 	wait_for_worker('disarmed');
 	is(worker_pid(), $pid, 'it begins when the extension is created');
+	is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'smsflow worker'"), 1, '... and is the only one');
 }
 
 sub test_arming

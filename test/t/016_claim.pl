@@ -1,5 +1,6 @@
 # What a claim takes, however it reads it: plain messages through the index of their queue, others by the view, rows of
-# the default segment, and the seam between two segments. All leave, in the order of their ids, and once.
+# the default segment, and the seam between two segments. All leave, in the order of their ids, and once. What may not be
+# sent is written down, however much of it one claim meets.
 
 use strict;
 use warnings;
@@ -12,7 +13,7 @@ my $gateway = SmsflowGateway->start;
 my $segment = 1048576;
 
 start_server('claim', {}, 'smsflow.max_in_flight' => 1);
-create_shop(3);
+create_shop(20);
 add_route('main', $gateway, rate => 1000, burst => 1000);
 
 sub texts { my ($like) = @_; return map { $_->{text} } grep { ($_->{text} // '') =~ $like } $gateway->requests; }
@@ -46,7 +47,39 @@ sub ask_mixed
 		[ 'mixed cancelled', 'promotional', '' ], [ 'mixed refused', 'promotional', '' ], [ 'mixed last', 'promotional', '' ])));
 }
 
+# An outage: every queue of every lane has messages that waited for their time and others that are new, all of which are
+# over when the worker comes back.
+sub test_refused
+{
+	my $ask = sub {
+		my ($text, $more) = @_;
+
+		sql("SELECT count(smsflow.send('+1415555' || to_char(1 + n % 20, 'FM0000'), '$text ' || n, purpose, pool => 'many'$more))
+			FROM generate_series(1, 500) n, unnest('{compliance,transactional,conversational,cart,promotional}'::text[]) purpose");
+	};
+	my $pid;
+
+	add_route("many$_", $gateway, pool => 'many', rate => 20000, burst => 20000,
+		gateway => '{"max_in_flight": 500, "rate": 20000, "burst": 20000}') for 1 .. 10;
+	$ask->('over and due', ", send_at => now() + interval '1 hour'");
+	ok(wait_sql('they wait', "SELECT count(*) FROM smsflow.timer", 2500), 'messages wait for their time');
+	sql('ALTER SYSTEM SET smsflow.enabled = off');
+	sql('SELECT pg_reload_conf()');
+	ok(wait_until('the worker has left', sub { !worker_pid() }), '... the worker is away');
+	$ask->('over and new', '');
+	sql("UPDATE smsflow.timer SET due_at = now()");
+	sql("UPDATE smsflow.outbox SET due_at = created_at, expires_at = now() WHERE body LIKE 'over and %'");
+	sql('ALTER SYSTEM RESET smsflow.enabled');
+	sql('SELECT pg_reload_conf()');
+	ok(wait_until('the worker is back', sub { $pid = worker_pid() }), '... and comes back');
+	ok(wait_settled(60), '... all are settled');
+	is(sql("SELECT count(*) FROM smsflow.message WHERE body LIKE 'over and %' AND status = 'expired'"), 5000, '... as expired');
+	is(worker_pid(), $pid, '... by one worker');
+	cmp_ok(sql("SELECT max(n) FROM (SELECT count(*) AS n FROM smsflow.attempt GROUP BY xmin::text) t"), '>', 3600, '... most of them in one turn');
+}
+
 test_order('first', 40);
+test_refused();
 
 # While nothing is claimed, one of them is cancelled, and the time of another runs out.
 sql('SELECT smsflow.disarm()');
