@@ -278,10 +278,14 @@ read_braces(Reader *r, Piece *piece, SmsflowTemplateError *err)
 static size_t
 literal_length(const char *text, size_t len)
 {
-	for (size_t i = 0; i + 1 < len; i++)
+	const char *end = text + len;
+	const char *brace = text;
+
+	while (end - brace > 1 && (brace = memchr(brace, '{', (size_t) (end - brace - 1))) != NULL)
 	{
-		if (text[i] == '{' && text[i + 1] == '{')
-			return i;
+		if (brace[1] == '{')
+			return (size_t) (brace - text);
+		brace++;
 	}
 	return len;
 }

@@ -26,7 +26,8 @@ typedef struct Variables
 {
 	Job *job;
 	Place place;
-	StringInfoData value;  /* the escaped value asked for last */
+	StringInfoData raw;    /* the value asked for last, */
+	StringInfoData value;  /* and the same, escaped */
 	const char *media_url; /* NULL outside the fragment of one */
 	bool in_fragment;
 	const Batch *batch; /* NULL: the request is about one message */
@@ -64,7 +65,7 @@ escape_value(Variables *vars, const char *text, size_t length)
 }
 
 static bool
-append_value(StringInfo out, Variables *vars, const char *name)
+append_value(StringInfo out, Variables *vars, const char *name, size_t length)
 {
 	if (strcmp(name, "media_url") == 0)
 	{
@@ -78,30 +79,30 @@ append_value(StringInfo out, Variables *vars, const char *name)
 		appendStringInfoString(out, MASK);
 		return true;
 	}
-	return variable_append(out, vars->job, name);
+	return variable_append(out, vars->job, name, length);
 }
 
 static bool render(StringInfo out, Variables *vars, Place place, const char *template);
-static bool append_fragment(StringInfo out, Variables *vars, const char *name, bool *rendered);
+static StringInfo render_fragment(Variables *vars, const char *name, bool *rendered);
 
 static bool
 lookup(void *ctx, const char *path, size_t pathlen, const char **value, size_t *valuelen)
 {
 	Variables *vars = ctx;
 	char *name = pnstrdup(path, pathlen);
-	StringInfoData raw;
 	bool rendered = true;
+	StringInfo fragment = render_fragment(vars, name, &rendered);
 
-	initStringInfo(&raw);
-	if (append_fragment(&raw, vars, name, &rendered))
+	if (fragment)
 	{
-		*value = raw.data;
-		*valuelen = (size_t) raw.len;
-		return rendered && raw.len > 0;
+		*value = fragment->data;
+		*valuelen = (size_t) fragment->len;
+		return rendered && fragment->len > 0;
 	}
-	if (!append_value(&raw, vars, name))
+	resetStringInfo(&vars->raw);
+	if (!append_value(&vars->raw, vars, name, pathlen))
 		return false;
-	escape_value(vars, raw.data, (size_t) raw.len);
+	escape_value(vars, vars->raw.data, (size_t) vars->raw.len);
 	*value = vars->value.data;
 	*valuelen = (size_t) vars->value.len;
 	return true;
@@ -176,28 +177,31 @@ render_items(StringInfo out, Variables *vars)
 
 /*
  * {{items}} of a batch, {{media}} and {{report_request}}: what a request says besides, if there is
- * media, and if reports can come. Returns false for another name.
+ * media, and if reports can come. NULL for another name.
  */
-static bool
-append_fragment(StringInfo out, Variables *vars, const char *name, bool *rendered)
+static StringInfo
+render_fragment(Variables *vars, const char *name, bool *rendered)
 {
 	const Gateway *gateway = vars->job->sender->gateway;
+	bool of_items = vars->batch && strcmp(name, "items") == 0;
 	bool of_media = strcmp(name, "media") == 0;
+	StringInfo out;
 
-	if (vars->batch && strcmp(name, "items") == 0)
+	if (!of_items && ((!of_media && strcmp(name, "report_request") != 0) || vars->in_fragment))
+		return NULL;
+	out = makeStringInfo();
+	if (of_items)
 	{
 		*rendered = render_items(out, vars);
-		return true;
+		return out;
 	}
-	if ((!of_media && strcmp(name, "report_request") != 0) || vars->in_fragment)
-		return false;
 	vars->in_fragment = true;
 	if (of_media && gateway->media)
 		*rendered = render_media(out, vars, gateway->media);
 	else if (!of_media && variable_reports_wanted() && gateway->report_request)
 		*rendered = render(out, vars, vars->place, gateway->report_request);
 	vars->in_fragment = false;
-	return true;
+	return out;
 }
 
 /* ---- the request ---- */
@@ -341,6 +345,7 @@ build_with(Variables *vars, const char **problem)
 	SmsflowRequest *request = palloc0(sizeof(SmsflowRequest));
 	bool built;
 
+	initStringInfo(&vars->raw);
 	initStringInfo(&vars->value);
 	request->method = gateway->method;
 	request->timeout_ms = gateway->timeout_ms;
@@ -374,6 +379,7 @@ request_build_lookup(Job *job, const char *url, const char **problem)
 	Variables vars = {.job = job};
 	bool built;
 
+	initStringInfo(&vars.raw);
 	initStringInfo(&vars.value);
 	request->method = "GET";
 	request->timeout_ms = gateway->timeout_ms;

@@ -279,49 +279,55 @@ sender_option(StringInfo out, const Job *job, const char *rest)
 
 /* ---- all of them ---- */
 
+#define VARIABLE(name, append)                                                                                                   \
+	{                                                                                                                            \
+		name, sizeof(name) - 1, append                                                                                           \
+	}
+
 /* A name that ends in a dot goes on: rest is what follows it. */
 static const struct
 {
 	const char *name;
+	size_t length;
 	bool (*append)(StringInfo out, const Job *job, const char *rest);
 } variables[] = {
-	{"to", to},
-	{"to_digits", to_digits},
-	{"from", from},
-	{"from_digits", from_digits},
-	{"body", body},
-	{"body_or_hex", body_or_hex},
-	{"parts", parts},
-	{"unicode", unicode},
-	{"coding", coding},
-	{"if_unicode.", if_unicode},
-	{"if_media.", if_media},
-	{"if_marketing.", if_marketing},
-	{"reference", reference},
-	{"idempotency_key", idempotency_key},
-	{"idempotency_number", idempotency_number},
-	{"callback_url", callback_url},
-	{"dlr_mask", dlr_mask},
-	{"validity_seconds", validity_seconds},
-	{"validity_minutes", validity_minutes},
-	{"validity_milliseconds", validity_milliseconds},
-	{"expires_at", expires_at},
-	{"provider_id", provider_id},
-	{"secret", secret},
-	{"option.", option},
-	{"sender_option.", sender_option},
+	VARIABLE("to", to),
+	VARIABLE("to_digits", to_digits),
+	VARIABLE("from", from),
+	VARIABLE("from_digits", from_digits),
+	VARIABLE("body", body),
+	VARIABLE("body_or_hex", body_or_hex),
+	VARIABLE("parts", parts),
+	VARIABLE("unicode", unicode),
+	VARIABLE("coding", coding),
+	VARIABLE("if_unicode.", if_unicode),
+	VARIABLE("if_media.", if_media),
+	VARIABLE("if_marketing.", if_marketing),
+	VARIABLE("reference", reference),
+	VARIABLE("idempotency_key", idempotency_key),
+	VARIABLE("idempotency_number", idempotency_number),
+	VARIABLE("callback_url", callback_url),
+	VARIABLE("dlr_mask", dlr_mask),
+	VARIABLE("validity_seconds", validity_seconds),
+	VARIABLE("validity_minutes", validity_minutes),
+	VARIABLE("validity_milliseconds", validity_milliseconds),
+	VARIABLE("expires_at", expires_at),
+	VARIABLE("provider_id", provider_id),
+	VARIABLE("secret", secret),
+	VARIABLE("option.", option),
+	VARIABLE("sender_option.", sender_option),
 };
 
 bool
-variable_append(StringInfo out, const Job *job, const char *name)
+variable_append(StringInfo out, const Job *job, const char *name, size_t length)
 {
 	for (int i = 0; i < (int) lengthof(variables); i++)
 	{
-		size_t length = strlen(variables[i].name);
-		bool goes_on = variables[i].name[length - 1] == '.';
+		size_t known = variables[i].length;
+		bool goes_on = variables[i].name[known - 1] == '.';
 
-		if (goes_on ? strncmp(name, variables[i].name, length) == 0 : strcmp(name, variables[i].name) == 0)
-			return variables[i].append(out, job, name + length);
+		if ((goes_on ? length >= known : length == known) && memcmp(name, variables[i].name, known) == 0)
+			return variables[i].append(out, job, name + known);
 	}
 	return false;
 }

@@ -9,10 +9,11 @@
 #include "lib/stringinfo.h"
 
 /*
- * Appends the value of a variable, unescaped. Returns false when there is no
- * variable of that name, or it has no value for this message.
+ * Appends the value of a variable, unescaped; the name ends with a zero after
+ * length bytes. Returns false when there is no variable of that name, or it
+ * has no value for this message.
  */
-extern bool variable_append(StringInfo out, const Job *job, const char *name);
+extern bool variable_append(StringInfo out, const Job *job, const char *name, size_t length);
 
 /* Gateways that cannot reach us are not asked for reports. */
 extern bool variable_reports_wanted(void);
