@@ -103,6 +103,33 @@ SELECT count(*) FROM changed;
 SELECT external_id, messages_7d, clicks_7d, last_click_at IS NOT NULL AS clicked, last_reply_at = last_click_at AS replied, last_delivered_at = last_click_at AS delivered,
 	last_engaged_at >= last_click_at AS engaged FROM smsflow.profile WHERE contact_id IN (:ada, :bob) ORDER BY 1;
 
+-- Messages that the worker has noted, many contacts to a row, count at once, and as much once they are folded.
+INSERT INTO smsflow.profile_sent (sent_at, lowest, highest, contact_ids) VALUES (now(), least(:ada, :bob), greatest(:ada, :bob), array[:ada, :ada, :bob]),
+	(now() - interval '20 days', :ada, :ada, array[:ada]), (now() - interval '60 days', :bob, :bob, array[:bob]), (now() - interval '200 days', :bob, :bob, array[:bob]);
+CREATE VIEW messages AS SELECT external_id, messages_7d, messages_30d, messages_90d FROM smsflow.profile WHERE contact_id IN (:ada, :bob) ORDER BY 1;
+TABLE messages;
+SELECT smsflow.messages_last(:ada, NULL, 30), smsflow.messages_last(0, NULL, 90), smsflow.messages_last(NULL, '{}', 90), smsflow.messages_last(:ada, '{}', NULL);
+-- Whoever asks for many gets them all read at once.
+SELECT u.n % 2 AS bob, count(*), min(smsflow.messages_last(CASE u.n % 2 WHEN 0 THEN :ada ELSE :bob END, NULL, 90)) AS least, max(smsflow.messages_last(CASE u.n % 2 WHEN 0 THEN :ada ELSE :bob END, NULL, 90)) AS most
+	FROM generate_series(1, 100) AS u (n) GROUP BY 1 ORDER BY 1;
+TRUNCATE before;
+INSERT INTO before SELECT * FROM smsflow.profile WHERE brand_id = :brand;
+SELECT folded, reached IS NULL AS ended FROM smsflow.fold_sent(3);
+SELECT count(*) FROM changed;
+SELECT folded, reached IS NULL AS ended FROM smsflow.fold_sent(3, (SELECT min(sent_id) - 1 FROM smsflow.profile_sent));
+SELECT (SELECT count(*) FROM changed) AS changed, (SELECT count(*) FROM smsflow.profile_sent) AS left_over;
+-- Whose facts are not there yet keeps them as a delta; who is gone, does not.
+DELETE FROM smsflow.profile_fact WHERE contact_id = :bob;
+INSERT INTO smsflow.profile_delta (contact_id, kind, at) VALUES (:bob, 'contact', now());
+INSERT INTO smsflow.profile_sent (sent_at, lowest, highest, contact_ids) VALUES (now(), 0, :bob, array[0, :bob, :bob]);
+TABLE messages;
+SELECT folded FROM smsflow.fold_sent();
+SELECT contact_id = :bob AS bob, kind FROM smsflow.profile_delta WHERE kind = 'message';
+TABLE messages;
+SELECT fold_all();
+TABLE messages;
+SELECT * FROM smsflow.fold_sent();
+
 -- The store's own tiers.
 INSERT INTO smsflow.value_tier (brand_id, tier, at_least) VALUES (:brand, 'gold', 100), (:brand, 'platinum', 1000);
 UPDATE smsflow.contact SET first_name = 'Ada L.' WHERE contact_id = :ada;
@@ -159,7 +186,7 @@ SELECT contact_ids, reached < 9000005000 AS goes_on FROM smsflow.waiting_contact
 SELECT w.contact_ids, w.reached FROM smsflow.waiting_contacts(9000000000, 10) AS first, smsflow.waiting_contacts(first.reached, 10) AS w;
 ROLLBACK;
 
-DROP VIEW changed;
+DROP VIEW changed, messages;
 DROP TABLE before, products_before, fact_customers;
 SELECT smsflow.unwatch('fact_orders');
 DROP TABLE fact_orders;

@@ -18,6 +18,7 @@
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 
 #include "core/delivery.h"
@@ -27,25 +28,57 @@
 #include "message/send.h"
 #include "types/types.h"
 
-static int64
-next_id(const char *sequence)
+typedef enum Sequence
 {
-	Oid relation = get_relname_relid(sequence, get_namespace_oid(SMSFLOW_SCHEMA, false));
+	MESSAGE_IDS,
+	TIMER_IDS,
+	SENT_IDS,
+	EVENT_IDS,
+	CALLBACK_IDS
+} Sequence;
 
+static const char *const sequence_names[] = {"message_id_seq", "timer_id_seq", "profile_sent_sent_id_seq", "event_id_seq",
+											 "callback_id_seq"};
+
+/* Known until some table is changed or dropped: looking them up takes as long as taking an id. */
+static Oid sequences[lengthof(sequence_names)];
+
+static void
+forget_sequences(Datum arg, Oid relation)
+{
+	memset(sequences, 0, sizeof(sequences));
+}
+
+static int64
+next_id(Sequence sequence)
+{
+	static bool listens = false;
+
+	if (!listens)
+		CacheRegisterRelcacheCallback(forget_sequences, (Datum) 0);
+	listens = true;
+	if (!OidIsValid(sequences[sequence]))
+		sequences[sequence] = get_relname_relid(sequence_names[sequence], get_namespace_oid(SMSFLOW_SCHEMA, false));
 	(void) GetTopTransactionId();
-	return nextval_internal(relation, false);
+	return nextval_internal(sequences[sequence], false);
 }
 
 int64
 smsflow_take_message_id(void)
 {
-	return next_id("message_id_seq");
+	return next_id(MESSAGE_IDS);
 }
 
 int64
 smsflow_take_timer_id(void)
 {
-	return next_id("timer_id_seq");
+	return next_id(TIMER_IDS);
+}
+
+int64
+smsflow_take_sent_id(void)
+{
+	return next_id(SENT_IDS);
 }
 
 PG_FUNCTION_INFO_V1(smsflow_next_message_id);
@@ -58,7 +91,7 @@ smsflow_next_message_id(PG_FUNCTION_ARGS)
 int64
 smsflow_take_event_id(void)
 {
-	return next_id("event_id_seq") * SMSFLOW_EVENT_BLOCK;
+	return next_id(EVENT_IDS) * SMSFLOW_EVENT_BLOCK;
 }
 
 PG_FUNCTION_INFO_V1(smsflow_next_event_id);
@@ -72,7 +105,7 @@ PG_FUNCTION_INFO_V1(smsflow_next_callback_id);
 Datum
 smsflow_next_callback_id(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(next_id("callback_id_seq"));
+	PG_RETURN_INT64(next_id(CALLBACK_IDS));
 }
 
 PG_FUNCTION_INFO_V1(smsflow_render_message);

@@ -18,6 +18,7 @@ extern int32 *smsflow_queues(int16 lane, const char *source, const char *pool, i
 /* The next message id; forces a transaction id first. */
 extern int64 smsflow_take_message_id(void);
 extern int64 smsflow_take_timer_id(void);
+extern int64 smsflow_take_sent_id(void);
 
 /*
  * The next event id, likewise. It ends a block of SMSFLOW_EVENT_BLOCK ids; those before it are for the events that the

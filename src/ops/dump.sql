@@ -63,6 +63,8 @@ SELECT pg_extension_config_dump('smsflow.segment_snapshot', '');
 SELECT pg_extension_config_dump('smsflow.segment_recipe', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('smsflow.profile_fact', '');
 SELECT pg_extension_config_dump('smsflow.profile_delta', '');
+SELECT pg_extension_config_dump('smsflow.profile_sent', '');
+SELECT pg_extension_config_dump('smsflow.profile_sent_sent_id_seq', '');
 SELECT pg_extension_config_dump('smsflow.contact_product_fact', '');
 SELECT pg_extension_config_dump('smsflow.value_tier', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('smsflow.template', '');

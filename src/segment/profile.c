@@ -143,9 +143,8 @@ smsflow_note_profile(PG_FUNCTION_ARGS)
 
 /* ---- counts by day ---- */
 
-/* Days of UTC since 2000, which is what the tallies count by. */
-static int32
-day_of(TimestampTz at)
+int32
+smsflow_tally_day(TimestampTz at)
 {
 	if (TIMESTAMP_NOT_FINITE(at) || at < 0 || at / USECS_PER_DAY > PG_INT32_MAX)
 		return -1;
@@ -186,10 +185,19 @@ smsflow_tally_add_sql(PG_FUNCTION_ARGS)
 						  &instants, &nulls, &count);
 	for (int i = 0; i < count; i++)
 		if (!nulls[i])
-			len = smsflow_tally_add(tally, len, day_of(DatumGetTimestampTz(instants[i])));
+			len = smsflow_tally_add(tally, len, smsflow_tally_day(DatumGetTimestampTz(instants[i])));
 	for (size_t i = 0; i < len; i++)
 		result[i] = Int32GetDatum(tally[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(result, (int) len, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+int64
+smsflow_tally_after(ArrayType *tally, int32 day)
+{
+	int32 *days;
+	size_t len = elements(tally, &days);
+
+	return smsflow_tally_since(days, len, day);
 }
 
 /* tally_last(tally integer[], days integer) returns bigint */
@@ -197,11 +205,8 @@ PG_FUNCTION_INFO_V1(smsflow_tally_last_sql);
 Datum
 smsflow_tally_last_sql(PG_FUNCTION_ARGS)
 {
-	int32 *tally;
-	size_t len;
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_INT64(0);
-	len = elements(PG_GETARG_ARRAYTYPE_P(0), &tally);
-	PG_RETURN_INT64(smsflow_tally_since(tally, len, day_of(GetCurrentTransactionStartTimestamp()) - PG_GETARG_INT32(1)));
+	PG_RETURN_INT64(smsflow_tally_after(PG_GETARG_ARRAYTYPE_P(0),
+										smsflow_tally_day(GetCurrentTransactionStartTimestamp()) - PG_GETARG_INT32(1)));
 }

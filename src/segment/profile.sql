@@ -42,6 +42,11 @@ CREATE OR REPLACE FUNCTION smsflow.tally_last(tally integer[], days integer) RET
 	LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_tally_last_sql';
 COMMENT ON FUNCTION smsflow.tally_last(integer[], integer) IS 'Count of the last so many days of UTC, today among them; 0 for NULL';
 
+CREATE OR REPLACE FUNCTION smsflow.messages_last(contact_id bigint, tally integer[], days integer) RETURNS bigint
+	LANGUAGE c STABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'smsflow_messages_last';
+COMMENT ON FUNCTION smsflow.messages_last(bigint, integer[], integer) IS 'Messages to a contact in the last so many days of UTC, today among them: those of its tally, and those that wait to be counted there, in the snapshot of the query';
+REVOKE ALL ON FUNCTION smsflow.messages_last(bigint, integer[], integer) FROM PUBLIC;
+
 -- ---- what happened to whom ----
 
 -- What an order is about: its own items, or those of the cart that it names. Views ask tables themselves and call only
@@ -164,8 +169,8 @@ SELECT s.contact_id, s.brand_id, s.external_id, s.first_name, s.last_name, s.lan
 	s.orders_value / NULLIF(s.orders_count, 0) AS average_order_value, s.next_order_at, s.value_tier,
 	s.products AS products_bought, s.categories AS categories_bought, s.last_viewed_at, s.last_viewed,
 	s.last_click_at, s.last_reply_at, s.last_delivered_at, s.last_engaged_at,
-	smsflow.tally_last(s.message_days, 7) AS messages_7d, smsflow.tally_last(s.message_days, 30) AS messages_30d,
-	smsflow.tally_last(s.message_days, 90) AS messages_90d, smsflow.tally_last(s.click_days, 7) AS clicks_7d,
+	smsflow.messages_last(s.contact_id, s.message_days, 7) AS messages_7d, smsflow.messages_last(s.contact_id, s.message_days, 30) AS messages_30d,
+	smsflow.messages_last(s.contact_id, s.message_days, 90) AS messages_90d, smsflow.tally_last(s.click_days, 7) AS clicks_7d,
 	smsflow.tally_last(s.click_days, 30) AS clicks_30d, smsflow.tally_last(s.click_days, 90) AS clicks_90d,
 	s.opted_in_at, s.opted_in_source, s.country, s.birthday,
 	least(100, CASE WHEN s.last_order_at > now() - interval '90 days' THEN 30 ELSE 0 END
@@ -276,3 +281,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION smsflow.fold_profiles(integer, bigint) IS 'Worker: folds the deltas of contacts behind a contact_id, about so many deltas at a time, into profile_fact. Returns the number of contacts folded and where to go on, NULL when that was the last, or when another call is at it';
 REVOKE ALL ON FUNCTION smsflow.fold_profiles(integer, bigint) FROM PUBLIC;
+
+-- Most of what waits are messages, and of most contacts no more is new.
+CREATE OR REPLACE FUNCTION smsflow.fold_sent(slice integer DEFAULT 100, after bigint DEFAULT 0, OUT folded integer, OUT reached bigint)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off
+	SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+BEGIN
+	folded := 0;
+	IF NOT pg_try_advisory_xact_lock(hashtextextended('smsflow.fold_profiles', 0)) THEN
+		RETURN;
+	END IF;
+	WITH taken AS (
+		DELETE FROM smsflow.profile_sent AS s USING (SELECT p.sent_id FROM smsflow.profile_sent AS p WHERE p.sent_id > after ORDER BY p.sent_id LIMIT slice) AS n
+		WHERE s.sent_id = n.sent_id RETURNING s.sent_id, s.sent_at, s.contact_ids
+	), sent AS (
+		SELECT u.contact_id, array_agg(t.sent_at) AS instants FROM taken AS t, unnest(t.contact_ids) AS u (contact_id) GROUP BY u.contact_id
+	), counted AS (
+		UPDATE smsflow.profile_fact AS f SET message_days = smsflow.tally_add(f.message_days, s.instants) FROM sent AS s
+		WHERE f.contact_id = s.contact_id RETURNING f.contact_id
+	), others AS (		-- whose facts are not there yet
+		INSERT INTO smsflow.profile_delta (contact_id, kind, at)
+		SELECT s.contact_id, 'message', u.at FROM sent AS s CROSS JOIN unnest(s.instants) AS u (at)
+		WHERE s.contact_id NOT IN (SELECT c.contact_id FROM counted AS c) AND EXISTS (SELECT FROM smsflow.contact AS c WHERE c.contact_id = s.contact_id)
+	)
+	SELECT count(*), CASE WHEN count(*) = slice THEN max(t.sent_id) END INTO folded, reached FROM taken AS t;
+END $$;
+COMMENT ON FUNCTION smsflow.fold_sent(integer, bigint) IS 'Worker: counts the messages of so many rows of profile_sent behind a sent_id in profile_fact. Returns how many rows that were and where to go on, NULL when that was the last, or when another call is at it';
+REVOKE ALL ON FUNCTION smsflow.fold_sent(integer, bigint) FROM PUBLIC;

@@ -59,8 +59,20 @@ CREATE TABLE smsflow.profile_delta (
 );
 CREATE INDEX profile_delta_contact ON smsflow.profile_delta (contact_id);
 COMMENT ON TABLE smsflow.profile_delta IS 'Something that changes the facts of a contact, not yet folded into profile_fact';
-COMMENT ON COLUMN smsflow.profile_delta.kind IS 'contact (its row or consent changed), event (of the store, see event_id), message, delivered, click, reply';
+COMMENT ON COLUMN smsflow.profile_delta.kind IS 'contact (its row or consent changed), event (of the store, see event_id), message (of a contact whose facts are not there yet, else see profile_sent), delivered, click, reply';
 COMMENT ON COLUMN smsflow.profile_delta.at IS 'When it happened';
+
+CREATE TABLE smsflow.profile_sent (
+	sent_id		bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	sent_at		timestamptz NOT NULL,
+	lowest		bigint NOT NULL,
+	highest		bigint NOT NULL,
+	contact_ids	bigint[] NOT NULL
+);
+COMMENT ON TABLE smsflow.profile_sent IS 'Contacts to whom messages were sent that profile_fact does not count yet, once for each message';
+COMMENT ON COLUMN smsflow.profile_sent.sent_at IS 'Instant of one of them; all were sent on its day of UTC';
+COMMENT ON COLUMN smsflow.profile_sent.lowest IS 'Lowest of contact_ids';
+COMMENT ON COLUMN smsflow.profile_sent.highest IS 'Highest of contact_ids';
 
 CREATE TABLE smsflow.contact_product_fact (
 	contact_id	bigint NOT NULL,

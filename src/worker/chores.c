@@ -35,6 +35,7 @@
  * folded beside it; while something is to be sent, pauses are longer.
  */
 #define PROFILE_SLICE 50
+#define SENT_SLICE 1 /* rows of profile_sent, each of up to 64 messages */
 #define PROFILE_PAUSE 4
 #define PROFILE_PAUSE_BUSY 30
 
@@ -236,37 +237,50 @@ fold_step(void *arg)
 	fold_profiles_soon();
 }
 
-/*
- * Facts are exact without it; folded, they are cheap to read. A slice that a crash undoes is folded again, so nobody waits
- * for the disk. A pass over the contacts is followed by another while it finds something.
- */
+/* A pass over what waits; another one follows while it finds something. */
+typedef struct Pass
+{
+	int64 reached;
+	bool found;
+} Pass;
+
+/* pass_on notes what a slice found, from this column on: whether something, and where to go on; true while there is more. */
+static bool
+pass_on(Pass *pass, int column)
+{
+	bool ended, more;
+
+	pass->found |= column_bool(0, column);
+	pass->reached = DatumGetInt64(smsflow_spi_value(0, column + 1, &ended));
+	more = !ended || pass->found;
+	if (ended)
+		*pass = (Pass){0};
+	return more;
+}
+
+/* Facts are exact without it; folded, they are cheap to read. A slice that a crash undoes is folded again, so nobody waits for the disk. */
 static void
 profiles_step(void *arg)
 {
 	static SPIPlanPtr plan = NULL;
-	static int64 reached = 0;
-	static bool found = false;
-	Oid types[] = {INT4OID, INT8OID};
+	static Pass deltas, sent;
+	Oid types[] = {INT4OID, INT8OID, INT4OID, INT8OID};
 	int pause = worker.backlog > 0 || worker.in_flight > 0 ? PROFILE_PAUSE_BUSY : PROFILE_PAUSE;
-	Datum values[] = {Int32GetDatum(PROFILE_SLICE), Int64GetDatum(reached)};
+	Datum values[] = {Int32GetDatum(PROFILE_SLICE), Int64GetDatum(deltas.reached), Int32GetDatum(SENT_SLICE),
+					  Int64GetDatum(sent.reached)};
 	int64 began = worker.clock->monotonic();
-	bool ended;
+	bool more;
 
 	worker_begin("folding profiles", false);
 	smsflow_spi_plan(&plan,
-					 "SELECT f.folded > 0, f.reached FROM set_config('synchronous_commit', 'off', true),"
-					 " smsflow.fold_profiles($1, $2) AS f",
+					 "SELECT f.folded > 0, f.reached, s.folded > 0, s.reached FROM set_config('synchronous_commit', 'off', true),"
+					 " smsflow.fold_profiles($1, $2) AS f, smsflow.fold_sent($3, $4) AS s",
 					 lengthof(types), types);
 	smsflow_spi_run(plan, values, NULL, false, SPI_OK_SELECT);
-	found |= column_bool(0, 1);
-	reached = DatumGetInt64(smsflow_spi_value(0, 2, &ended));
-	if (!ended || found)
+	more = pass_on(&deltas, 1);
+	more |= pass_on(&sent, 3);
+	if (more)
 		do_soon(PROFILES, worker.clock->now() + pause * (worker.clock->monotonic() - began));
-	if (ended)
-	{
-		reached = 0;
-		found = false;
-	}
 	smsflow_fault("profiles");
 	worker_commit();
 }

@@ -16,7 +16,7 @@
 #include "message/send.h"
 #include "message/spi.h"
 #include "message/touch.h"
-#include "segment/profile.h"
+#include "segment/sent.h"
 #include "types/types.h"
 
 static const char *const outcome_names[] = {NULL,         "accepted",  "rejected", "retry",   "in_doubt",
@@ -127,7 +127,8 @@ static void
 append_touches(Job **jobs, int count)
 {
 	Appender *touches = append_begin("touch", touch_columns, lengthof(touch_columns));
-	Appender *deltas = smsflow_profile_deltas();
+	SmsflowSent *sent = palloc(sizeof(SmsflowSent) * count);
+	int sent_count = 0;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -144,10 +145,10 @@ append_touches(Job **jobs, int count)
 		append_text(touches, TOUCH_REF, job->ref);
 		append_value(touches, TOUCH_COUNTED, BoolGetDatum(job->counted));
 		append_value(touches, TOUCH_WORDING, BoolGetDatum(says_how_to_opt_out(job)));
-		smsflow_append_profile_delta(deltas, job->contact_id, "message", job->finished_at, 0);
+		sent[sent_count++] = (SmsflowSent){job->contact_id, job->finished_at};
 	}
 	append_end(touches);
-	append_end(deltas);
+	smsflow_note_sent(sent, sent_count);
 }
 
 /* ---- doubts ---- */

@@ -194,6 +194,28 @@ ok(wait_settled(60), 'when the curve is over, all of both is sent');
 is(different(map { requests($_) } @young), 40, '... once each');
 is($sent->(), 40, '... and no more');
 
+# Contacts of whom the profile counts anything but what was sent to them, in one snapshot.
+sub miscounted
+{
+	return sql("SELECT count(*) FROM smsflow.profile p FULL JOIN (SELECT contact_id, count(*) AS sent FROM smsflow.touch GROUP BY 1) t USING (contact_id)
+		WHERE COALESCE(p.messages_90d, 0) <> COALESCE(t.sent, 0)");
+}
+
+# Exact while it is sent, while it waits, and when it is folded: also what was sent before a worker died.
+sub test_profile
+{
+	my @looks;
+
+	sql(q{SELECT smsflow.create_segment('every tenth', 'contact_id % 10 = 0')});
+	create('Counted', 'every tenth', 'main');
+	launch('Counted');
+	ok(wait_until('it is sent', sub { push @looks, miscounted(); return sql("SELECT count(*) FROM smsflow.attempt a JOIN smsflow.outbox o USING (message_id)
+		JOIN smsflow.campaign k USING (campaign_id) WHERE k.name = 'Counted'") >= $people / 10 }), 'a campaign to a tenth is sent');
+	ok(wait_until('what waits is folded', sub { push @looks, miscounted(); return sql('SELECT count(*) FROM smsflow.profile_sent') == 0 }), '... and folded');
+	is_deeply([ grep { $_ != 0 } @looks, miscounted() ], [], '... meanwhile the profile counts what was sent, neither less nor more');
+}
+test_profile();
+
 check_is_clean();
 $gateway->stop;
 $node->stop;

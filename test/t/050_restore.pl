@@ -52,7 +52,7 @@ sub fill_shop
 	send_sms('main', 'is refused', 'promotional', to => phone(2));
 	sql("UPDATE smsflow.brand SET name = 'Acme'; UPDATE smsflow.gateway_profile SET validity = '[60,3600)' WHERE profile = 'generic_json'");
 	sql("UPDATE smsflow.alert_rule SET enabled = false; UPDATE smsflow.recipe SET needs = 'ours: ' || needs");
-	wait_sql('what is counted is folded', 'SELECT (SELECT count(*) FROM smsflow.metric_delta) + (SELECT count(*) FROM smsflow.profile_delta)', '0');
+	wait_sql('what is counted is folded', 'SELECT (SELECT count(*) FROM smsflow.metric_delta) + (SELECT count(*) FROM smsflow.profile_delta) + (SELECT count(*) FROM smsflow.profile_sent)', '0');
 	$original->append_conf('postgresql.conf', "smsflow.databases = ''\n");
 	$original->restart;
 	$sent = scalar $gateway->requests;
