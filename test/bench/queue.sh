@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The queue alone, inside PostgreSQL: claim and result without HTTP, bulk
 # enqueue, and WAL per message; each against a queue made of one table, SELECT
-# ... FOR UPDATE SKIP LOCKED and UPDATE ... FROM unnest. That one runs as a
-# procedure in the server and has no client to wait for; ours has the gate.
+# ... FOR UPDATE SKIP LOCKED and UPDATE ... FROM unnest, with rows of 232 bytes.
+# That one runs as a procedure in the server and has no client to wait for; ours
+# has the gate.
 . "$(dirname "$0")/lib.sh"
 
 # A transport that answers every request at once and has no network.
@@ -34,13 +35,13 @@ END $$;
 SQL
 lsn() { sql -c "SELECT pg_current_wal_lsn() - '0/0'"; }
 # wal_of BEGINNING END COUNT: bytes of WAL a message, for the queue itself, for touches (caps, credit and replies read them), for
-# deltas of the profile of contacts, and for the rest
+# profiles of contacts (in part folded in the same seconds), and for the rest
 sql -c "CREATE EXTENSION pg_walinspect"
 wal_of() {
 	sql -F ', ' <<-SQL
 		SELECT string_agg(format('%s %s', part, bytes), ', ' ORDER BY bytes DESC) FROM (
 			SELECT CASE WHEN t.relname ~ '^(outbox|attempt|claim)' THEN 'queue' WHEN t.relname ~ '^touch' THEN 'touches'
-				WHEN t.relname ~ '^profile_delta' THEN 'deltas of profiles' ELSE 'rest' END AS part, round(sum(w.record_length) / $3.0) AS bytes
+				WHEN t.relname ~ '^profile_' THEN 'profiles' ELSE 'rest' END AS part, round(sum(w.record_length) / $3.0) AS bytes
 			FROM pg_get_wal_records_info('0/0'::pg_lsn + $1, least('0/0'::pg_lsn + $2, pg_current_wal_flush_lsn())) AS w
 			LEFT JOIN pg_class AS c ON c.relfilenode = (regexp_match(w.block_ref, 'rel [0-9]+/[0-9]+/([0-9]+)'))[1]::oid
 			LEFT JOIN pg_index AS i ON i.indexrelid = c.oid LEFT JOIN pg_class AS t ON t.oid = coalesce(i.indrelid, c.oid)
@@ -48,7 +49,8 @@ wal_of() {
 	SQL
 }
 enqueue_naive() {
-	sql -c "INSERT INTO naive (recipient, sender, body) SELECT c.phone::text, '+14155550100', repeat('A flash sale of all blue shirts. ', 3)
+	sql -c "INSERT INTO naive (recipient, sender, body, meta) SELECT c.phone::text, '+14155550100', repeat('A flash sale of all blue shirts. ', 3),
+			jsonb_build_object('campaign', 1, 'contact', c.contact_id)
 		FROM generate_series(0, ($1 - 1) / $CONTACTS) g, smsflow.contact c WHERE c.contact_id BETWEEN 3 AND $CONTACTS + 2 LIMIT $1" >/dev/null
 }
 
