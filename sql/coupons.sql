@@ -64,8 +64,8 @@ ROLLBACK;
 SELECT taken FROM taken WHERE pool = 'given';
 
 -- A message that was definitely not sent gives its code back; one that was, or may have been, keeps it.
-INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, attempt, wire, outcome, class)
-	SELECT message_id, contact_id, now(), now(), 0, 1, CASE who WHEN '1' THEN 'none' WHEN '3' THEN 'maybe' ELSE 'yes' END::smsflow.wire,
+INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, attempt, wire, outcome, class)
+	SELECT message_id, now(), now(), 0, 1, CASE who WHEN '1' THEN 'none' WHEN '3' THEN 'maybe' ELSE 'yes' END::smsflow.wire,
 		CASE who WHEN '1' THEN 'rejected' WHEN '3' THEN 'in_doubt' ELSE 'accepted' END::smsflow.attempt_outcome, NULL
 	FROM written WHERE campaign = 'given' AND who IN ('1', '3', '4');
 SELECT smsflow.tend_campaigns(100) AS released;

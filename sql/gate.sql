@@ -285,7 +285,7 @@ UPDATE smsflow.policy_rule SET value = value;
 BEGIN;
 UPDATE smsflow.contact SET updated_at = '2020-01-01' WHERE phone::text = '+14045550172';
 SELECT smsflow.send('+14045550172', 'An offer', 'promotional') AS id \gset
-INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, attempt, wire, outcome)
-	SELECT o.message_id, o.contact_id, at, at, 0, 1, 'yes', 'accepted' FROM smsflow.outbox o, unnest('{2026-11-23 03:00Z,2026-11-23 18:00Z}'::timestamptz[]) at WHERE o.message_id = :id;
+INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, attempt, wire, outcome)
+	SELECT o.message_id, at, at, 0, 1, 'yes', 'accepted' FROM smsflow.outbox o, unnest('{2026-11-23 03:00Z,2026-11-23 18:00Z}'::timestamptz[]) at WHERE o.message_id = :id;
 SELECT replace(v, 'message ' || :'id' || ' ', 'message N ') AS violation FROM smsflow.check_quiet_hours() v WHERE v LIKE 'message ' || :id || ' %';
 ROLLBACK;

@@ -67,8 +67,8 @@ SELECT count(DISTINCT code) AS codes, count(DISTINCT message_id) AS messages, mi
 	FROM smsflow.link l WHERE campaign = 'linked sale';
 
 -- Clicks. As if the messages had left a minute ago.
-INSERT INTO smsflow.attempt (message_id, contact_id, finished_at, generation, attempt, wire, outcome)
-	SELECT message_id, contact_id, clock_timestamp() - interval '1 minute', 0, 1, 'yes', 'accepted' FROM smsflow.outbox o JOIN smsflow.campaign USING (campaign_id) WHERE name = 'linked sale';
+INSERT INTO smsflow.attempt (message_id, finished_at, generation, attempt, wire, outcome)
+	SELECT message_id, clock_timestamp() - interval '1 minute', 0, 1, 'yes', 'accepted' FROM smsflow.outbox o JOIN smsflow.campaign USING (campaign_id) WHERE name = 'linked sale';
 CREATE TEMP TABLE sale AS SELECT l.message_id, l.code, right(c.phone::text, 2) AS who FROM smsflow.link l JOIN smsflow.contact c USING (contact_id) WHERE campaign = 'linked sale';
 CREATE FUNCTION pg_temp.click(who text, agent text, address text DEFAULT '192.0.2.1', method text DEFAULT 'GET', headers jsonb DEFAULT '{}') RETURNS text LANGUAGE sql AS $$
 	SELECT f.status || coalesce(' ' || f.location, '') FROM sale s CROSS JOIN LATERAL smsflow.follow_link(s.code, method, headers || jsonb_build_object('user-agent', agent), address) f

@@ -17,8 +17,8 @@ INSERT INTO sent VALUES ('ann', '+12025550481', 'lk_asked', 'transactional', 'in
 	('eve', '+12025550485', 'lk_mute', 'transactional', 'in_doubt', NULL);
 SELECT count(smsflow.subscribe(phone, '{transactional,promotional}', 'web')) FROM sent;
 UPDATE sent SET message_id = smsflow.send(phone, 'Hello', purpose, pool => gateway);
-INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, wire, outcome, provider_id)
-	SELECT s.message_id, o.contact_id, now() - interval '1 hour', now() - interval '1 hour', 0, r.sender_id, 1, (CASE s.outcome WHEN 'accepted' THEN 'yes' ELSE 'maybe' END)::smsflow.wire, s.outcome::smsflow.attempt_outcome, s.provider_id
+INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, sender_id, attempt, wire, outcome, provider_id)
+	SELECT s.message_id, now() - interval '1 hour', now() - interval '1 hour', 0, r.sender_id, 1, (CASE s.outcome WHEN 'accepted' THEN 'yes' ELSE 'maybe' END)::smsflow.wire, s.outcome::smsflow.attempt_outcome, s.provider_id
 	FROM sent s JOIN smsflow.outbox o USING (message_id) JOIN smsflow.gateway g ON g.name = s.gateway JOIN smsflow.sender r USING (gateway_id);
 
 -- Those are asked about whose gateway can be asked, unless its rule is hold.

@@ -89,8 +89,8 @@ DELETE FROM smsflow.timer WHERE message_id = :message_id;
 
 -- check() finds nothing where nothing is wrong ...
 CREATE FUNCTION pg_temp.attempt(message bigint, attempt smallint, wire text, outcome text, provider_id text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, wire, outcome, provider_id)
-	SELECT o.message_id, o.contact_id, now(), now(), 1, q.sender_id, $2, $3::smsflow.wire, $4::smsflow.attempt_outcome, $5
+	INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, sender_id, attempt, wire, outcome, provider_id)
+	SELECT o.message_id, now(), now(), 1, q.sender_id, $2, $3::smsflow.wire, $4::smsflow.attempt_outcome, $5
 	FROM smsflow.outbox o JOIN smsflow.queue q USING (queue_id) WHERE message_id = $1;
 	INSERT INTO smsflow.unsettled (message_id, due_at, in_doubt) SELECT $1, now() + '1 day', true WHERE $4 = 'in_doubt' $$;
 -- At any hour of the day.

@@ -136,8 +136,8 @@ SELECT smsflow.create_brand('Other') > 0 AS ok;
 SELECT smsflow.subscribe('+12025550187', '{promotional}', level => 'confirmed') > 0 AS ok, smsflow.subscribe('+12025550187', '{promotional}', level => 'confirmed', brand => 'Other') > 0 AS ok;
 SELECT smsflow.opt_out('+12025550187'::text), smsflow.opt_out('+12025550187', brand => 'Other');
 SELECT smsflow.send('+12025550187', 'Hi', 'otp', brand => 'Other') AS other \gset
-INSERT INTO smsflow.attempt (message_id, contact_id, finished_at, generation, attempt, wire, outcome)
-	SELECT message_id, contact_id, now(), 1, 1, 'yes', 'accepted' FROM smsflow.outbox WHERE message_id = :other;
+INSERT INTO smsflow.attempt (message_id, finished_at, generation, attempt, wire, outcome)
+	SELECT message_id, now(), 1, 1, 'yes', 'accepted' FROM smsflow.outbox WHERE message_id = :other;
 INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject) SELECT contact_id, now(), message_id, purpose, '' FROM smsflow.outbox WHERE message_id = :other;
 SELECT pg_temp.says('12025550187', 'START');
 SELECT b.name, (SELECT kind FROM smsflow.consent_event e WHERE e.contact_id = c.contact_id ORDER BY consent_event_id DESC LIMIT 1) AS last
@@ -181,8 +181,8 @@ SELECT body FROM texts WHERE phone = '+12025550195';
 -- A gateway that refuses at once because the person had opted out there has told us.
 SELECT smsflow.subscribe('+12025550196', '{promotional,transactional}') > 0 AS ok;
 SELECT smsflow.send('+12025550196', 'Sale', 'promotional') AS sale \gset
-INSERT INTO smsflow.attempt (message_id, contact_id, finished_at, generation, attempt, wire, outcome, class, code)
-	SELECT message_id, contact_id, now(), 1, 1, 'none', 'rejected', 'opted_out', '21610' FROM smsflow.outbox WHERE message_id = :sale;
+INSERT INTO smsflow.attempt (message_id, finished_at, generation, attempt, wire, outcome, class, code)
+	SELECT message_id, now(), 1, 1, 'none', 'rejected', 'opted_out', '21610' FROM smsflow.outbox WHERE message_id = :sale;
 INSERT INTO smsflow.feedback (message_id, kind, code) VALUES (:sale, 'opted_out', '21610'), (:sale, 'opted_out', '21610');
 SELECT smsflow.learn_feedback(10);
 SELECT pg_temp.permits('+12025550196') IS NULL AS ended;
@@ -205,8 +205,8 @@ INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_
 	SELECT queue_id, 'new', message_id - 1, message_id, '-infinity', 0, '-infinity', 0, message_id, message_id, 0, 1 FROM smsflow.outbox WHERE message_id = :sale;
 CALL smsflow.opt_out_and_wait('+12025550197', timeout => '50 ms');
 SELECT smsflow.wait_for_opt_out('+12025550197', '50 ms') AS nothing_on_its_way;
-INSERT INTO smsflow.attempt (message_id, contact_id, finished_at, generation, attempt, wire, outcome)
-	SELECT message_id, contact_id, now(), 1, 1, 'none', 'suppressed' FROM smsflow.outbox WHERE message_id = :sale;
+INSERT INTO smsflow.attempt (message_id, finished_at, generation, attempt, wire, outcome)
+	SELECT message_id, now(), 1, 1, 'none', 'suppressed' FROM smsflow.outbox WHERE message_id = :sale;
 SELECT smsflow.wait_for_opt_out('+12025550197') AS nothing_on_its_way;
 CALL smsflow.opt_out_and_wait('+12025550197');
 BEGIN;

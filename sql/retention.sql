@@ -15,8 +15,8 @@ SELECT count(pg_temp.old_message('old ' || n, 'promotional', CASE n WHEN 1 THEN 
 INSERT INTO smsflow.dedup SELECT 1, dedup_key, message_id FROM smsflow.outbox WHERE dedup_key IS NOT NULL;
 INSERT INTO smsflow.claim (queue_id, kind, from_id, to_id, from_due, from_timer_id, to_due, to_timer_id, cursor_id, low_id, oldest_open, generation, claimed_at)
 	VALUES (5, 'new', 0, 3, '-infinity', 0, '-infinity', 0, 3, 3, 0, 1, now() - interval '500 days');
-INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, attempt, wire, outcome)
-	SELECT message_id, contact_id, created_at, created_at, 1, 1, 'yes', 'accepted' FROM smsflow.outbox;
+INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, attempt, wire, outcome)
+	SELECT message_id, created_at, created_at, 1, 1, 'yes', 'accepted' FROM smsflow.outbox;
 INSERT INTO smsflow.attribution (kind, message_id, contact_id, at, sent_at, ref, amount, currency)
 	SELECT 'order', message_id, contact_id, created_at, created_at, 'order 1', 20, 'EUR' FROM smsflow.outbox WHERE body = 'old 1';
 INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, purpose, measure, value, currency)

@@ -19,8 +19,8 @@ SELECT smsflow.subscribe('+12025550171', '{transactional,promotional}', 'web', '
 SELECT smsflow.create_sequence('thanks', 'order') > 0 AS ok, smsflow.add_step('thanks', '1 hour', 'Thank you {{first_name}}'), smsflow.enable_sequence('thanks');
 SELECT smsflow.send('+12025550171', 'Dear Augusta, it is on its way to Ockham', dedup_key => 'order ada-17') AS sent, smsflow.send('+12025550171', 'Sale in Ockham', 'promotional') AS waiting,
 	smsflow.send('+12025550171', 'Augusta code 4711', 'otp') AS otp, smsflow.send('+12025550172', 'Hello Bob') AS to_bob \gset
-INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, sender_id, attempt, http_status, wire, outcome, provider_id)
-	VALUES (:sent, :ada, now(), now(), 1, :sender_id, 1, 200, 'yes', 'accepted', 'gw-augusta-1');
+INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, sender_id, attempt, http_status, wire, outcome, provider_id)
+	VALUES (:sent, now(), now(), 1, :sender_id, 1, 200, 'yes', 'accepted', 'gw-augusta-1');
 SELECT status FROM (SELECT format('/callback/rg/%s.1', :sent::bigint) AS p) p, smsflow.receive_callback('rg', 'POST', p || '.' || smsflow.callback_mac(p), '', '{"content-type": "application/json"}',
 	'{"status": "delivered", "id": "gw-augusta-1", "to": "+12025550171"}');
 SELECT smsflow.apply_callbacks(array_agg(callback_id)) FROM smsflow.callback;
@@ -28,7 +28,7 @@ SELECT pg_temp.says('12025550171', 'Augusta+is+glad');
 SELECT smsflow.record_event('+12025550171', 'order', 'ada-order-9', '{"gift": "for Augusta"}', 12.50, 'EUR') AS event \gset
 INSERT INTO smsflow.event (kind, phone, external_id, data) VALUES ('view', '+1 202 555 0171', 'ada-17', '{"seen": "Ockham"}');
 SELECT smsflow.process_events(ARRAY[:event]::bigint[]), smsflow.attribute_orders(ARRAY[:event]::bigint[]);
-INSERT INTO smsflow.attribution (kind, message_id, contact_id, at, sent_at, ref, amount, currency) SELECT 'order', message_id, contact_id, finished_at, finished_at, 'ada-order-9', 12.50, 'EUR' FROM smsflow.attempt;
+INSERT INTO smsflow.attribution (kind, message_id, contact_id, at, sent_at, ref, amount, currency) SELECT 'order', message_id, :ada, finished_at, finished_at, 'ada-order-9', 12.50, 'EUR' FROM smsflow.attempt;
 SELECT smsflow.opt_out('+12025550171', '{promotional}', 'support', 'Augusta said so') AS ended;
 
 -- The copy has all of it, and nothing of anybody else.

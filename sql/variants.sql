@@ -27,8 +27,8 @@ CREATE PROCEDURE sell(campaign text, variant integer, sent integer, orders integ
 		SELECT o.message_id, o.contact_id, row_number() OVER (ORDER BY o.message_id) AS number FROM smsflow.outbox o JOIN smsflow.campaign k USING (campaign_id)
 		WHERE k.name = sell.campaign AND o.variant = sell.variant AND o.refusal IS NULL
 	), tried AS (
-		INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, attempt, wire, outcome)
-		SELECT message_id, contact_id, now(), now(), 0, 1, 'yes', 'accepted' FROM message WHERE number <= sell.sent
+		INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, attempt, wire, outcome)
+		SELECT message_id, now(), now(), 0, 1, 'yes', 'accepted' FROM message WHERE number <= sell.sent
 	)
 	INSERT INTO smsflow.attribution (kind, message_id, contact_id, at, sent_at, ref, amount)
 	SELECT 'order', message_id, contact_id, now(), now(), sell.campaign || message_id, 20 FROM message WHERE number <= sell.orders $$;
@@ -94,8 +94,8 @@ INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, a
 SELECT variant, sent, delivered, ordered, orders, revenue, order_rate, recipients BETWEEN 60 AND 550 AS plausible FROM smsflow.campaign_results('test', 'Variants') WHERE variant <> 'holdout';
 SELECT variant, sent, ordered, revenue, order_rate = round(1.0 / recipients, 4) AS rated FROM smsflow.campaign_results('test', 'Variants') WHERE variant = 'holdout';
 SELECT * FROM smsflow.choose_winner('test', brand => 'Variants');
-INSERT INTO smsflow.attempt (message_id, contact_id, started_at, finished_at, generation, attempt, wire, outcome)
-	SELECT message_id, contact_id, now(), now(), 0, 1, 'yes', 'accepted' FROM (SELECT o.message_id, o.contact_id FROM smsflow.outbox o JOIN smsflow.campaign k USING (campaign_id)
+INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, attempt, wire, outcome)
+	SELECT message_id, now(), now(), 0, 1, 'yes', 'accepted' FROM (SELECT o.message_id, o.contact_id FROM smsflow.outbox o JOIN smsflow.campaign k USING (campaign_id)
 		WHERE k.name = 'test' AND o.variant = 1 AND o.refusal IS NULL ORDER BY o.message_id OFFSET 140 LIMIT 60) AS m;
 UPDATE smsflow.campaign SET options = options || '{"confidence": 0.999}' WHERE name = 'test';
 SELECT winner, decided, reason FROM smsflow.choose_winner('test', brand => 'Variants');

@@ -169,7 +169,7 @@ CREATE OR REPLACE FUNCTION smsflow.export_messages(message_ids bigint[]) RETURNS
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 	SELECT coalesce(jsonb_agg(to_jsonb(m) || jsonb_build_object(
 		'consent_event_id', (SELECT o.consent_event_id FROM smsflow.outbox AS o WHERE o.message_id = i.message_id),
-		'attempts', coalesce((SELECT jsonb_agg(to_jsonb(a) - '{message_id,contact_id,generation}'::text[] ORDER BY a.attempt, a.recorded_at)
+		'attempts', coalesce((SELECT jsonb_agg(to_jsonb(a) - '{message_id,generation}'::text[] ORDER BY a.attempt, a.recorded_at)
 			FROM smsflow.attempt AS a WHERE a.message_id = i.message_id), '[]'),
 		'reports', coalesce((SELECT jsonb_agg(to_jsonb(r) - '{message_id}'::text[] ORDER BY r.received_at)
 			FROM smsflow.report AS r WHERE r.message_id = i.message_id), '[]')) ORDER BY i.message_id), '[]')

@@ -115,7 +115,6 @@ COMMENT ON TYPE smsflow.attempt_outcome IS 'What became of one try; resolved: a 
 
 CREATE TABLE smsflow.attempt (
 	message_id	bigint NOT NULL,
-	contact_id	bigint,
 	recorded_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	started_at	timestamptz,
 	finished_at	timestamptz NOT NULL,

@@ -50,7 +50,6 @@ purpose_label(SmsflowPurpose purpose, const Appender *appender, int column)
 enum
 {
 	ATTEMPT_MESSAGE,
-	ATTEMPT_CONTACT,
 	ATTEMPT_RECORDED,
 	ATTEMPT_STARTED,
 	ATTEMPT_FINISHED,
@@ -65,16 +64,15 @@ enum
 	ATTEMPT_REASON,
 	ATTEMPT_PROVIDER_ID
 };
-static const char *const attempt_columns[] = {"message_id", "contact_id", "recorded_at", "started_at",  "finished_at",
-											  "generation", "sender_id",  "attempt",     "http_status", "wire",
-											  "outcome",    "class",      "code",        "reason",      "provider_id"};
+static const char *const attempt_columns[] = {"message_id", "recorded_at", "started_at",  "finished_at", "generation",
+											  "sender_id",  "attempt",     "http_status", "wire",        "outcome",
+											  "class",      "code",        "reason",      "provider_id"};
 
 static void
 append_attempt(Appender *attempts, const Job *job)
 {
 	append_row(attempts);
 	append_value(attempts, ATTEMPT_MESSAGE, Int64GetDatum(job->message_id));
-	append_id(attempts, ATTEMPT_CONTACT, job->contact_id);
 	append_value(attempts, ATTEMPT_RECORDED, TimestampTzGetDatum(worker.clock->now()));
 	if (job->started_at)
 		append_value(attempts, ATTEMPT_STARTED, TimestampTzGetDatum(job->started_at));
