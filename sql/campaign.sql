@@ -76,6 +76,7 @@ SELECT count(*) FROM written;
 SELECT smsflow.launch_campaign('summer', brand => 'Campaigns');
 SELECT smsflow.launch_campaign('spring', now() - interval '2 minutes', brand => 'Campaigns');
 SELECT smsflow.launch_campaign('spring', 'infinity', brand => 'Campaigns');
+SELECT smsflow.launch_campaign('spring', NULL, brand => 'Campaigns');
 SELECT smsflow.launch_campaign('spring', now() + interval '1 day', 'Mars/Olympus', 'Campaigns');
 SELECT smsflow.launch_campaign('spring', brand => 'Campaigns');
 SELECT smsflow.launch_campaign('spring', brand => 'Campaigns');

@@ -75,6 +75,7 @@ SELECT * FROM smsflow.verify_consent_ledger();
 
 -- Values for all rows, and a list that says nothing of consent.
 CREATE VIEW shop.few AS SELECT '2025550' || n AS tel FROM generate_series(120, 122) n;
+SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', false, '{"region": "USA"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', false, '{"region": "US", "purposes": ["promotional"], "level": "implied", "source": "trade fair"}') - '{import_id,samples,dry_run}'::text[] AS report;
 SELECT phone, promotional FROM people WHERE phone LIKE '+1202555012_';
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"samples": 1}') ->> 'refused' AS without_a_region;

@@ -16,6 +16,7 @@ SELECT links FROM smsflow.outbox ORDER BY message_id DESC LIMIT 1;
 SELECT smsflow.link_code(1, 1);
 SELECT smsflow.set_link_domain('go.linked.example/path', brand => 'Linked');
 SELECT smsflow.set_link_domain('go.linked.example', valid_for => '-1 day', brand => 'Linked');
+SELECT smsflow.set_link_domain('shop', brand => 'Linked');
 SELECT smsflow.set_link_domain('go.linked.example', 'utm_id={{nobody}}', brand => 'Linked');
 SELECT smsflow.set_link_domain('go.linked.example', 'utm_id={{source', brand => 'Linked');
 SELECT smsflow.set_link_domain('go.linked.example', brand => 'No such brand');

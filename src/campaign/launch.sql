@@ -111,11 +111,14 @@ CREATE OR REPLACE FUNCTION smsflow.launch_campaign_inside(name text, at timestam
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	k CONSTANT smsflow.campaign := smsflow.lock_campaign(launch_campaign_inside.name, launch_campaign_inside.brand, '{draft}');
-	launch timestamptz := coalesce(launch_campaign_inside.at, now());
+	launch timestamptz := launch_campaign_inside.at;
 	local_at timestamp;
 BEGIN
 	IF k.reminder_of IS NOT NULL THEN
 		PERFORM smsflow.refuse_launch(k, 'It is a reminder, and is launched with what it reminds of.', 'Launch that campaign.');
+	ELSIF launch IS NULL THEN
+		PERFORM smsflow.refuse('SF007', format('campaign "%s" has no time to be launched at', k.name),
+			'The argument "at" is null.', 'Leave it out to launch the campaign now.');
 	ELSIF launch_campaign_inside.time_zone = 'recipient' AND (k.options ->> 'decide_after')::interval < '26 hours' THEN
 		PERFORM smsflow.refuse_launch(k, format('The winner would be chosen %s after the launch, and the same time of day comes to the last zone 26 hours after the first.',
 			k.options ->> 'decide_after'), 'Launch it at one instant, or write it anew with a decide_after of 26 hours or more.');
@@ -139,7 +142,7 @@ CREATE OR REPLACE FUNCTION smsflow.launch_campaign(name text, at timestamptz DEF
 		brand text DEFAULT 'default') RETURNS void
 	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.launch_campaign(text, timestamptz, text, text) IS
-'Lets a draft go out at an instant, by default now. With time_zone, the wall-clock time that at shows in the session''s TimeZone is meant there; with "recipient", where each recipient is, and the option late_zones says what happens where it is past that time already. SF004 for an unknown campaign, SF005 if it is no draft, the time is more than a minute in the past or valid_until comes before its last wave, variant or reminder, or a sender, approval, a second variant or coupons are missing, or a winner would be chosen before the local time has come everywhere (26 hours), SF007 for an unknown time zone';
+'Lets a draft go out at an instant, by default now. With time_zone, the wall-clock time that at shows in the session''s TimeZone is meant there; with "recipient", where each recipient is, and the option late_zones says what happens where it is past that time already. SF004 for an unknown campaign, SF005 if it is no draft, the time is more than a minute in the past or valid_until comes before its last wave, variant or reminder, or a sender, approval, a second variant or coupons are missing, or a winner would be chosen before the local time has come everywhere (26 hours), SF007 for an unknown time zone, or a null for at';
 REVOKE ALL ON FUNCTION smsflow.launch_campaign(text, timestamptz, text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.add_wave(campaign text, segment text, after interval, brand text DEFAULT 'default') RETURNS integer

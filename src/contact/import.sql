@@ -68,6 +68,10 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('unknown consent level "%s"', options ->> 'level'),
 			DETAIL = 'Levels that can be granted are implied, express, written and confirmed.', HINT = 'Use one of these names, in small letters.';
 	END IF;
+	-- Only the region is asked for: no region has a number like this.
+	PERFORM smsflow.parse_phone('0', options ->> 'region');
+EXCEPTION WHEN SQLSTATE 'SF001' THEN
+	NULL;
 END $$;
 COMMENT ON FUNCTION smsflow.check_import(text[], jsonb, jsonb) IS 'Raises SF006 for a mapping that does not fit the list, SF007 for options that cannot be used';
 REVOKE ALL ON FUNCTION smsflow.check_import(text[], jsonb, jsonb) FROM PUBLIC;

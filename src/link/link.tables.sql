@@ -10,7 +10,7 @@ COMMENT ON TABLE smsflow.link_key IS 'Key of the codes of short links, made by t
 
 CREATE TABLE smsflow.link_domain (
 	brand_id	integer PRIMARY KEY REFERENCES smsflow.brand,
-	base_url	text NOT NULL CHECK (base_url ~ '^(https?://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$'),
+	base_url	text NOT NULL CHECK (base_url ~ '^(https?://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$' AND base_url ~ '[.]|//'),
 	query		text NOT NULL DEFAULT '',
 	valid_for	interval CHECK (valid_for > '0')
 );

@@ -227,6 +227,20 @@ smsflow_phone_or_null(PG_FUNCTION_ARGS)
 	PG_RETURN_PHONE(phone);
 }
 
+/* One order of NaN would make NaN of all figures that it is added to. */
+static void
+refuse_unbounded(const SmsflowEvent *event)
+{
+	Numeric amount = event->has_amount ? DatumGetNumeric(event->amount) : NULL;
+
+	if (amount != NULL && (numeric_is_nan(amount) || numeric_is_inf(amount)))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("amount of an event is not a number"),
+						errdetail("It is NaN or infinite."), errhint("Leave it out where it is not known.")));
+	if (event->has_occurred_at && TIMESTAMP_NOT_FINITE(event->occurred_at))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("time of an event is not an instant"),
+						errdetail("The argument \"at\" is infinite."), errhint("Leave it out for now.")));
+}
+
 /* record_event(phone, kind, ref, data, amount, currency, at, brand) RETURNS bigint; SECURITY DEFINER in SQL. */
 Datum
 smsflow_record_event(PG_FUNCTION_ARGS)
@@ -246,6 +260,7 @@ smsflow_record_event(PG_FUNCTION_ARGS)
 	event.currency = optional_text(fcinfo, 5);
 	event.has_occurred_at = !PG_ARGISNULL(6);
 	event.occurred_at = event.has_occurred_at ? PG_GETARG_TIMESTAMPTZ(6) : 0;
+	refuse_unbounded(&event);
 	SPI_connect();
 	event.brand_id = smsflow_brand_id(optional_text(fcinfo, 7));
 	SPI_finish();
