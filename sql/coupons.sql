@@ -73,6 +73,16 @@ SELECT * FROM taken WHERE pool = 'given';
 SELECT smsflow.tend_campaigns(100) AS released;
 SELECT count(*) FILTER (WHERE settled) AS settled, count(*) FILTER (WHERE NOT settled AND message_id IS NOT NULL) AS open FROM smsflow.coupon;
 
+-- A campaign that waits for codes goes on with one that came back.
+SELECT smsflow.create_coupon_pool('one', brand => 'Coupons') > 0 AS created, smsflow.add_coupons('one', '{ONLY}', 'Coupons'), make('one', 'one');
+SELECT smsflow.launch_campaign('one', brand => 'Coupons'), expand(1000000);
+SELECT campaign, queued, waits_for FROM smsflow.progress_campaign WHERE campaign = 'one';
+INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, attempt, wire, outcome, class)
+	SELECT message_id, now(), now(), 0, 1, 'none', 'rejected', NULL FROM written WHERE campaign = 'one' AND refusal IS NULL;
+SELECT smsflow.tend_campaigns(100) AS released, expand(1000000);
+SELECT who, body, refusal FROM written WHERE campaign = 'one' AND refusal IS NULL;
+SELECT campaign, queued, waits_for FROM smsflow.progress_campaign WHERE campaign = 'one';
+
 -- Generated codes differ, and say nothing that can be misread.
 SELECT make('generated', 'generated'), smsflow.launch_campaign('generated', brand => 'Coupons');
 SELECT expand(1000000);

@@ -133,6 +133,24 @@ SELECT n AS who, o.refusal, o.body FROM generate_series(21, 23) n JOIN smsflow.o
 JOIN smsflow.event e ON e.event_id = o.trigger_event_id AND e.ref = 'S2' ORDER BY o.message_id;
 SELECT smsflow.unwatch('product');
 DROP TABLE product;
+-- Who named a price is told at that price, by however little it falls; where only the price is watched nobody has to know the stock. What
+-- never runs out is often written as the greatest number there is.
+CREATE TABLE tariff (sku text PRIMARY KEY, price numeric(10,2));
+CREATE TABLE ebook (sku text PRIMARY KEY, stock bigint, price numeric(10,2));
+INSERT INTO tariff VALUES ('T', 100);
+INSERT INTO ebook VALUES ('E', 0, 100);
+SELECT meaning, note FROM smsflow.watch_inventory('tariff') WHERE meaning = 'stock' UNION ALL SELECT meaning, note FROM smsflow.watch_inventory('ebook') WHERE meaning = 'stock';
+SELECT count(smsflow.notify_me(pg_temp.phone(n), sku, kind, price)) AS wishes FROM (VALUES (21, 'T', 'price_drop', 98), (22, 'T', 'price_drop', NULL), (23, 'T', 'price_drop', 50),
+	(21, 'E', 'price_drop', 98), (22, 'E', 'price_drop', NULL), (23, 'E', 'back_in_stock', NULL)) AS w (n, sku, kind, price);
+UPDATE tariff SET price = 98;
+UPDATE tariff SET price = 90;
+UPDATE ebook SET stock = 9223372036854775807;
+UPDATE ebook SET price = 98;
+SELECT e.kind, e.ref, c.external_id AS who, e.amount, e.data ->> 'old_price' AS before FROM smsflow.event e JOIN smsflow.contact c USING (contact_id)
+WHERE e.ref IN ('T', 'E') ORDER BY e.event_id;
+SELECT sqlstate, error FROM smsflow.trigger_problem;
+SELECT smsflow.unwatch('tariff'), smsflow.unwatch('ebook');
+DROP TABLE tariff, ebook;
 
 -- Welcome with double opt-in: nothing before the YES. ---------------------------------------------------
 SELECT smsflow.require_double_opt_in('{promotional}') IS NOT NULL AS required;

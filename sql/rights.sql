@@ -29,6 +29,7 @@ SELECT smsflow.record_event('+12025550171', 'order', 'ada-order-9', '{"gift": "f
 INSERT INTO smsflow.event (kind, phone, external_id, data) VALUES ('view', '+1 202 555 0171', 'ada-17', '{"seen": "Ockham"}');
 SELECT smsflow.process_events(ARRAY[:event]::bigint[]), smsflow.attribute_orders(ARRAY[:event]::bigint[]);
 INSERT INTO smsflow.attribution (kind, message_id, contact_id, at, sent_at, ref, amount, currency) SELECT 'order', message_id, :ada, finished_at, finished_at, 'ada-order-9', 12.50, 'EUR' FROM smsflow.attempt;
+SELECT smsflow.notify_me('+12025550171', 'engine', data => '{"for": "Ockham"}') > 0 AS wished, smsflow.notify_me('+12025550172', 'engine') > 0 AS too;
 SELECT smsflow.opt_out('+12025550171', '{promotional}', 'support', 'Augusta said so') AS ended;
 
 -- The copy has all of it, and nothing of anybody else.

@@ -118,6 +118,19 @@ SELECT smsflow.record_event('+12125550110', 'order', 'camel', amount => 3, curre
 SELECT kind, ref, who, amount FROM pg_temp.look();
 SELECT DISTINCT kind, currency FROM smsflow.event WHERE phone = '+12125550110' ORDER BY 1;
 
+-- Keys of a fixed length, as migrations from MySQL bring them along, and one partition watched on its own, written through the whole.
+CREATE TABLE medusa.ulid_cart (id char(26) PRIMARY KEY, phone text, items jsonb);
+CREATE TABLE medusa.bits_cart (id bit(8) PRIMARY KEY, phone text, items jsonb);
+CREATE TABLE medusa.yearly (id integer, at date, phone text, items jsonb, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE medusa.year_2026 PARTITION OF medusa.yearly FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+SELECT meaning, column_name FROM smsflow.watch_carts('medusa.ulid_cart') WHERE meaning = 'id' UNION ALL SELECT meaning, column_name FROM smsflow.watch_carts('medusa.bits_cart') WHERE meaning = 'id'
+UNION ALL SELECT meaning, column_name FROM smsflow.watch_carts('medusa.year_2026', '{"id": "id"}') WHERE meaning = 'id';
+INSERT INTO medusa.ulid_cart VALUES ('01K9ZZZZZZZZZZZZZZZZZZZZZA', '+12125550111', '[1]'), ('short', '+12125550111', '[1]');
+INSERT INTO medusa.bits_cart VALUES (B'10100101', '+12125550112', '[1]');
+INSERT INTO medusa.yearly VALUES (77, '2026-05-01', '+12125550113', '[1]');
+SELECT kind, ref, who FROM pg_temp.look();
+SELECT smsflow.unwatch('medusa.ulid_cart'), smsflow.unwatch('medusa.bits_cart'), smsflow.unwatch('medusa.year_2026');
+
 -- Any other table. ------------------------------------------------------------------------------
 CREATE TABLE woo.returns (return_id integer PRIMARY KEY, customer_id text, state text, order_no text);
 SELECT * FROM smsflow.watch_table('woo.returns', 'return', '{"data": {"order_no": "order_no"}, "status_map": {"ok": "approved"}}');

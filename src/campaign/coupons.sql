@@ -39,6 +39,16 @@ COMMENT ON FUNCTION smsflow.create_coupon_pool(text, text, text, text) IS
 'Makes a pool that {{coupon}} of campaigns with the option coupons comes from, and returns its id. With prefix, which may be empty, codes are generated: prefix and 8 letters and digits that cannot be misread; without, they are those of add_coupons(). at_end says what a campaign does when no code is left: wait for more, or go_on with the default of {{coupon|...}}, refusing as missing_variable where there is none. SF004 unknown brand, SF005 the name is taken, SF007 other arguments';
 REVOKE ALL ON FUNCTION smsflow.create_coupon_pool(text, text, text, text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.end_wait_for_coupons() RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE smsflow.campaign AS k SET waits_for = NULL FROM smsflow.coupon_pool AS p
+	WHERE k.waits_for = 'coupons' AND p.brand_id = k.brand_id AND p.name = k.options ->> 'coupons'
+		AND EXISTS (SELECT FROM smsflow.coupon AS c WHERE c.coupon_pool_id = p.coupon_pool_id AND c.campaign_id IS NULL);
+	SELECT smsflow.note_config()
+$$;
+COMMENT ON FUNCTION smsflow.end_wait_for_coupons() IS 'Lets campaigns go on that wait for coupons of a pool in which one is free';
+REVOKE ALL ON FUNCTION smsflow.end_wait_for_coupons() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.add_coupons(pool text, codes text[], brand text DEFAULT 'default') RETURNS bigint
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -51,9 +61,7 @@ BEGIN
 	END IF;
 	INSERT INTO smsflow.coupon (coupon_pool_id, code) SELECT its.coupon_pool_id, code FROM unnest(codes) AS code ON CONFLICT DO NOTHING;
 	GET DIAGNOSTICS added = ROW_COUNT;
-	UPDATE smsflow.campaign AS k SET waits_for = NULL
-	WHERE added > 0 AND k.brand_id = its.brand_id AND k.waits_for = 'coupons' AND k.options ->> 'coupons' = its.name;
-	PERFORM smsflow.note_config();
+	PERFORM smsflow.end_wait_for_coupons();
 	RETURN added;
 END $$;
 COMMENT ON FUNCTION smsflow.add_coupons(text, text[], text) IS 'Adds codes to a pool and returns how many were new; campaigns that waited for them go on. SF004 unknown pool or brand, SF007 a code with spaces, or a pool that generates its own';
@@ -144,7 +152,10 @@ BEGIN
 		WHERE c.coupon_pool_id = l.coupon_pool_id AND c.code = l.code AND (f.status NOT IN ('rejected', 'suppressed', 'cancelled', 'expired') OR f.sent)
 	)
 	SELECT count(*) INTO released FROM freed;
+	IF released > 0 THEN
+		PERFORM smsflow.end_wait_for_coupons();
+	END IF;
 	RETURN released;
 END $$;
-COMMENT ON FUNCTION smsflow.release_coupons(integer) IS 'Worker: looks at slice codes whose messages were still under way, and frees those of messages that were definitely not sent; returns how many. A code that may have been read stays taken';
+COMMENT ON FUNCTION smsflow.release_coupons(integer) IS 'Worker: looks at slice codes whose messages were still under way, and frees those of messages that were definitely not sent, which campaigns may wait for; returns how many. A code that may have been read stays taken';
 REVOKE ALL ON FUNCTION smsflow.release_coupons(integer) FROM PUBLIC;

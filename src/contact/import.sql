@@ -326,6 +326,7 @@ CREATE OR REPLACE FUNCTION smsflow.removable_contacts(import_id integer) RETURNS
 		AND NOT EXISTS (SELECT FROM smsflow.event AS e WHERE e.contact_id = c.contact_id)
 		AND NOT EXISTS (SELECT FROM smsflow.inbound AS n WHERE n.contact_id = c.contact_id)
 		AND NOT EXISTS (SELECT FROM smsflow.enrollment AS n WHERE n.contact_id = c.contact_id)
+		AND NOT EXISTS (SELECT FROM smsflow.interest AS i WHERE i.contact_id = c.contact_id)
 $$;
 COMMENT ON FUNCTION smsflow.removable_contacts(integer) IS 'Contacts that are there by this import alone: nothing was sent to them, and nothing came of them';
 REVOKE ALL ON FUNCTION smsflow.removable_contacts(integer) FROM PUBLIC;

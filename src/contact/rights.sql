@@ -196,6 +196,8 @@ CREATE OR REPLACE FUNCTION smsflow.export_contact_inside(phone text, brand text)
 				OR smsflow.try_parse_phone(e.phone) OPERATOR(smsflow.=) w.phone)), '[]'),
 		'enrollments', coalesce((SELECT jsonb_agg(to_jsonb(n) - '{contact_id,sequence_id}'::text[] || jsonb_build_object('sequence', s.name) ORDER BY n.enrollment_id)
 			FROM smsflow.enrollment AS n JOIN smsflow.sequence AS s USING (sequence_id) WHERE n.contact_id = w.contact_id), '[]'),
+		'wishes', coalesce((SELECT jsonb_agg(to_jsonb(i) - '{contact_id,brand_id}'::text[] ORDER BY i.interest_id)
+			FROM smsflow.interest AS i WHERE i.brand_id = w.brand_id AND i.contact_id = w.contact_id), '[]'),
 		'messages', smsflow.export_messages(ARRAY(SELECT o.message_id FROM smsflow.outbox AS o
 			WHERE o.brand_id = w.brand_id AND (o.contact_id = w.contact_id OR o.recipient OPERATOR(smsflow.=) w.phone))),
 		'inbound', coalesce((SELECT jsonb_agg(to_jsonb(i) - '{contact_id,brand_id,gateway_id}'::text[] ORDER BY i.inbound_id) FROM smsflow.inbound AS i
@@ -212,7 +214,7 @@ REVOKE ALL ON FUNCTION smsflow.export_contact_inside(text, text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.export_contact(phone text, brand text DEFAULT 'default') RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.export_contact(text, text) IS
-'Everything known about a person, as one JSON object: contact (null if there is none), consent, ledger, events, enrollments, messages with attempts and reports, inbound, attributions, clicks. Texts of one-time passwords are left out. Reads every message, so it takes a while in a big store. SF001 for a bad number, SF004 for an unknown brand';
+'Everything known about a person, as one JSON object: contact (null if there is none), consent, ledger, events, enrollments, wishes, messages with attempts and reports, inbound, attributions, clicks. Texts of one-time passwords are left out. Reads every message, so it takes a while in a big store. SF001 for a bad number, SF004 for an unknown brand';
 REVOKE ALL ON FUNCTION smsflow.export_contact(text, text) FROM PUBLIC;
 
 -- ---- to be forgotten ----
@@ -260,6 +262,7 @@ BEGIN
 	DELETE FROM smsflow.enrollment AS n WHERE n.contact_id = erase_traces.contact_id;
 	UPDATE smsflow.event AS e SET phone = NULL, external_id = NULL, ref = NULL, data = '{}' WHERE e.event_id = ANY (theirs);
 	DELETE FROM smsflow.event_problem AS p WHERE p.event_id = ANY (theirs);
+	DELETE FROM smsflow.interest AS w WHERE w.brand_id = erase_traces.brand_id AND w.contact_id = erase_traces.contact_id;
 	UPDATE smsflow.attribution AS t SET ref = NULL WHERE t.contact_id = erase_traces.contact_id AND t.kind = 'order';
 	UPDATE smsflow.inbound AS i SET phone = smsflow.nobody(), body = '', provider_id = NULL
 	WHERE i.brand_id = erase_traces.brand_id AND (i.contact_id = erase_traces.contact_id OR i.phone OPERATOR(smsflow.=) erase_traces.phone);
@@ -267,7 +270,7 @@ BEGIN
 	UPDATE smsflow.click AS k SET agent = NULL, network = NULL WHERE k.contact_id = erase_traces.contact_id;
 	RETURN cardinality(theirs) + replies;
 END $$;
-COMMENT ON FUNCTION smsflow.erase_traces(integer, bigint, text, smsflow.phone) IS 'Takes what a person did and wrote from events, enrolments, orders credited, replies and clicks; returns how many events and replies';
+COMMENT ON FUNCTION smsflow.erase_traces(integer, bigint, text, smsflow.phone) IS 'Takes what a person did, wished for and wrote from events, enrolments, wishes, orders credited, replies and clicks; returns how many events and replies';
 REVOKE ALL ON FUNCTION smsflow.erase_traces(integer, bigint, text, smsflow.phone) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.erase_contact_inside(phone text, brand text) RETURNS boolean
@@ -308,5 +311,5 @@ REVOKE ALL ON FUNCTION smsflow.erase_contact_inside(text, text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.erase_contact(phone text, brand text DEFAULT 'default') RETURNS boolean
 	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.erase_contact(text, text) IS
-'Forgets a person of a brand: cancels what waits, removes the contact, its number, names, attributes, texts, replies, events and enrolments, and what the ledger has in words and evidence. What stays is that somebody agreed and ended it, and a keyed hash that keeps lists from bringing the number back; subscribe() with source web or keyword, which the person does, lifts it. True if anything was known. Reads every message, so it takes a while in a big store; the store''s own tables, the server''s log and backups are the caller''s to see to. SF001 for a bad number, SF004 for an unknown brand, SF008 when the key of suppressions is missing';
+'Forgets a person of a brand: cancels what waits, removes the contact, its number, names, attributes, texts, replies, events, enrolments and wishes, and what the ledger has in words and evidence. What stays is that somebody agreed and ended it, and a keyed hash that keeps lists from bringing the number back; subscribe() with source web or keyword, which the person does, lifts it. True if anything was known. Reads every message, so it takes a while in a big store; the store''s own tables, the server''s log and backups are the caller''s to see to. SF001 for a bad number, SF004 for an unknown brand, SF008 when the key of suppressions is missing';
 REVOKE ALL ON FUNCTION smsflow.erase_contact(text, text) FROM PUBLIC;

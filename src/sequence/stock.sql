@@ -35,12 +35,13 @@ COMMENT ON FUNCTION smsflow.interested(bigint, text, text) IS 'Whether a contact
 REVOKE ALL ON FUNCTION smsflow.interested(bigint, text, text) FROM PUBLIC;
 
 -- Tells the longest waiting people, in the transaction that changed the product.
-CREATE OR REPLACE FUNCTION smsflow.tell_interested(brand_id integer, product text, kind text, price numeric, at_most integer, data jsonb) RETURNS integer
+CREATE OR REPLACE FUNCTION smsflow.tell_interested(brand_id integer, product text, kind text, price numeric, at_most integer, data jsonb,
+		any_price boolean DEFAULT true) RETURNS integer
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	WITH chosen AS (
 		SELECT i.interest_id FROM smsflow.interest i
 		WHERE i.brand_id = tell_interested.brand_id AND i.product = tell_interested.product AND i.kind = tell_interested.kind AND i.notified_at IS NULL
-			AND (i.price IS NULL OR tell_interested.price <= i.price)
+			AND CASE WHEN i.price IS NULL THEN tell_interested.any_price ELSE tell_interested.price <= i.price END
 		ORDER BY i.asked_at, i.interest_id LIMIT greatest(at_most, 0) FOR UPDATE SKIP LOCKED),
 	told AS (
 		UPDATE smsflow.interest i SET notified_at = clock_timestamp() FROM chosen c WHERE i.interest_id = c.interest_id RETURNING i.*),
@@ -50,8 +51,8 @@ CREATE OR REPLACE FUNCTION smsflow.tell_interested(brand_id integer, product tex
 		RETURNING 1)
 	SELECT count(*)::integer FROM events
 $$;
-COMMENT ON FUNCTION smsflow.tell_interested(integer, text, text, numeric, integer, jsonb) IS 'Makes an event for the longest waiting people, at most so many, and returns how many';
-REVOKE ALL ON FUNCTION smsflow.tell_interested(integer, text, text, numeric, integer, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION smsflow.tell_interested(integer, text, text, numeric, integer, jsonb, boolean) IS 'Makes an event for the longest waiting people, at most so many, and returns how many; who named a price is told at that price or below, who named none if any_price is true';
+REVOKE ALL ON FUNCTION smsflow.tell_interested(integer, text, text, numeric, integer, jsonb, boolean) FROM PUBLIC;
 
 -- Whose message has left, or may have, has heard of it.
 CREATE OR REPLACE FUNCTION smsflow.wait_again(brand_id integer, product text) RETURNS void
@@ -71,6 +72,8 @@ DECLARE
 	w CONSTANT smsflow.watch := (SELECT w FROM smsflow.watch w WHERE w.watch_id = apply_stock.watch_id);
 	factor CONSTANT numeric := coalesce((w.mapping ->> 'stock_factor')::numeric, 2);
 	low CONSTANT numeric := coalesce((w.mapping ->> 'low_stock')::numeric, 5);
+	-- Some stores write the greatest number there is for what never runs out; where no stock is watched there is no limit.
+	most CONSTANT integer := greatest(0, least(coalesce(ceil(now_there * factor), 2147483647), 2147483647));
 	told integer;
 BEGIN
 	-- Most products have nobody who waits for them; then a sale costs one look.
@@ -84,7 +87,7 @@ BEGIN
 	RETURNING s.alerted INTO told;
 	IF now_there > coalesce(was, 0) THEN
 		UPDATE smsflow.stock s SET alerted = s.alerted + smsflow.tell_interested(w.brand_id, apply_stock.product, 'back_in_stock', apply_stock.price,
-			ceil(now_there * factor)::integer - told, apply_stock.data)
+			most - told, apply_stock.data)
 		WHERE s.brand_id = w.brand_id AND s.product = apply_stock.product;
 	ELSIF now_there <= 0 AND was > 0 THEN
 		INSERT INTO smsflow.event (contact_id, brand_id, kind, ref)
@@ -94,11 +97,11 @@ BEGIN
 		WHERE i.brand_id = w.brand_id AND i.product = apply_stock.product AND i.notified_at IS NOT NULL;
 		PERFORM smsflow.wait_again(w.brand_id, apply_stock.product);
 	ELSIF now_there <= low AND was > low THEN
-		PERFORM smsflow.tell_interested(w.brand_id, apply_stock.product, 'low_stock', apply_stock.price, ceil(now_there * factor)::integer, apply_stock.data);
+		PERFORM smsflow.tell_interested(w.brand_id, apply_stock.product, 'low_stock', apply_stock.price, most, apply_stock.data);
 	END IF;
-	IF price <= old_price * 0.95 AND now_there > 0 THEN
-		PERFORM smsflow.tell_interested(w.brand_id, apply_stock.product, 'price_drop', apply_stock.price, ceil(now_there * factor)::integer,
-			apply_stock.data || jsonb_build_object('old_price', old_price));
+	IF price < old_price AND coalesce(now_there > 0, NOT w.mapping ? 'stock') THEN
+		PERFORM smsflow.tell_interested(w.brand_id, apply_stock.product, 'price_drop', apply_stock.price, most,
+			apply_stock.data || jsonb_build_object('old_price', old_price), price <= old_price * 0.95);
 	END IF;
 	PERFORM smsflow.note_event();
 END $$;

@@ -27,6 +27,7 @@ $$;
 COMMENT ON FUNCTION smsflow.open_cart(jsonb) IS 'SQL condition by which a cart is open';
 REVOKE ALL ON FUNCTION smsflow.open_cart(jsonb) FROM PUBLIC;
 
+-- The key's type is named without a length (-1): character alone would mean character(1).
 CREATE OR REPLACE FUNCTION smsflow.read_query(watch_id integer) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format($q$SELECT jsonb_agg(jsonb_build_object('key', concat(t.%1$I), 'ref', %2$s, 'phone', %3$s, 'external_id', %4$s, 'total', %5$s,
@@ -40,7 +41,7 @@ CREATE OR REPLACE FUNCTION smsflow.read_query(watch_id integer) RETURNS text
 				m ->> 'items_table', m ->> 'items_key', m ->> 'id') ELSE '' END,
 		coalesce((SELECT 'jsonb_strip_nulls(jsonb_build_object(' || string_agg(format('%L, t.%I', d.key, d.value), ', ') || '))'
 			FROM jsonb_each_text(m -> 'data') d), $q$'{}'$q$),
-		w.relation, (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a WHERE a.attrelid = w.relation AND a.attname = m ->> 'id'))
+		w.relation, (SELECT format_type(a.atttypid, -1) FROM pg_attribute a WHERE a.attrelid = w.relation AND a.attname = m ->> 'id'))
 	FROM smsflow.watch w CROSS JOIN LATERAL (SELECT w.mapping AS m) x WHERE w.watch_id = read_query.watch_id;
 $$;
 COMMENT ON FUNCTION smsflow.read_query(integer) IS 'Query that reads the carts with the keys $1 of a watched table as one JSON array';
@@ -365,11 +366,12 @@ COMMENT ON FUNCTION smsflow.check_unwatched(regclass) IS 'Raises SF006 when the 
 REVOKE ALL ON FUNCTION smsflow.check_unwatched(regclass) FROM PUBLIC;
 
 -- New carts are taken all at once, from the transition table. A partitioned table
--- has no such trigger that sees rows written to a partition directly.
+-- has no such trigger that sees rows written to a partition directly, and a partition
+-- none that sees rows written through its parent.
 CREATE OR REPLACE FUNCTION smsflow.create_triggers(relation regclass, carts boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	at_once CONSTANT boolean := carts AND (SELECT c.relkind = 'r' FROM pg_class c WHERE c.oid = relation);
+	at_once CONSTANT boolean := carts AND (SELECT c.relkind = 'r' AND NOT c.relispartition FROM pg_class c WHERE c.oid = relation);
 	event text;
 BEGIN
 	FOREACH event IN ARRAY CASE WHEN carts THEN '{insert,update,delete}' ELSE '{insert,update}' END::text[] LOOP
