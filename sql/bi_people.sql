@@ -21,7 +21,7 @@ SELECT source, signed_up, confirmed, messaged, ordered, opted_out, subscribed, r
 SELECT smsflow.subscribe('+14155552673', source => 'paper', occurred_at => now() - interval '1 year') = :cid AS same;
 SELECT (SELECT sum(net) FROM smsflow_bi.list_growth) AS grown, (SELECT sum(subscribed) FROM smsflow_bi.consent_funnel) AS in_the_funnel,
 	(SELECT count(*) FROM smsflow.contact WHERE smsflow.consent_level(consent, 'promotional') > 'none') AS on_the_list;
-SELECT campaign, sequence, source, keyword_rule, opt_outs FROM smsflow_bi.opt_out_trend ORDER BY source, campaign;
+SELECT brand, campaign, sequence, source, keyword_rule, opt_outs FROM smsflow_bi.opt_out_trend ORDER BY source, campaign;
 SELECT action, keyword_rule, replies, people, unsettled FROM smsflow_bi.reply_summary;
 
 -- Ann buys in January, February and twice in April; Bob in January, which is reported twice; Dan in February.

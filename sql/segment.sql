@@ -149,5 +149,8 @@ DROP OWNED BY regress_smsflow_marketer CASCADE;
 DROP ROLE regress_smsflow_marketer;
 RESET client_min_messages;
 SELECT members('mine');
+-- Another role takes over what it had written: a campaign keeps its segment.
+UPDATE smsflow.segment SET owner = current_user::regrole WHERE name = 'mine';
+SELECT members('mine');
 DROP FUNCTION members(text), try(text);
 DROP TABLE regress_orders;

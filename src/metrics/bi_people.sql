@@ -54,8 +54,12 @@ COMMENT ON VIEW smsflow_bi.list_growth IS 'How many people began and ended to ta
 -- The credit is given right after the opt-out is recorded, in its transaction.
 CREATE OR REPLACE VIEW smsflow_bi.opt_out_trend AS
 	SELECT (e.recorded_at AT TIME ZONE 'UTC')::date AS day, k.name AS campaign, q.name AS sequence,
-		CASE WHEN e.source LIKE 'import:%' THEN 'import' ELSE e.source END AS source, i.rule AS keyword_rule, count(*) AS opt_outs
+		CASE WHEN e.source LIKE 'import:%' THEN 'import' ELSE e.source END AS source, i.rule AS keyword_rule, count(*) AS opt_outs,
+		b.name AS brand
 	FROM smsflow.consent_event e
+	LEFT JOIN smsflow.contact c USING (contact_id)
+	LEFT JOIN smsflow.removed_contact r USING (contact_id)
+	JOIN smsflow.brand b ON b.brand_id = coalesce(c.brand_id, r.brand_id, 1)
 	LEFT JOIN smsflow.inbound i ON i.inbound_id = (e.evidence ->> 'inbound_id')::bigint
 	LEFT JOIN LATERAL (
 		SELECT o.campaign_id, o.sequence_id FROM smsflow.attribution a JOIN smsflow.outbox o USING (message_id)
@@ -67,7 +71,7 @@ CREATE OR REPLACE VIEW smsflow_bi.opt_out_trend AS
 	LEFT JOIN smsflow.campaign k ON k.campaign_id = o.campaign_id
 	LEFT JOIN smsflow.sequence q ON q.sequence_id = o.sequence_id
 	WHERE e.kind = 'revoke'
-	GROUP BY 1, k.campaign_id, k.name, q.sequence_id, q.name, 4, i.rule;
+	GROUP BY 1, k.campaign_id, k.name, q.sequence_id, q.name, 4, i.rule, b.brand_id;
 COMMENT ON VIEW smsflow_bi.opt_out_trend IS 'Opt-outs by day (UTC), way, keyword rule, and the campaign or sequence whose message they followed within 24 hours';
 
 CREATE OR REPLACE VIEW smsflow_bi.reply_summary AS

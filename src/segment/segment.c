@@ -60,7 +60,8 @@ smsflow_as_role(Oid role, SmsflowIdentity *before)
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_UNKNOWN_OBJECT), errmsg("the owner no longer exists"),
 						errdetail("What users store runs with their privileges; role %u was dropped.", role),
-						errhint("Create the segment again under another role.")));
+						errhint("Give it to another role, as in UPDATE smsflow.segment SET owner = 'marketing'; likewise "
+								"campaign, sequence and sequence_step.")));
 	GetUserIdAndSecContext(&before->user, &before->security);
 	SetUserIdAndSecContext(role, before->security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	before->settings = NewGUCNestLevel();

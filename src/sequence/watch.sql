@@ -143,13 +143,13 @@ BEGIN
 	IF NOT FOUND THEN
 		PERFORM smsflow.refuse_mapping('table to watch does not exist', 'There is no table with this oid.', 'Pass the name of a table.');
 	ELSIF what IS NOT NULL THEN
-		PERFORM smsflow.refuse_mapping(format('"%s" cannot be watched', relation), format('It is %s.', what),
+		PERFORM smsflow.refuse_mapping(format('%s cannot be watched', relation), format('It is %s.', what),
 			'Watch the ordinary or partitioned table that the store writes to.');
 	ELSIF (SELECT c.relnamespace IN ('smsflow'::regnamespace, 'pg_catalog'::regnamespace) FROM pg_class c WHERE c.oid = check_watchable.relation) THEN
-		PERFORM smsflow.refuse_mapping(format('"%s" cannot be watched', relation), 'It is no table of the store.',
+		PERFORM smsflow.refuse_mapping(format('%s cannot be watched', relation), 'It is no table of the store.',
 			'Watch a table that the store writes to.');
 	ELSIF NOT has_table_privilege(caller, relation, 'TRIGGER') THEN
-		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('permission denied to watch "%s"', relation),
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('permission denied to watch %s', relation),
 			DETAIL = format('Role "%s" has no TRIGGER privilege on it.', caller), HINT = 'Ask the owner of the table for GRANT TRIGGER.';
 	END IF;
 END $$;
@@ -164,7 +164,7 @@ BEGIN
 	SELECT r.rolname INTO owner FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
 	WHERE c.oid = check_readable.relation AND c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls;
 	IF FOUND THEN
-		PERFORM smsflow.refuse_mapping(format('row level security may hide rows of "%s" from its owner', relation),
+		PERFORM smsflow.refuse_mapping(format('row level security may hide rows of %s from its owner', relation),
 			'Changed carts are read again with the rights of the owner of the table, and must all be seen.',
 			format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, or ALTER ROLE %I BYPASSRLS.', relation, owner));
 	END IF;
@@ -214,8 +214,8 @@ BEGIN
 	WHERE a.attrelid = check_column.relation AND a.attname = check_column.name AND a.attnum > 0 AND NOT a.attisdropped;
 	IF type IS NULL THEN
 		PERFORM smsflow.refuse_mapping(format('column "%s" does not exist', check_column.name),
-			format('The mapping of "%s" names it as %s.', relation, meaning),
-			format('Table "%s" has the columns %s.', relation, (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a
+			format('The mapping of %s names it as %s.', relation, meaning),
+			format('Table %s has the columns %s.', relation, (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a
 				WHERE a.attrelid = check_column.relation AND a.attnum > 0 AND NOT a.attisdropped)));
 	ELSIF NOT smsflow.column_fits(relation, check_column.name, types) THEN
 		PERFORM smsflow.refuse_mapping(format('column "%s" cannot be the %s', check_column.name, meaning),
@@ -254,7 +254,7 @@ BEGIN
 	IF name IS NOT NULL THEN
 		note := 'guessed from its name';
 	ELSIF meaning = 'id' THEN
-		PERFORM smsflow.refuse_mapping(format('table "%s" has no primary key of one column', relation),
+		PERFORM smsflow.refuse_mapping(format('table %s has no primary key of one column', relation),
 			'Events need a key that says which cart or order they are about.', 'Name the column: {"id": "..."}.');
 	END IF;
 END $$;
@@ -321,10 +321,10 @@ CREATE OR REPLACE FUNCTION smsflow.check_mapping(kind text, relation regclass, m
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF kind = 'inventory' AND NOT resolved ?| '{stock,price}' THEN
-		PERFORM smsflow.refuse_mapping(format('nothing in table "%s" is a stock or a price', relation), 'It has no number under a usual name.',
+		PERFORM smsflow.refuse_mapping(format('nothing in table %s is a stock or a price', relation), 'It has no number under a usual name.',
 			'Name the column: {"stock": "..."}.');
 	ELSIF kind <> 'inventory' AND NOT resolved ?| '{phone,customer_id}' THEN
-		PERFORM smsflow.refuse_mapping(format('nothing in table "%s" says who it is about', relation),
+		PERFORM smsflow.refuse_mapping(format('nothing in table %s says who it is about', relation),
 			'It has neither a phone number nor a customer id under a usual name.', 'Name the column: {"phone": "..."} or {"customer_id": "..."}.');
 	ELSIF kind = 'cart' AND (resolved ? 'status') IS DISTINCT FROM (mapping ? 'active') THEN
 		PERFORM smsflow.refuse_mapping('status and active belong together',
@@ -358,8 +358,8 @@ BEGIN
 		OR w.relation IN (SELECT p.relid FROM pg_partition_tree(check_unwatched.relation) p)
 	LIMIT 1;
 	IF other IS NOT NULL THEN
-		PERFORM smsflow.refuse_mapping(format('table "%s" is already watched', other), 'A table can be watched once, alone or with its partitions.',
-			format('Call smsflow.unwatch(''%s'') first.', other));
+		PERFORM smsflow.refuse_mapping(format('table %s is already watched', other), 'A table can be watched once, alone or with its partitions.',
+			format('Call smsflow.unwatch(%L) first.', other));
 	END IF;
 END $$;
 COMMENT ON FUNCTION smsflow.check_unwatched(regclass) IS 'Raises SF006 when the table, a partition of it or the table it is part of is watched';
