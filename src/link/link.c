@@ -172,7 +172,6 @@ write_code(SmsflowSipKey key, int64 message_id, int number, char *code)
 		elog(ERROR, "no code for link %d of message " INT64_FORMAT, number, message_id);
 }
 
-/* A text that comes from a dump has its codes already. */
 bool
 smsflow_put_codes(char *body, SmsflowSipKey key, int64 message_id)
 {
@@ -190,24 +189,15 @@ smsflow_put_codes(char *body, SmsflowSipKey key, int64 message_id)
 	return found;
 }
 
+/* write_codes(body text, message_id bigint) returns text */
 PG_FUNCTION_INFO_V1(smsflow_write_codes);
 Datum
 smsflow_write_codes(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	HeapTuple row = trigger->tg_trigtuple;
-	TupleDesc columns = RelationGetDescr(trigger->tg_relation);
-	int body_column = SPI_fnumber(columns, "body");
-	bool isnull;
-	int64 message_id = DatumGetInt64(SPI_getbinval(row, columns, SPI_fnumber(columns, "message_id"), &isnull));
-	char *body = TextDatumGetCString(SPI_getbinval(row, columns, body_column, &isnull));
-	Datum written;
-	bool null = false;
+	char *body = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-	if (!smsflow_put_codes(body, key_for(fcinfo->flinfo), message_id))
-		return PointerGetDatum(row);
-	written = CStringGetTextDatum(body);
-	return PointerGetDatum(heap_modify_tuple_by_cols(row, columns, 1, &body_column, &written, &null));
+	(void) smsflow_put_codes(body, key_for(fcinfo->flinfo), PG_GETARG_INT64(1));
+	PG_RETURN_TEXT_P(cstring_to_text(body));
 }
 
 /* ---- for SQL ---- */

@@ -7,6 +7,11 @@ CREATE OR REPLACE FUNCTION smsflow.link_code(message_id bigint, link integer) RE
 COMMENT ON FUNCTION smsflow.link_code(bigint, integer) IS 'Code of a link of a message, counted from 1. Errors: SF008 before the first set_link_domain()';
 REVOKE ALL ON FUNCTION smsflow.link_code(bigint, integer) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.write_codes(body text, message_id bigint) RETURNS text
+	LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smsflow_write_codes';
+COMMENT ON FUNCTION smsflow.write_codes(text, bigint) IS 'Text of a message with the codes of its links in their places; its length stays. Errors: SF008 before the first set_link_domain()';
+REVOKE ALL ON FUNCTION smsflow.write_codes(text, bigint) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.read_code(code text, OUT message_id bigint, OUT link smallint)
 	LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smsflow_pg_read_code';
 COMMENT ON FUNCTION smsflow.read_code(text) IS 'Message and link that a code stands for, whether they exist or not; NULLs for what is no code. Errors: SF008 before the first set_link_domain()';

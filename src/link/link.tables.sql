@@ -51,14 +51,6 @@ COMMENT ON COLUMN smsflow.click.network IS 'Where it came from: the first 24 bit
 
 CREATE INDEX outbox_links ON smsflow.outbox_default (message_id) WHERE links IS NOT NULL;
 
-CREATE FUNCTION smsflow.write_codes() RETURNS trigger
-	LANGUAGE c AS 'MODULE_PATHNAME', 'smsflow_write_codes';
-COMMENT ON FUNCTION smsflow.write_codes() IS 'Trigger: puts the codes of a message into its text, whose length they do not change. Errors: SF008 the key of the codes is missing';
-REVOKE ALL ON FUNCTION smsflow.write_codes() FROM PUBLIC;
--- What a restored dump brings has its codes.
-CREATE TRIGGER write_codes BEFORE INSERT ON smsflow.outbox
-	FOR EACH ROW WHEN (NEW.links IS NOT NULL AND NEW.xid = pg_current_xact_id()) EXECUTE FUNCTION smsflow.write_codes();
-
 -- Compared in small letters. Sources: WebKit and Meta for link previews of phones (they name themselves facebookexternalhit
 -- and Twitterbot on purpose), and the documentation of the crawlers that name themselves.
 INSERT INTO smsflow.click_rule (kind, value, class, source, builtin) VALUES

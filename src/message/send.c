@@ -18,6 +18,7 @@
 #include "core/gsm.h"
 #include "core/phone.h"
 #include "errcodes.h"
+#include "link/link.h"
 #include "message/compose.h"
 #include "message/media.h"
 #include "message/policy.h"
@@ -404,6 +405,8 @@ smsflow_send(PG_FUNCTION_ARGS)
 	if (claim_dedup_key(&call))
 	{
 		choose_queue(&call);
+		if (!call.links.isnull)
+			(void) smsflow_put_codes(call.body, smsflow_link_key(), call.message_id);
 		append_message(&call);
 		append_metrics(&call);
 		if (call.refusal == NULL)

@@ -318,15 +318,19 @@ BEGIN
 		CROSS JOIN LATERAL smsflow.compose_text(coalesce(d.options -> 'variants' ->> (v.number - 1)::integer, t.body, d.body, ''),
 			smsflow.contact_vars(c, b.name, d.data), b.name, d.purpose, w) r
 		WHERE d.stop IS NULL),
+	numbered AS (
+		SELECT smsflow.next_message_id() AS message_id, m.* FROM (
+			SELECT c.*, CASE WHEN c.refusal IS NULL THEN q.ids[1 + c.contact_id % cardinality(q.ids)] ELSE 0 END AS queue_id
+			FROM composed c JOIN queues q ON q.sequence_id = c.sequence_id
+			WHERE NOT c.fails ORDER BY c.next_at, c.enrollment_id) m),
 	appended AS (
-		INSERT INTO smsflow.outbox AS o (expires_at, contact_id, recipient, enrollment_id, trigger_event_id, queue_id, brand_id,
+		INSERT INTO smsflow.outbox AS o (message_id, expires_at, contact_id, recipient, enrollment_id, trigger_event_id, queue_id, brand_id,
 			sequence_id, purpose, step, parts, unicode, refusal, body, consent_event_id, variant, template_id, links)
-		SELECT least(m.next_at + m.valid_for, m.deadline), m.contact_id, m.phone, m.enrollment_id, m.event_id,
-			CASE WHEN m.refusal IS NULL THEN q.ids[1 + m.contact_id % cardinality(q.ids)] ELSE 0 END, m.brand_id,
-			m.sequence_id, m.purpose, m.this_step, coalesce(m.parts, 0), coalesce(m.unicode, false), m.refusal, coalesce(m.rendered, m.body, ''), m.consent_event_id, m.variant, m.template_id, m.links
-		FROM composed m JOIN queues q ON q.sequence_id = m.sequence_id
-		WHERE NOT m.fails
-		ORDER BY m.next_at, m.enrollment_id
+		SELECT m.message_id, least(m.next_at + m.valid_for, m.deadline), m.contact_id, m.phone, m.enrollment_id, m.event_id, m.queue_id, m.brand_id,
+			m.sequence_id, m.purpose, m.this_step, coalesce(m.parts, 0), coalesce(m.unicode, false), m.refusal,
+			CASE WHEN m.links IS NULL THEN coalesce(m.rendered, m.body, '') ELSE smsflow.write_codes(coalesce(m.rendered, m.body, ''), m.message_id) END,
+			m.consent_event_id, m.variant, m.template_id, m.links
+		FROM numbered m
 		RETURNING o.queue_id, o.brand_id, o.sequence_id, o.step, o.purpose, o.parts, o.refusal, o.variant),
 	counted AS (
 		INSERT INTO smsflow.metric_delta (bucket, brand_id, campaign_id, sequence_id, sender_id, step, variant, purpose, measure, value)
