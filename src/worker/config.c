@@ -15,6 +15,9 @@
 #include "message/spi.h"
 #include "types/types.h"
 
+/* Counts readings of the tables: what the last one has not met is there no more. */
+static uint32 reading = 0;
+
 /* ---- reading columns ---- */
 
 static char *
@@ -122,7 +125,7 @@ read_gateway(uint64 row)
 			dlist_init(&gateway->crowded[lane]);
 		gateway->limit = limit_for(LIMIT_GATEWAY, id);
 	}
-	gateway->present = true;
+	gateway->read = reading;
 	gateway->name = get_text(row, 2);
 	gateway->base_url = get_text(row, 3);
 	gateway->options = get_json(row, 4);
@@ -202,35 +205,19 @@ read_rules(Gateway *gateway)
 	}
 }
 
-static void
-read_secret(Gateway *gateway)
-{
-	const char *problem;
-	char *secret = smsflow_read_secret(gateway->name, &problem);
-
-	gateway->secret = NULL;
-	if (secret == NULL)
-		return;
-	gateway->secret = MemoryContextStrdup(worker.config, secret);
-	explicit_bzero(secret, strlen(secret));
-	pfree(secret);
-}
-
 /* Secrets are wiped before their memory is given back. */
 static void
-forget_gateways(void)
+replace_secret(char **known, char *secret)
 {
-	HASH_SEQ_STATUS scan;
-	Gateway *gateway;
+	char *kept = secret ? MemoryContextStrdup(worker.config, secret) : NULL;
 
-	hash_seq_init(&scan, worker.gateways);
-	while ((gateway = hash_seq_search(&scan)) != NULL)
-	{
-		if (gateway->secret)
-			explicit_bzero(gateway->secret, strlen(gateway->secret));
-		gateway->secret = NULL;
-		gateway->present = false;
-	}
+	if (*known)
+		explicit_bzero(*known, strlen(*known));
+	*known = kept;
+	if (secret == NULL)
+		return;
+	explicit_bzero(secret, strlen(secret));
+	pfree(secret);
 }
 
 static void
@@ -241,11 +228,29 @@ complete_gateways(void)
 
 	hash_seq_init(&scan, worker.gateways);
 	while ((gateway = hash_seq_search(&scan)) != NULL)
-		if (gateway->present)
-		{
-			read_rules(gateway);
-			read_secret(gateway);
-		}
+	{
+		const char *problem;
+
+		if (gateway->read != reading)
+			continue;
+		read_rules(gateway);
+		replace_secret(&gateway->secret, smsflow_read_secret(gateway->name, &problem));
+	}
+}
+
+static void
+forget_gateways(void)
+{
+	HASH_SEQ_STATUS scan;
+	Gateway *gateway;
+
+	hash_seq_init(&scan, worker.gateways);
+	while ((gateway = hash_seq_search(&scan)) != NULL)
+	{
+		gateway->present = gateway->read == reading;
+		if (!gateway->present)
+			replace_secret(&gateway->secret, NULL);
+	}
 }
 
 /* ---- senders ---- */
@@ -258,7 +263,7 @@ forget_senders(void)
 
 	hash_seq_init(&scan, worker.senders);
 	while ((sender = hash_seq_search(&scan)) != NULL)
-		sender->present = false;
+		sender->present = sender->read == reading && sender->gateway && sender->gateway->present;
 }
 
 static void
@@ -276,7 +281,7 @@ read_sender(uint64 row, bool changed)
 		sender->limit = limit_for(LIMIT_SENDER, id);
 	}
 	sender->gateway = hash_search(worker.gateways, &gateway_id, HASH_FIND, NULL);
-	sender->present = sender->gateway != NULL && sender->gateway->present;
+	sender->read = reading;
 	sender->address = get_text(row, 3);
 	sender->options = get_json(row, 4);
 	limit_set_rate(sender->limit, get_double(row, 5), get_int(row, 6));
@@ -308,6 +313,15 @@ read_senders(bool changed)
 
 /* ---- registrations ---- */
 
+static SendLimit *
+read_limit(LimitScope scope, int32 id)
+{
+	SendLimit *limit = limit_for(scope, id);
+
+	limit->read = reading;
+	return limit;
+}
+
 /* Those of gateways and senders stay: whether they are there is known otherwise. */
 static void
 forget_limits(void)
@@ -317,13 +331,13 @@ forget_limits(void)
 
 	hash_seq_init(&scan, worker.limits);
 	while ((limit = hash_seq_search(&scan)) != NULL)
-		limit->present = limit->key.scope <= LIMIT_SENDER;
+		limit->present = limit->key.scope <= LIMIT_SENDER || limit->read == reading;
 }
 
 static void
 read_registration(uint64 row)
 {
-	SendLimit *limit = limit_for(LIMIT_REGISTRATION, get_int(row, 1));
+	SendLimit *limit = read_limit(LIMIT_REGISTRATION, get_int(row, 1));
 	int32 parent_id = get_int(row, 2);
 	int32 brand_id = get_int(row, 3);
 
@@ -331,7 +345,7 @@ read_registration(uint64 row)
 	limit_set_rate(limit, get_double(row, 4), get_int(row, 5));
 	limit_set_daily(limit, get_int(row, 6), get_text(row, 7));
 	if (brand_id)
-		limit_for(LIMIT_BRAND, brand_id)->parent = limit;
+		read_limit(LIMIT_BRAND, brand_id)->parent = limit;
 }
 
 static void
@@ -364,7 +378,7 @@ pace_campaign(Queue *queue, int32 campaign_id, double parts_per_minute)
 	queue->campaign = NULL;
 	if (parts_per_minute <= 0)
 		return;
-	queue->campaign = limit_for(LIMIT_CAMPAIGN, campaign_id);
+	queue->campaign = read_limit(LIMIT_CAMPAIGN, campaign_id);
 	limit_set_rate(queue->campaign, parts_per_minute / 60, Max((int) (parts_per_minute / 60), 1));
 }
 
@@ -438,18 +452,6 @@ read_promotion(void)
 	worker.promoted_id = column_id(0, 2);
 }
 
-static void
-read_callback_key(void)
-{
-	char *key = smsflow_callback_key();
-
-	worker.callback_key = key ? MemoryContextStrdup(worker.config, key) : NULL;
-	if (key == NULL)
-		return;
-	explicit_bzero(key, strlen(key));
-	pfree(key);
-}
-
 /* An answer is read by the rules of its gateway, even when that was disabled meanwhile. */
 static bool
 answers_awaited(void)
@@ -464,9 +466,24 @@ answers_awaited(void)
 	return awaited;
 }
 
+/* What the tables have. */
+static void
+read_all(bool changed)
+{
+	read_gateways();
+	complete_gateways();
+	read_senders(changed);
+	read_registrations();
+	read_queues();
+	limits_read();
+	replace_secret(&worker.callback_key, smsflow_callback_key());
+	worker.armed = config_is_armed();
+	read_promotion();
+}
+
 /*
- * What was read before stays in memory until all of the new is there: this may
- * fail half-way.
+ * This may fail half-way, as where somebody has locked a table: so what was known
+ * before holds, and stays in memory, until all of the new is there.
  */
 void
 config_load(bool changed)
@@ -475,21 +492,12 @@ config_load(bool changed)
 
 	worker.config = AllocSetContextCreate(worker.long_lived, "smsflow configuration", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSetParent(old, worker.config);
+	reading++;
+	read_all(changed);
 	forget_gateways();
 	forget_senders();
 	forget_limits();
-	if (worker.callback_key)
-		explicit_bzero(worker.callback_key, strlen(worker.callback_key));
-	read_gateways();
-	complete_gateways();
-	read_senders(changed);
-	read_registrations();
-	read_queues();
-	limits_read();
 	lanes_recount();
-	read_callback_key();
-	worker.armed = config_is_armed();
-	read_promotion();
 	if (!answers_awaited())
 		MemoryContextDeleteChildren(worker.config);
 }

@@ -5,6 +5,7 @@
  */
 #include "worker/worker.h"
 
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -57,10 +58,12 @@ reload_settings(void)
 	pg_atomic_fetch_or_u32(&worker.slot->news, SMSFLOW_NEWS_CONFIG);
 }
 
+/* What is known goes on to hold while somebody has locked these tables: nothing waits for that. */
 static void
 config_step(void *arg)
 {
 	worker_begin("reading gateways and senders", false);
+	SPI_execute("SELECT set_config('lock_timeout', '100ms', true)", true, 1);
 	config_load(config_changed);
 	worker_commit();
 }

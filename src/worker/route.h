@@ -48,6 +48,7 @@ typedef struct SendLimit
 {
 	LimitKey key;             /* hash key */
 	bool present;             /* as of the last reload */
+	uint32 read;              /* by which reading of the tables last */
 	struct SendLimit *parent; /* of a registration, or the registration of a brand */
 
 	LimitUse *use; /* own, or common to several workers */
@@ -104,6 +105,7 @@ typedef struct Gateway
 {
 	int32 gateway_id; /* hash key */
 	bool present;     /* still configured and enabled */
+	uint32 read;      /* by which reading of the tables last */
 	int in_flight;
 	SmsflowBreaker breaker;
 	SendLimit *limit;
@@ -158,6 +160,7 @@ typedef struct Sender
 {
 	int32 sender_id; /* hash key */
 	bool present;
+	uint32 read; /* by which reading of the tables last */
 	Gateway *gateway;
 	int in_flight;
 	SmsflowBreaker breaker; /* open: the gateway asked for a pause, or refuses us */

@@ -16,6 +16,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 
 #include "worker/journal.h"
 
@@ -79,13 +80,17 @@ on_sigterm(SIGNAL_ARGS)
 	errno = saved_errno;
 }
 
-/* A commit that waits for its standby is not to be cut short: what it claims would be sent without it. */
+/*
+ * A commit that waits for its standby is not to be cut short: what it claims would be sent without it. PostgreSQL
+ * sends this signal to itself, too, when lock_timeout is over.
+ */
 static void
 on_sigint(SIGNAL_ARGS)
 {
 	int saved_errno = errno;
 
-	if (worker.cancellable && MyProc && MyProc->syncRepState == SYNC_REP_NOT_WAITING)
+	if ((worker.cancellable || get_timeout_indicator(LOCK_TIMEOUT, false)) && MyProc &&
+		MyProc->syncRepState == SYNC_REP_NOT_WAITING)
 	{
 		InterruptPending = true;
 		QueryCancelPending = true;

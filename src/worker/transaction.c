@@ -139,6 +139,7 @@ remember_error(void)
 
 	MemoryContextSwitchTo(worker.scratch);
 	error = CopyErrorData();
+	worker.locked_out = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 	SpinLockAcquire(&worker.slot->mutex);
 	strlcpy(worker.slot->worker.last_error, error->message ? error->message : "", sizeof(worker.slot->worker.last_error));
 	worker.slot->worker.last_error_at = worker.clock->now();

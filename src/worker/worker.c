@@ -150,7 +150,10 @@ release_backlog(void)
 			dispatch_release(queue_pop(queue), "released");
 }
 
-/* Results are kept when a turn fails; a failure that stays ends the process. */
+/*
+ * Results are kept when a turn fails; a failure that stays ends the process. Somebody's lock does not: the next
+ * process would wait for it as well, and not know the results.
+ */
 static void
 take_turn(void)
 {
@@ -165,7 +168,7 @@ take_turn(void)
 		return;
 	}
 	turn_allowed_at = now + FAILED_TURN_PAUSE;
-	if (++failed_turns >= MAX_FAILED_TURNS)
+	if (!worker.locked_out && ++failed_turns >= MAX_FAILED_TURNS)
 		proc_exit(1);
 }
 

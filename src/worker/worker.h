@@ -52,6 +52,7 @@ typedef struct Worker
 	SmsflowHistogram loop_time[2];
 	uint32 found;     /* of what chores have to do, by what the turn under way writes down */
 	bool failed;      /* a transaction did, since this was cleared */
+	bool locked_out;  /* the last one that failed had waited for a lock for too long */
 	bool cancellable; /* a user's SQL, or what may take long at a start, may be running: signals end it */
 	uint64 ring_tail;
 	int64 high_id; /* highest message id seen by a claim */

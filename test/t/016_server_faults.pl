@@ -72,6 +72,35 @@ sub test_settings
 	}
 }
 
+# Somebody changes a setting, and somebody else has locked what the worker reads then: it goes by what it knows.
+sub test_lock
+{
+	my $locker = $node->background_psql('shop');
+	my $errors = () = slurp_file($node->logfile) =~ /canceling statement due to lock timeout/g;
+	my ($request, $token);
+
+	$node->append_conf('postgresql.conf', "smsflow.public_url = 'http://127.0.0.1:1'\n");
+	$node->reload;
+	sql("SELECT smsflow.add_registration('C1', 'campaign', daily_limit => 10); SELECT smsflow.set_sender(address, 'main', registration => 'C1') FROM smsflow.sender");
+	wait_status(send_sms('main', 'before the lock', 'transactional'), 'accepted', 'a registration allows ten messages a day');
+	$locker->query_safe('BEGIN; LOCK TABLE smsflow.registration');
+	sql("SELECT smsflow.note_config()");
+	ok(wait_until('the worker says so', sub { $errors < (() = slurp_file($node->logfile) =~ /canceling statement due to lock timeout/g) }), '... what it is is locked');
+	like(sql("SELECT message FROM smsflow.health() WHERE component = 'worker'"), qr/lock timeout/, '... as health() says');
+	enqueue('under a lock');
+	ok(wait_until('some are sent', sub { requests_of('under a lock') >= 8 }), '... messages leave meanwhile');
+	$locker->query_safe('COMMIT');
+	$locker->quit;
+	wait_status(send_sms('main', 'after the lock', 'compliance'), 'accepted', '... and afterwards');
+	cmp_ok(requests_of('under a lock'), '<', 10, '... as many as are allowed');
+	($request) = grep { ($_->{text} // '') =~ /^under a lock/ } $gateway->requests;
+	($token) = $request->{callback_url} =~ m{(/callback/.*)$};
+	is(sql(qq{SELECT status FROM smsflow.receive_callback('main', 'POST', '$token', '', '{"content-type": "application/json"}', '{"status": "delivered"}')}),
+		200, '... with callback URLs of ours');
+	sql("SELECT smsflow.set_registration('C1', daily_limit => 1000)");
+	ok(wait_settled(), '... and the rest when more are allowed');
+}
+
 # No file of the worker may grow beyond 1 kB, as on a disk that is full. Without room for the log the server ends all sessions and recovers; the claim was not durable, so nothing has left.
 sub test_log_full
 {
@@ -106,6 +135,7 @@ sub test_no_slot
 }
 
 test_settings();
+test_lock();
 test_log_full();
 test_no_slot();
 check_is_clean();
