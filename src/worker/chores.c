@@ -45,6 +45,9 @@
 /* New segments that could not be put into use: twice as long each time, as far as this, while half of one is still free. */
 #define LONGEST_SEGMENTS_PAUSE USECS_PER_MINUTE
 
+/* Whatever is to be sent meanwhile waits for a lock that a chore waits for. */
+#define CHORE_LOCKS "1s"
+
 /* No more chores are begun after so long: then the loop looks whether something is to be sent. */
 #define CHORE_TIME 1000 /* microseconds */
 
@@ -408,14 +411,23 @@ static const Chore chores[CHORES] = {
 	[SEALS] = {.step = seal_step},
 };
 
+static bool
+run_chore(const Chore *chore)
+{
+	bool done;
+
+	worker_wait_for_locks(CHORE_LOCKS);
+	done = chore->step ? worker_try(chore->step, chore->arg) : chore->run();
+	worker_wait_for_locks(SMSFLOW_LOCKS);
+	return done;
+}
+
 /* What fails is tried again after a pause, and not in between. */
 static void
 do_chore(ChoreName name)
 {
-	const Chore *chore = &chores[name];
-
 	due[name] = DT_NOEND;
-	if (chore->step ? worker_try(chore->step, chore->arg) : chore->run())
+	if (run_chore(&chores[name]))
 		return;
 	due[name] = DT_NOBEGIN;
 	paused_until[name] = worker.clock->monotonic() + CHORE_PAUSE;

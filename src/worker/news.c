@@ -5,7 +5,6 @@
  */
 #include "worker/worker.h"
 
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -58,14 +57,24 @@ reload_settings(void)
 	pg_atomic_fetch_or_u32(&worker.slot->news, SMSFLOW_NEWS_CONFIG);
 }
 
-/* What is known goes on to hold while somebody has locked these tables: nothing waits for that. */
 static void
 config_step(void *arg)
 {
 	worker_begin("reading gateways and senders", false);
-	SPI_execute("SELECT set_config('lock_timeout', '100ms', true)", true, 1);
 	config_load(config_changed);
 	worker_commit();
+}
+
+/* What is known goes on to hold while somebody has locked these tables: nothing waits for that. */
+static bool
+read_config(void)
+{
+	bool done;
+
+	worker_wait_for_locks("100ms");
+	done = worker_try(config_step, NULL);
+	worker_wait_for_locks(SMSFLOW_LOCKS);
+	return done;
 }
 
 /* A queue with the same bit may have nothing new: it costs one look. */
@@ -116,7 +125,7 @@ take_news(bool *sweep)
 		config_changed = true;
 	if ((news & SMSFLOW_NEWS_CONFIG) || *sweep)
 	{
-		if (worker_try(config_step, NULL))
+		if (read_config())
 			config_changed = false;
 		else
 			next_sweep = Min(next_sweep, now + FAILED_READ_PAUSE);

@@ -152,6 +152,12 @@ make_memory(void)
 	MemoryContextSwitchTo(worker.scratch);
 }
 
+void
+worker_wait_for_locks(const char *timeout)
+{
+	SetConfigOption("lock_timeout", timeout, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /*
  * The worker's own settings: a commit that is not durable would be worse than
  * none. What role or database have set otherwise does not matter here. Of a
@@ -164,7 +170,6 @@ set_parameters(void)
 		{"synchronous_commit", "on"},
 		{"search_path", "pg_catalog, smsflow, pg_temp"},
 		{"statement_timeout", "0"},
-		{"lock_timeout", "10s"},
 		{"deadlock_timeout", "100ms"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
@@ -183,6 +188,7 @@ set_parameters(void)
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	worker_wait_for_locks(SMSFLOW_LOCKS);
 }
 
 /*

@@ -160,7 +160,8 @@ process_guarded(Tail *tail, Datum *ids, int count, ErrorData **error)
 	CurrentResourceOwner = owner;
 
 	/* What concerns the transaction and not the row is left to the caller. */
-	if (!done && (ERRCODE_TO_CATEGORY((*error)->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK ||
+	if (!done && ((*error)->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+				  ERRCODE_TO_CATEGORY((*error)->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK ||
 				  ERRCODE_TO_CATEGORY((*error)->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
 				  ERRCODE_TO_CATEGORY((*error)->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION))
 		ReThrowError(*error);

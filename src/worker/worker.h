@@ -92,6 +92,10 @@ extern bool worker_try(void (*step)(void *arg), void *arg);
 /* Seams, signals, memory, the database and the transport; waits while smsflow.enabled is off. */
 extern void worker_start(int slot);
 
+/* How long a transaction waits for a lock before it fails, as lock_timeout has it; a turn, and all that is not told otherwise, so long. */
+#define SMSFLOW_LOCKS "10s"
+extern void worker_wait_for_locks(const char *timeout);
+
 /* Requests that this worker may have on the wire: its share of smsflow.max_in_flight. */
 extern int worker_places(void);
 
