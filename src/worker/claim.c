@@ -65,7 +65,7 @@ stage_job(Job *job, const char *reason, TimestampTz retry_at)
 		reason = NULL;
 	else if (reason)
 		apply_reason(job, reason, retry_at);
-	else if (!job_take_contact(job))
+	else if (job->due_at == DT_NOBEGIN && !job_take_contact(job))
 		apply_reason(job, "contact_busy", staged.now + BUSY_RETRY);
 
 	if (job->outcome == OUTCOME_NONE && job->due_at == DT_NOBEGIN)
@@ -235,6 +235,10 @@ claim_new(Queue *queue, int limit)
 	claim->job_count = staged.taken.count - claim->first_job;
 }
 
+/*
+ * All of them, for no cursor comes back here. What is more than may be in hand, as of a transaction with a million
+ * messages, is due again at once: it must not take the places of all lanes until it has left.
+ */
 static void
 claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 {
@@ -242,6 +246,7 @@ claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 	Oid types[] = {INT4OID, INT8OID, INT8OID, XID8ARRAYOID};
 	Datum values[] = {Int32GetDatum(queue->queue_id), Int64GetDatum(low_id), Int64GetDatum(queue->cursor_id),
 					  late_array(committed, count)};
+	int room = Min(MAX_CLAIM, MAX_JOBS / 2 - worker.backlog - staged.taken.count);
 	StagedClaim *claim;
 
 	smsflow_spi_plan(&plan,
@@ -254,7 +259,14 @@ claim_late(Queue *queue, uint64 *committed, int count, int64 low_id)
 	claim = stage_claim(queue, "late");
 	claim->from_id = low_id;
 	for (uint64 row = 0; row < SPI_processed; row++)
-		stage_row(job_from_row(queue, row), row);
+	{
+		Job *job = job_from_row(queue, row);
+		const char *reason = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 14);
+
+		if (reason == NULL && staged.taken.count - claim->first_job >= room)
+			hold_until(job, staged.now, "released");
+		stage_job(job, reason, column_time(row, 15, DT_NOBEGIN));
+	}
 	claim->job_count = staged.taken.count - claim->first_job;
 }
 

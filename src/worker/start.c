@@ -167,6 +167,7 @@ static void
 set_parameters(void)
 {
 	static const char *const settings[][2] = {
+		{"role", "none"},
 		{"synchronous_commit", "on"},
 		{"search_path", "pg_catalog, smsflow, pg_temp"},
 		{"statement_timeout", "0"},

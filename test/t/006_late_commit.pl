@@ -71,6 +71,25 @@ SQL
 	is(scalar(grep { /^undone/ } keys %$texts), 0, '... and none that was rolled back');
 }
 
+# More than may be in hand, from a number that takes minutes for them, behind the cursor of its queue.
+sub test_flood
+{
+	my $bulk = $node->background_psql('shop');
+	my $number = add_route('slow', $gateway, rate => 20, burst => 10);
+
+	$bulk->query_safe("BEGIN; SELECT count(smsflow.send('+1415555' || to_char(1 + n % 20, 'FM0000'), 'flood ' || n, 'promotional', pool => 'slow'))
+		FROM generate_series(1, 5000) n");
+	wait_status(send_sms('slow', 'beside the flood', 'promotional'), 'accepted', 'the queue goes on beside a transaction of 5,000 messages');
+	$bulk->query_safe('COMMIT');
+	$bulk->quit;
+	ok(wait_until('it leaves', sub { grep { /^flood/ } keys %{ texts() } }), 'they leave when it has committed');
+	wait_status(send_sms('main', 'in a hurry', 'transactional'), 'accepted', '... and keep nobody waiting');
+	sql("SELECT smsflow.set_sender('$number', 'slow', rate => 5000, burst => 1000)");
+	ok(wait_settled(90), '... all are sent');
+	is(scalar(grep { /^flood/ } keys %{ texts() }), 5000, '... each of them');
+	is(scalar(grep { $_ != 1 } values %{ texts() }), 0, '... once');
+}
+
 # Nobody tells the worker of COMMIT PREPARED; it looks by itself.
 sub test_prepared
 {
@@ -120,6 +139,7 @@ sub test_late_across_restart
 }
 
 test_writers();
+test_flood();
 test_prepared();
 test_late_across_restart();
 check_is_clean();
