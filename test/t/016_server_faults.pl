@@ -160,9 +160,9 @@ sub test_no_slot
 }
 
 test_settings();
+test_log_full();
 test_lock();
 test_lock_of_chore();
-test_log_full();
 test_no_slot();
 check_is_clean();
 $node->stop;
