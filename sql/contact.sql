@@ -23,8 +23,9 @@ SELECT phone, external_id, first_name, last_name, language, region, time_zone, t
 SELECT * FROM ledger;
 
 -- A second sign-up of the same number is the same contact; what it does not say stays.
-SELECT smsflow.subscribe('+12125550171', attributes => '{"last_name": "Lovelace", "size": "M", "first_name": null}') = :ada AS same_contact;
-SELECT external_id, first_name, last_name, attributes FROM smsflow.contact WHERE contact_id = :ada;
+SELECT smsflow.subscribe('+12125550171', attributes => '{"last_name": "Lovelace", "size": "M", "first_name": null, "region": "us-fl"}') = :ada AS same_contact;
+-- A region is written as the rules write it, or those of Florida would not hold.
+SELECT external_id, first_name, last_name, region, attributes FROM smsflow.contact WHERE contact_id = :ada;
 
 -- The level of the earlier sign-up holds on, and a STOP ends it.
 SELECT allowed, reason, retry_at FROM smsflow.can_send('+12125550171', 'promotional');

@@ -78,6 +78,9 @@ CREATE VIEW shop.few AS SELECT '2025550' || n AS tel FROM generate_series(120, 1
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', false, '{"region": "USA"}');
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', false, '{"region": "US", "purposes": ["promotional"], "level": "implied", "source": "trade fair"}') - '{import_id,samples,dry_run}'::text[] AS report;
 SELECT phone, promotional FROM people WHERE phone LIKE '+1202555012_';
+CREATE VIEW shop.states AS SELECT '+1202555012' || n AS tel, 'us-fl' AS state FROM generate_series(2, 3) n;
+SELECT smsflow.import_contacts('shop.states', '{"phone": "tel", "region": "state"}', false) - '{import_id,samples,dry_run}'::text[] AS report;
+SELECT phone, region FROM people WHERE phone IN (SELECT tel FROM shop.states);
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"samples": 1}') ->> 'refused' AS without_a_region;
 SELECT smsflow.create_brand('Other') > 0 AS ok;
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', false, '{"region": "US", "brand": "Other"}') - '{import_id,samples,dry_run}'::text[] AS report;

@@ -36,7 +36,7 @@ static SmsflowStatement lock_contact =
 static SmsflowStatement merge_contact =
 	{.sql = "INSERT INTO smsflow.contact AS c (brand_id, phone, external_id, first_name, last_name, language, region,"
 			"  time_zone, time_zone_source, attributes, holdout_bucket)"
-			" SELECT $1, number, $3, $4 ->> 'first_name', $4 ->> 'last_name', $4 ->> 'language', $4 ->> 'region',"
+			" SELECT $1, number, $3, $4 ->> 'first_name', $4 ->> 'last_name', $4 ->> 'language', upper($4 ->> 'region'),"
 			"  $4 ->> 'time_zone', CASE WHEN $4 ->> 'time_zone' IS NOT NULL THEN 'customer' END,"
 			"  $4 - '{first_name,last_name,language,region,time_zone}'::text[], smsflow.holdout_bucket($1, number)"
 			" FROM smsflow.parse_phone($2) AS number"
