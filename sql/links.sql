@@ -101,7 +101,7 @@ DELETE FROM smsflow.attempt WHERE message_id IN (SELECT message_id FROM sale);
 SELECT pg_temp.click('81', 'Mozilla/5.0 C');
 SELECT agent, class, rule FROM smsflow.click JOIN sale USING (message_id) WHERE agent IN ('Mozilla/5.0 B', 'Mozilla/5.0 C') ORDER BY 1;
 SELECT smsflow.follow_link('AbCdEfGh', 'GET', '{}', 'x'), smsflow.follow_link(NULL, 'GET', '{}', NULL), smsflow.record_clicks('[{"code": "AbCdEfGh", "method": "GET", "at": 1}, {"code": "nonsense"}]');
-SELECT smsflow.click_network(a) FROM unnest('{192.0.2.77,2001:db8:1:2::3,999.1.1.1,::1/64,"192.0.2.1 ","",unknown}'::text[]) a;
+SELECT smsflow.click_network(a) FROM unnest('{192.0.2.77,2001:db8:1:2::3,999.1.1.1,::1/64,::ffff:192.0.2.78,::ffff:c000:24f,"192.0.2.1 ","",unknown}'::text[]) a;
 
 -- Rules are rows.
 INSERT INTO smsflow.click_rule (kind, value, class) VALUES ('agent', 'OurMonitor', 'scanner'), ('soon', '5 seconds', 'scanner');

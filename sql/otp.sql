@@ -67,6 +67,7 @@ END $$;
 SELECT status, retry_at - now() BETWEEN interval '9 minutes' AND interval '10 minutes' AS until_the_first_is_old FROM smsflow.otp_start('+14155570101', 'other scope');
 SELECT status, count(*) FROM generate_series(1, 22) n, smsflow.otp_start('+1212555' || to_char(n * 100, 'FM0000'), ip => '2001:db8:0:7::' || n) GROUP BY 1 ORDER BY 1;
 SELECT status FROM smsflow.otp_start('+12125559999', ip => '2001:db8:0:8::1');
+SELECT a AS address, smsflow.otp_network(a) FROM unnest('{192.0.2.7,::ffff:192.0.2.7,::FFFF:c000:208,::ffff:0:192.0.2.7,2001:db8:0:7::1}'::text[]) a;
 SELECT smsflow.set_otp_policy('{"prefix_limit": "3 per 1 hour", "country_limit": "4 per 1 hour", "countries": ["FI", "US"]}', 'narrow');
 SELECT status, count(*) FROM generate_series(1, 5) n, smsflow.otp_start('+35840500' || to_char(n, 'FM0000'), 'narrow') GROUP BY 1 ORDER BY 1;
 SELECT status, count(*) FROM generate_series(1, 2) n, smsflow.otp_start('+35840600' || to_char(n, 'FM0000'), 'narrow') GROUP BY 1 ORDER BY 1;

@@ -254,12 +254,14 @@ take_record(Receiver *receiver, const CallbackGateway *gateway, const Token *tok
 	return HTTP_OK;
 }
 
+/* One record that cannot be read keeps none of its list from being taken: a STOP may follow it. */
 static int
 take(Receiver *receiver, const Request *request, Answer *answer)
 {
 	Token token = {0};
 	CallbackGateway *gateway;
 	SmsflowRecords records;
+	int status = HTTP_OK;
 
 	if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "POST") != 0)
 		return HTTP_BAD_METHOD;
@@ -276,7 +278,9 @@ take(Receiver *receiver, const Request *request, Answer *answer)
 		return HTTP_BAD_REQUEST;
 	for (int i = 0; i < records.count; i++)
 		if (take_record(receiver, gateway, &token, records.record[i]) != HTTP_OK)
-			return HTTP_BAD_REQUEST;
+			status = HTTP_BAD_REQUEST;
+	if (status != HTTP_OK)
+		return status;
 	answer->body = gateway->answer;
 	answer->type = gateway->answer_type;
 	return HTTP_OK;

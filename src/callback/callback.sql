@@ -16,8 +16,8 @@ REVOKE ALL ON FUNCTION smsflow.receive_callback(text, text, text, text, jsonb, b
 
 -- Replies. ---------------------------------------------------------------------
 
--- The brand is that of the newest message to this number: one number may be a
--- customer of several.
+-- One number may be a customer of several brands: it answers the newest message that came from where the reply went to,
+-- else the newest one.
 CREATE OR REPLACE FUNCTION smsflow.store_reply(gateway_id integer, phone text, address text, body text, provider_id text)
 	RETURNS TABLE (inbound_id bigint, action text)
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -25,7 +25,10 @@ CREATE OR REPLACE FUNCTION smsflow.store_reply(gateway_id integer, phone text, a
 		SELECT c.brand_id, c.contact_id
 		FROM smsflow.brand b
 		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) store_reply.phone::smsflow.phone
-		ORDER BY (SELECT max(t.sent_at) FROM smsflow.touch t WHERE t.contact_id = c.contact_id) DESC NULLS LAST, c.brand_id
+		ORDER BY (SELECT max(t.sent_at) FROM smsflow.touch t WHERE t.contact_id = c.contact_id
+				AND (SELECT true FROM smsflow.attempt a JOIN smsflow.sender s USING (sender_id)
+					WHERE a.message_id = t.message_id AND ltrim(s.address, '+') = ltrim(store_reply.address, '+') LIMIT 1)) DESC NULLS LAST,
+			(SELECT max(t.sent_at) FROM smsflow.touch t WHERE t.contact_id = c.contact_id) DESC NULLS LAST, c.brand_id
 		LIMIT 1),
 	stored AS (INSERT INTO smsflow.inbound AS i (gateway_id, brand_id, contact_id, phone, address, body, action, rule, provider_id)
 		SELECT store_reply.gateway_id, COALESCE(p.brand_id, 1), p.contact_id, store_reply.phone::smsflow.phone,

@@ -237,6 +237,26 @@ smsflow_parse_json(const char *body, size_t len)
 	return json && !JB_ROOT_IS_SCALAR(json) ? json : NULL;
 }
 
+/* What gateways write by hand may hold half a character or a zero, and still be a STOP. */
+static Jsonb *
+read_json(const char *body, size_t len)
+{
+	Jsonb *json = smsflow_parse_json(body, len);
+	char *mended;
+	size_t size;
+
+	if (json)
+		return json;
+	mended = palloc(2 * len + 1);
+	size = smsflow_mend_json(body, len, mended, 2 * len);
+	if (memchr(mended, '\0', size) != NULL)
+		return NULL;
+	mended[size] = '\0';
+	if (!pg_verify_mbstr(PG_UTF8, mended, (int) size, true))
+		mended = pg_any_to_server(mended, (int) size, PG_LATIN1);
+	return smsflow_parse_json(mended, strlen(mended));
+}
+
 static char *
 content_type(Jsonb *headers)
 {
@@ -262,9 +282,9 @@ fields_of_body(Jsonb *headers, const char *body, size_t len, const SmsflowTextFi
 		start++;
 	looks_like_json = start < len && (body[start] == '{' || body[start] == '[');
 	if (type && strncmp(type, "text/plain", 10) == 0)
-		return looks_like_json ? smsflow_parse_json(body, len) : NULL;
+		return looks_like_json ? read_json(body, len) : NULL;
 	if (type ? strstr(type, "json") != NULL : looks_like_json)
-		return smsflow_parse_json(body, len);
+		return read_json(body, len);
 	if (type && strncmp(type, "application/x-www-form-urlencoded", 33) != 0)
 		return NULL;
 	return fields_of_form(body, len, text);
@@ -279,7 +299,7 @@ unwrapped(Jsonb *body, const char *inner)
 	Jsonb *content = NULL;
 
 	if (inner && smsflow_jsonb_field(body, inner, &text, &length))
-		content = smsflow_parse_json(text, length);
+		content = read_json(text, length);
 	return content ? content : body;
 }
 

@@ -51,7 +51,7 @@ obey(const char *action, Datum inbound_id)
 	elog(ERROR, "unknown action of a reply: %s", action);
 }
 
-/* Gateways write international numbers with and without the plus. */
+/* Gateways write international numbers with a plus, with 00, or with neither; no number begins with a zero. */
 static bool
 read_sender(const char *text, char phone[SMSFLOW_PHONE_BUFSIZE])
 {
@@ -61,6 +61,10 @@ read_sender(const char *text, char phone[SMSFLOW_PHONE_BUFSIZE])
 	if (text == NULL)
 		return false;
 	text += strspn(text, " ");
+	if (strncmp(text, "tel:", 4) == 0)
+		text += 4;
+	if (strncmp(text, "00", 2) == 0)
+		text += 2;
 	international = text[0] == '+' ? text : psprintf("+%s", text);
 	if (smsflow_phone_parse(international, strlen(international), &number) != PHONE_OK)
 		return false;

@@ -129,3 +129,82 @@ smsflow_unescape_octets(const char *text, size_t len, char *out)
 	}
 	return used;
 }
+
+/* The value of "\uXXXX" at the start of a text, or -1. */
+static int
+json_code_unit(const char *text, size_t len)
+{
+	int unit = 0;
+
+	if (len < 6 || text[0] != '\\' || text[1] != 'u')
+		return -1;
+	for (int i = 2; i < 6; i++)
+	{
+		int digit = smsflow_hex_digit(text[i]);
+
+		if (digit < 0)
+			return -1;
+		unit = unit << 4 | digit;
+	}
+	return unit;
+}
+
+/* Writes the escape that opens a text as it can be stored; returns how many bytes of the text that was. */
+static size_t
+mend_escape(const char *text, size_t len, Output *out)
+{
+	int unit = json_code_unit(text, len);
+	int next = unit >= 0xD800 && unit < 0xDC00 ? json_code_unit(text + 6, len - 6) : -1;
+
+	if (unit < 0)
+	{
+		bool brief = len > 1 && text[1] != '\0' && strchr("\"\\/bfnrt", text[1]) != NULL;
+
+		put(out, text, brief ? 2 : 0);
+		return brief ? 2 : 1;
+	}
+	if (next >= 0xDC00 && next < 0xE000)
+	{
+		put(out, text, 12);
+		return 12;
+	}
+	if (unit >= 0xD800 && unit < 0xE000)
+		put(out, "\\ufffd", 6);
+	else if (unit != 0)
+		put(out, text, 6);
+	return 6;
+}
+
+/* Writes a control character within a string. */
+static void
+mend_control(char c, Output *out)
+{
+	if (c == '\n')
+		put(out, "\\n", 2);
+	else if (c != '\0')
+		put(out, " ", 1);
+}
+
+size_t
+smsflow_mend_json(const char *text, size_t len, char *buffer, size_t outsize)
+{
+	Output out = {buffer, outsize, 0};
+	bool quoted = false;
+
+	for (size_t i = 0; i < len;)
+	{
+		if (quoted && text[i] == '\\')
+		{
+			i += mend_escape(text + i, len - i, &out);
+			continue;
+		}
+		if (text[i] == '"')
+			quoted = !quoted;
+		if (quoted && (unsigned char) text[i] < 0x20)
+			mend_control(text[i], &out);
+		else
+			put(&out, &text[i], 1);
+		i++;
+	}
+	return out.used;
+}

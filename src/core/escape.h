@@ -27,6 +27,13 @@ extern bool smsflow_header_safe(const char *text, size_t len);
  */
 extern size_t smsflow_unescape_octets(const char *text, size_t len, char *out);
 
+/*
+ * JSON that strangers wrote by hand, and that is to be read anyway: in strings, half a surrogate pair becomes U+FFFD, a zero
+ * is dropped, a bare line break is escaped, another bare control character becomes a space, and a backslash that begins no
+ * escape is dropped. What is JSON stays as it is. The length is twice that of the text at most.
+ */
+extern size_t smsflow_mend_json(const char *text, size_t len, char *out, size_t outsize);
+
 /* Value of a hexadecimal digit, or -1. */
 extern int smsflow_hex_digit(char c);
 

@@ -14,6 +14,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define UNDECIDED (-1)
+#define MAX_LEADING_WORDS 4
 #define MAX_WORDS (SMSFLOW_REPLY_MAX_BYTES / 2 + 1)
 #define HAS(actions, action) (((actions) >> (action) &1) != 0)
 
@@ -49,6 +50,7 @@ typedef struct Reply
 	Word other;      /* the last of them */
 } Reply;
 
+/* As they are folded. */
 static const char *const courtesy_words[] = {"please", "pls",        "plz",      "now",      "me",  "all",    "it",
 											 "this",   "thanks",     "thank",    "thx",      "ty",  "you",    "u",
 											 "ok",     "okay",       "hi",       "hello",    "hey", "sir",    "immediately",
@@ -56,7 +58,7 @@ static const char *const courtesy_words[] = {"please", "pls",        "plz",     
 											 "vous",   "te",         "plait",    "merci",    "por", "favor",  "gracias",
 											 "bitte",  "danke",      "obrigado", "obrigada", "per", "favore", "grazie",
 											 "aub",    "dank",       "tack",     "takk",     "tak", "kiitos", "dzieki",
-											 "prosze", "пожалуйста", "спасибо"};
+											 "prosze", "пожалуиста", "спасибо"};
 
 static const char *const stop_verbs[] = {"stop", "quit", "cancel", "end", "cease"};
 
@@ -525,6 +527,22 @@ contains_unspaced_keyword(const Reply *reply)
 	return false;
 }
 
+/* "STOP ACME", "Stop pub", "STOP au 36180": a short reply that opens with the word, and is not about a visit to the shop. */
+static int
+decide_leading_stop(Reply *reply)
+{
+	static const char *const openers[] = {"stop", "stopp", "стоп", "arret"};
+	static const char *const ways[] = {"by", "in", "at", "over", "for", "on", "off", "near"};
+	int first = 0;
+
+	while (first < reply->word_count && any_stands_at(reply, first, courtesy_words, COUNT(courtesy_words)))
+		first++;
+	if (first == reply->word_count || reply->word_count > first + MAX_LEADING_WORDS ||
+		!any_stands_at(reply, first, openers, COUNT(openers)))
+		return UNDECIDED;
+	return first + 1 < reply->word_count && any_stands_at(reply, first + 1, ways, COUNT(ways)) ? UNDECIDED : REPLY_REVIEW;
+}
+
 static int
 decide_soft_sign(Reply *reply)
 {
@@ -554,6 +572,7 @@ static const Question questions[] = {{"empty", decide_empty},
 									 {"phrase", decide_phrase},
 									 {"courtesy", decide_courtesy},
 									 {"typing_error", decide_typing_error},
+									 {"leading_stop", decide_leading_stop},
 									 {"soft_sign", decide_soft_sign},
 									 {"no_match", decide_otherwise}};
 

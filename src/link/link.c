@@ -248,17 +248,24 @@ smsflow_pg_escape_url(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out, (int) len));
 }
 
-/* The text of the first bits of an address; false for what is none. */
+/* The text of the first bits of an address; false for what is none. A socket of IPv6 shows one of IPv4 as ::ffff:192.0.2.7. */
 static bool
 network_text(const char *address, char *out, size_t size)
 {
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
 	int family = strchr(address, ':') != NULL ? AF_INET6 : AF_INET;
-	size_t kept = family == AF_INET6 ? 6 : 3;
 	unsigned char bytes[16];
 	char text[INET6_ADDRSTRLEN];
+	size_t kept;
 
 	if (inet_pton(family, address, bytes) != 1)
 		return false;
+	if (family == AF_INET6 && memcmp(bytes, mapped, sizeof(mapped)) == 0)
+	{
+		family = AF_INET;
+		memmove(bytes, bytes + sizeof(mapped), 4);
+	}
+	kept = family == AF_INET6 ? 6 : 3;
 	memset(bytes + kept, 0, sizeof(bytes) - kept);
 	inet_ntop(family, bytes, text, sizeof(text));
 	snprintf(out, size, "%s/%zu", text, 8 * kept);

@@ -126,8 +126,9 @@ REVOKE ALL ON FUNCTION smsflow.otp_sample(jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.otp_network(address text) RETURNS cidr
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-	RETURN network(set_masklen(address::inet, CASE WHEN family(address::inet) = 6 THEN 64 ELSE 32 END));
-COMMENT ON FUNCTION smsflow.otp_network(text) IS 'What a limit by address counts: an IPv4 address, or the 64 bits of IPv6 that a subscriber gets';
+	RETURN CASE WHEN address::inet <<= '::ffff:0:0/96' THEN network('0.0.0.0'::inet + (address::inet - '::ffff:0:0'::inet))
+		ELSE network(set_masklen(address::inet, CASE WHEN family(address::inet) = 6 THEN 64 ELSE 32 END)) END;
+COMMENT ON FUNCTION smsflow.otp_network(text) IS 'What a limit by address counts: an IPv4 address, also one that a socket of IPv6 shows as ::ffff:192.0.2.7, or the 64 bits of IPv6 that a subscriber gets';
 REVOKE ALL ON FUNCTION smsflow.otp_network(text) FROM PUBLIC;
 
 -- The last starts of a prefix since its last block ended, and how many of them

@@ -279,6 +279,37 @@ test_unescape_stops_at_the_end(void)
 }
 
 static void
+check_mended(const char *text, size_t len, const char *expected, size_t expected_len)
+{
+	char out[200];
+	size_t mended = smsflow_mend_json(text, len, out, sizeof(out));
+
+	CHECK_EQ(mended, expected_len);
+	CHECK(mended <= 2 * len && memcmp(out, expected, expected_len) == 0);
+}
+
+#define MEND(text, expected) check_mended(text, sizeof(text) - 1, expected, sizeof(expected) - 1)
+
+/* What is JSON stays, also where it looks as if it were none; what no database stores is replaced. */
+static void
+test_mend_json(void)
+{
+	MEND("", "");
+	MEND("{\"a\": [1, \"\\u00e9\\n\\\\u0000 \\ud83d\\ude00\\\"\"]}\n",
+		 "{\"a\": [1, \"\\u00e9\\n\\\\u0000 \\ud83d\\ude00\\\"\"]}\n");
+	MEND("\"S\\u0000TOP\\u0000\"", "\"STOP\"");
+	MEND("\"S\0TOP\"", "\"STOP\"");
+	MEND("\"\\ud83d\"", "\"\\ufffd\"");
+	MEND("\"\\ude00\\ud83d\\ud83d\\ude00\"", "\"\\ufffd\\ufffd\\ud83d\\ude00\"");
+	MEND("\"\\ud83d\\n\"", "\"\\ufffd\\n\"");
+	MEND("\"a\nb\tc\"\n", "\"a\\nb c\"\n");
+	MEND("\"it\\'s \\x41 \\u12g4\"", "\"it's x41 u12g4\"");
+	MEND("\"\\", "\"");
+	MEND("\"\\u00", "\"u00");
+	MEND("\\u0000\0", "\\u0000\0");
+}
+
+static void
 test_header(void)
 {
 	CHECK(smsflow_header_safe("", 0));
@@ -303,6 +334,7 @@ main(void)
 	test_limits();
 	test_unescape();
 	test_unescape_stops_at_the_end();
+	test_mend_json();
 	test_header();
 	return unit_report();
 }
