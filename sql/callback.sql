@@ -97,6 +97,12 @@ SELECT pg_temp.apply();
 SELECT * FROM told WHERE who IN ('ann', 'bob') ORDER BY who;
 SELECT * FROM pg_temp.counted();
 
+-- A date that is none, or later than the report, is that of the report.
+BEGIN;
+SELECT count(pg_temp.report(:bob, format('{"status": "delivered", "at": "%s"}', a))) FROM unnest('{0001-01-01T00:00:00Z,9999-12-31T23:59:59Z,soon,0}'::text[]) a;
+SELECT count(*) FROM smsflow.callback_reading r JOIN smsflow.callback c USING (callback_id) WHERE r.message_id = :bob AND c.fields ? 'at' AND r.occurred_at = c.received_at;
+ROLLBACK;
+
 -- What cannot be applied is set aside, and changes nothing.
 SELECT pg_temp.report(:cyd, '{"status": "teleported"}'), pg_temp.report(:cyd, '{"state": "sent"}'), pg_temp.report(9000000000000000000, '{"status": "sent"}');
 SELECT pg_temp.apply();

@@ -251,7 +251,8 @@ LEFT JOIN LATERAL (SELECT n.message_id, n.attempt FROM smsflow.provider_message 
 COMMENT ON VIEW smsflow.callback_message IS 'Message of each delivery report in the inbox; 0: not known (yet)';
 
 -- The answer to a look-up is read as a report is, by its own paths where it has some.
--- Money comes as a text, perhaps with its currency, and some gateways give a debit as a negative number. Nothing a
+-- Money comes as a text, perhaps with its currency, and some gateways give a debit as a negative number. An instant before
+-- 2000 is the empty date of some language, such as 0001-01-01T00:00:00Z, and the report's own stands for it. Nothing a
 -- gateway writes may fail here. A status that says it all may stand for the code.
 CREATE OR REPLACE VIEW smsflow.callback_reading AS
 SELECT c.callback_id, i.message_id, i.attempt, c.received_at, f.word,
@@ -260,7 +261,8 @@ SELECT c.callback_id, i.message_id, i.attempt, c.received_at, f.word,
 	f.code, f.provider_id,
 	CASE WHEN f.cost ~ '^([A-Z]{3} )?-?[0-9]{1,9}(\.[0-9]{1,9})?$' THEN abs(substring(f.cost FROM '-?[0-9.]+$')::numeric) END AS cost,
 	CASE WHEN f.currency ~ '^[A-Za-z]{3}$' THEN upper(f.currency) WHEN f.cost ~ '^[A-Z]{3} ' THEN left(f.cost, 3) END AS currency,
-	LEAST(COALESCE(smsflow.read_instant(f.at), c.received_at), c.received_at) AS occurred_at,
+	CASE WHEN smsflow.read_instant(f.at) >= timestamptz '2000-01-01 00:00:00+00' THEN LEAST(smsflow.read_instant(f.at), c.received_at)
+		ELSE c.received_at END AS occurred_at,
 	CASE WHEN f.parts ~ '^[0-9]{1,3}$' THEN f.parts::smallint END AS parts, f.carrier, f.line_type,
 	COALESCE(l.report ->> 'per_part' = 'true', false) AS per_part
 FROM smsflow.callback c
