@@ -210,6 +210,11 @@ SELECT make('waves');
 SELECT smsflow.add_wave('waves', 'nobody', '0', 'Launches');
 SELECT smsflow.add_wave('waves', 'vip', '0', 'Launches'), smsflow.add_wave('waves', NULL, '1 hour', 'Launches');
 SELECT smsflow.add_wave('waves', NULL, '30 minutes', 'Launches');
+-- A segment of the same name that fails is another brand's affair.
+SELECT smsflow.create_brand('Launches elsewhere') > 0 AS created;
+CREATE TABLE fails (contact_id bigint);
+SELECT smsflow.create_segment('vip', 'contact_id IN (SELECT f.contact_id FROM public.fails f)', 'Launches elsewhere') > 0 AS created;
+DROP TABLE fails;
 SELECT launch('waves'), expand(3);
 SELECT who FROM written WHERE campaign = 'waves' ORDER BY 1;
 SELECT status, wave, waits_for, waits_until - launch_at AS after FROM smsflow.campaign WHERE name = 'waves';

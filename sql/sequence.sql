@@ -201,6 +201,7 @@ SELECT smsflow.record_event('+14155550101', 'viewed', brand => 'no such brand');
 SELECT smsflow.record_event('+14155550101', 'order', amount => 'NaN');
 SELECT smsflow.record_event('+14155550101', 'order', amount => '-Infinity');
 SELECT smsflow.record_event('+14155550101', 'order', at => 'infinity');
+SELECT smsflow.record_event('+14155550101', 'order', at => '294276-12-31');
 SELECT smsflow.record_event('+1 415 555 0101', 'viewed', 'shirt', '{"color": "red"}', 12.5, 'EUR', '2026-01-01 00:00+00') AS viewed \gset
 SELECT smsflow.record_event('+14155559999', 'viewed') AS unknown \gset
 SELECT c.external_id, e.kind, e.ref, e.phone, e.amount, e.currency, e.data, e.occurred_at = '2026-01-01 00:00+00' AS at

@@ -127,6 +127,20 @@ SELECT array(SELECT b FROM pg_temp.inbox(209) b WHERE b !~ '^Text') AS nothing;
 SELECT smsflow.resume_sequence('again');
 SELECT n.next_at - clock_timestamp() BETWEEN interval '59 minutes' AND interval '60 minutes' AS clock_ran_not
 FROM smsflow.enrollment n JOIN smsflow.sequence s USING (sequence_id) WHERE s.name = 'again' AND n.ref = 'p';
+-- A clock that started anew in the pause runs on from its start, and who waits for something is looked at at once.
+SELECT smsflow.create_sequence('lull', 'lull', '{"purpose": "transactional"}') IS NOT NULL AS made, smsflow.add_step('lull', '1 hour', 'After the lull'), smsflow.enable_sequence('lull');
+SELECT smsflow.create_sequence('lurk', 'lurk', '{"purpose": "transactional"}') IS NOT NULL AS made, smsflow.add_step('lurk', '0', options => '{"wait_until": "data ->> ''n'' = ''2''", "timeout": "9 days"}'),
+	smsflow.add_step('lurk', '0', 'After the lurk'), smsflow.enable_sequence('lurk');
+SELECT pg_temp.happens(213, 'lull', 'l'), pg_temp.happens(213, 'lurk', 'w');
+SELECT pg_temp.work();
+SELECT smsflow.pause_sequence('lull'), smsflow.pause_sequence('lurk');
+UPDATE smsflow.sequence SET paused_at = paused_at - interval '3 days' WHERE name IN ('lull', 'lurk');
+UPDATE smsflow.enrollment SET started_at = started_at - interval '4 days', next_at = next_at - interval '3 days', waiting_since = waiting_since - interval '3 days' WHERE ref IN ('l', 'w');
+SELECT pg_temp.happens(213, 'lull', 'l'), pg_temp.happens(213, 'lurk', 'w', '{"n": 2}');
+SELECT pg_temp.work();
+SELECT smsflow.resume_sequence('lull'), smsflow.resume_sequence('lurk');
+SELECT ref, next_at - clock_timestamp() BETWEEN interval '59 minutes' AND interval '61 minutes' AS in_an_hour, next_at <= clock_timestamp() AS now
+FROM smsflow.enrollment WHERE ref IN ('l', 'w') ORDER BY ref;
 -- A step may be changed while people wait for it, or taken out.
 SELECT smsflow.set_step('again', 1, '1 hour', 'A better text');
 SELECT pg_temp.after('1 hour');
@@ -146,6 +160,17 @@ SELECT pg_temp.work();
 SELECT pg_temp.inbox(211) EXCEPT SELECT unnest('{Text A,Text B}'::text[]);
 SELECT name, enabled, error FROM smsflow.sequence WHERE name IN ('broken', 'fine') ORDER BY name;
 SELECT message FROM smsflow.health() WHERE component = 'sequences';
+-- Who came while the entry condition failed was not admitted, also when it is mended; the next event of theirs is asked again.
+SELECT smsflow.create_sequence('picky', 'pick', '{"entry": "(data ->> ''n'')::integer > 3"}') IS NOT NULL AS made, smsflow.add_step('picky', '0', 'Picked'), smsflow.enable_sequence('picky');
+SELECT pg_temp.happens(212, 'pick', '1', '{"n": "few"}');
+SELECT pg_temp.work();
+SELECT s.enabled, s.error, n.end_reason FROM smsflow.sequence s JOIN smsflow.enrollment n USING (sequence_id) WHERE s.name = 'picky';
+SELECT smsflow.enable_sequence('picky');
+SELECT pg_temp.after('1 minute');
+SELECT count(*) AS not_picked FROM pg_temp.inbox(212) b WHERE b = 'Picked';
+SELECT pg_temp.happens(212, 'pick', '1', '{"n": 4}');
+SELECT pg_temp.work();
+SELECT count(*) AS picked_once FROM pg_temp.inbox(212) b WHERE b = 'Picked';
 -- One that never ends is ended.
 SELECT smsflow.create_sequence('endless', 'boom') IS NOT NULL AS made;
 SELECT smsflow.add_step('endless', '0', 'x', '{"condition": "(WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n) > 0"}');
@@ -182,6 +207,11 @@ SELECT smsflow.add_step('talk', '0', 'both', '{"variants": ["x"]}');
 SELECT smsflow.add_step('talk', '0', NULL, '{"variants": []}');
 SELECT smsflow.add_step('talk', '0', NULL, '{"template": "no such template"}');
 SELECT smsflow.add_step('talk', '-1 day', 'x');
+SELECT smsflow.add_step('talk', '200000 years', 'x');
+SELECT smsflow.add_step('talk', '300000 years -108000000 days', 'x');
+SELECT smsflow.add_step('talk', '0', NULL, '{"wait_until": "true", "timeout": "300000 years"}');
+SELECT smsflow.create_sequence('bad', 'cart', '{"valid_for": "300000 years"}');
+SELECT smsflow.create_sequence('bad', 'cart', '{"limit": "1 per 300000 years"}');
 SELECT smsflow.set_step('talk', 99, '0', 'x');
 SELECT smsflow.create_sequence('bad', 'cart', '{"entry": "no_such_column > 1"}');
 SELECT smsflow.create_sequence('bad', 'cart', '{"reentry": "soon"}');

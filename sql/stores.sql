@@ -73,6 +73,15 @@ DELETE FROM magento.quote_item WHERE item_id = 1;
 DELETE FROM magento.quote_item WHERE item_id = 2;
 COMMIT;
 SELECT kind, ref FROM pg_temp.look();
+-- Items that move to another cart, as at a login, leave the first one empty; what only changes is no move.
+INSERT INTO magento.quote (entity_id, customer_telephone, grand_total, quote_currency_code) VALUES (7, '212 555 0117', 20, 'USD'), (8, '212 555 0118', 20, 'USD');
+INSERT INTO magento.quote_item VALUES (3, 7, 'A', 'Tent', 1, 15), (4, 7, 'B', 'Peg', 5, 1);
+SELECT kind, ref FROM pg_temp.look();
+UPDATE magento.quote_item SET qty = 3, quote_id = quote_id;
+UPDATE magento.quote_item SET quote_id = 8 WHERE item_id = 3;
+SELECT kind, ref FROM pg_temp.look();
+UPDATE magento.quote_item SET quote_id = 8 WHERE item_id = 4;
+SELECT kind, ref, who FROM pg_temp.look();
 INSERT INTO magento.sales_order VALUES (9, 5, NULL, 'new', 'pending', 20, 'USD', '+12125550105');
 UPDATE magento.sales_order SET state = 'closed', status = 'refunded';
 SELECT kind, ref, data -> 'order' AS "order" FROM pg_temp.look();

@@ -36,7 +36,7 @@ typedef struct Campaign
 	bool is_frozen;  /* its members are those of campaign_member */
 	bool has_rounds; /* who has a message is in campaign_recipient */
 	bool is_reminder;
-	char *wave_segment; /* only its members have their turn; NULL: everybody */
+	int32 wave_segment; /* only its members have their turn; 0: everybody */
 } Campaign;
 
 /* Campaigns that are not as far come first, so that one started later does not wait for the end of a big one. */
@@ -44,8 +44,7 @@ static SmsflowStatement pick_campaign = {
 	.sql = "SELECT k.campaign_id, k.segment_id, k.cursor_contact_id, k.status = 'scheduled', k.waits_for IS NOT NULL,"
 		   " k.options ? 'coupons', COALESCE(k.options ->> 'audience', '') = 'freeze', smsflow.has_rounds(k), k.reminder_of IS "
 		   "NOT NULL,"
-		   " (SELECT s.name FROM smsflow.campaign_wave w JOIN smsflow.segment s USING (segment_id)"
-		   "  WHERE w.campaign_id = k.campaign_id AND w.wave = k.wave)"
+		   " (SELECT w.segment_id FROM smsflow.campaign_wave w WHERE w.campaign_id = k.campaign_id AND w.wave = k.wave)"
 		   " FROM smsflow.campaign AS k"
 		   " WHERE k.status = 'running' AND (k.waits_for IS NULL OR k.waits_until <= clock_timestamp())"
 		   "  OR k.status = 'scheduled' AND k.launch_at <= clock_timestamp()"
@@ -127,8 +126,8 @@ choose(const Campaign *campaign, SmsflowStatement *statement, ArrayType *members
 static ArrayType *
 members_of_turn(const Campaign *campaign, ArrayType *members)
 {
-	if (campaign->wave_segment && length(members) > 0)
-		members = smsflow_segment_among(campaign->wave_segment, members);
+	if (campaign->wave_segment != 0 && length(members) > 0)
+		members = smsflow_members_among(smsflow_segment_by_id(campaign->wave_segment), members);
 	if ((campaign->has_rounds || campaign->is_reminder) && length(members) > 0)
 		members = choose(campaign, &find_turn, members);
 	return members;
@@ -297,7 +296,7 @@ picked_campaign(void)
 		.is_frozen = result_flag(7),
 		.has_rounds = result_flag(8),
 		.is_reminder = result_flag(9),
-		.wave_segment = wave_segment.isnull ? NULL : TextDatumGetCString(wave_segment.value),
+		.wave_segment = wave_segment.isnull ? 0 : DatumGetInt32(wave_segment.value),
 	};
 }
 

@@ -264,23 +264,29 @@ segments_of_name(const char *name)
 }
 
 ArrayType *
-smsflow_segment_among(const char *name, ArrayType *contacts)
+smsflow_members_among(const SmsflowSegment *segment, ArrayType *contacts)
 {
 	Oid types[] = {INT4OID, INT8ARRAYOID};
+	Datum args[] = {Int32GetDatum(segment->brand_id), PointerGetDatum(contacts)};
+
+	run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id = ANY ($2) AND", "", 2, types, args);
+	return ids_of_result();
+}
+
+ArrayType *
+smsflow_segment_among(const char *name, ArrayType *contacts)
+{
 	ArrayBuildState *found = initArrayResult(INT8OID, CurrentMemoryContext, false);
 	List *segments = segments_of_name(name);
 	ListCell *cell;
-	bool isnull;
 
 	foreach (cell, segments)
 	{
-		const SmsflowSegment *segment = smsflow_segment_by_id(lfirst_int(cell));
-		Datum args[] = {Int32GetDatum(segment->brand_id), PointerGetDatum(contacts)};
+		ArrayType *members = smsflow_members_among(smsflow_segment_by_id(lfirst_int(cell)), contacts);
+		const int64 *ids = (int64 *) ARR_DATA_PTR(members);
 
-		run_predicate(segment, "contact_id", "profile.brand_id = $1 AND profile.contact_id = ANY ($2) AND", "", 2, types, args);
-		for (uint64 row = 0; row < SPI_processed; row++)
-			accumArrayResult(found, SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull), false, INT8OID,
-							 CurrentMemoryContext);
+		for (int i = 0; i < ArrayGetNItems(ARR_NDIM(members), ARR_DIMS(members)); i++)
+			accumArrayResult(found, Int64GetDatum(ids[i]), false, INT8OID, CurrentMemoryContext);
 	}
 	return DatumGetArrayTypeP(makeArrayResult(found, CurrentMemoryContext));
 }

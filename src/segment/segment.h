@@ -70,4 +70,7 @@ extern ArrayType *smsflow_segment_slice(const SmsflowSegment *segment, int conta
  */
 extern ArrayType *smsflow_segment_among(const char *name, ArrayType *contacts);
 
+/* smsflow_members_among returns the same of one segment. */
+extern ArrayType *smsflow_members_among(const SmsflowSegment *segment, ArrayType *contacts);
+
 #endif /* SMSFLOW_SEGMENT_H */

@@ -17,7 +17,8 @@ BEGIN
 	IF cardinality(ids) = 0 THEN
 		RETURN;
 	END IF;
-	admitted := smsflow.holds(refuse_entries.sequence_id, role, condition, ids);
+	-- Where the condition fails nobody is admitted: when it is mended, each may be with the next event.
+	admitted := coalesce(smsflow.holds(refuse_entries.sequence_id, role, condition, ids), '{}');
 	UPDATE smsflow.enrollment n SET ended_at = clock_timestamp(), end_reason = 'not_admitted', next_at = NULL
 	WHERE n.enrollment_id = ANY (ids) AND n.enrollment_id <> ALL (admitted);
 END $$;

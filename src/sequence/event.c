@@ -23,6 +23,7 @@
 #include "utils/syscache.h"
 
 #include "../contact/contact.h"
+#include "../core/instant.h"
 #include "../core/phone.h"
 #include "../errcodes.h"
 #include "../smsflow.h"
@@ -236,9 +237,9 @@ refuse_unbounded(const SmsflowEvent *event)
 	if (amount != NULL && (numeric_is_nan(amount) || numeric_is_inf(amount)))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("amount of an event is not a number"),
 						errdetail("It is NaN or infinite."), errhint("Leave it out where it is not known.")));
-	if (event->has_occurred_at && TIMESTAMP_NOT_FINITE(event->occurred_at))
+	if (event->has_occurred_at && !smsflow_instant_is_valid(event->occurred_at))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("time of an event is not an instant"),
-						errdetail("The argument \"at\" is infinite."), errhint("Leave it out for now.")));
+						errdetail("The argument \"at\" is not between the years 1 and 9999."), errhint("Leave it out for now.")));
 }
 
 /* record_event(phone, kind, ref, data, amount, currency, at, brand) RETURNS bigint; SECURITY DEFINER in SQL. */

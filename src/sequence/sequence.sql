@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION smsflow.record_event(phone text, kind text, ref text 
 	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_record_event';
 COMMENT ON FUNCTION smsflow.record_event(text, text, text, jsonb, numeric, text, timestamptz, text) IS
-'Appends something a person did in the store and returns the event id; the event counts when the transaction commits. kind is any name: cart, cart_emptied, order and order_<status> mean what watched tables mean by them. ref is the store''s key of the thing; data are template variables of the sequences that follow. A number that is no contact is kept without one. Errors: SF001 phone, SF004 brand, SF007 empty kind, data that is no object, an amount or a time that is infinite or no number';
+'Appends something a person did in the store and returns the event id; the event counts when the transaction commits. kind is any name: cart, cart_emptied, order and order_<status> mean what watched tables mean by them. ref is the store''s key of the thing; data are template variables of the sequences that follow. A number that is no contact is kept without one. Errors: SF001 phone, SF004 brand, SF007 empty kind, data that is no object, an amount or a time that is infinite or no number, or a time beyond the years 1 to 9999';
 REVOKE ALL ON FUNCTION smsflow.record_event(text, text, text, jsonb, numeric, text, timestamptz, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.limit_count(setting text) RETURNS integer
@@ -27,6 +27,13 @@ CREATE OR REPLACE FUNCTION smsflow.limit_window(setting text) RETURNS interval
 	RETURN split_part(setting, ' per ', 2)::interval;
 COMMENT ON FUNCTION smsflow.limit_window(text) IS 'The 10 minutes of "5 per 10 minutes"';
 REVOKE ALL ON FUNCTION smsflow.limit_window(text) FROM PUBLIC;
+
+-- What is added to an instant must not lead out of the calendar: the worker adds it for everybody, and would fail for everybody.
+CREATE OR REPLACE FUNCTION smsflow.fits_calendar(span interval) RETURNS boolean
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN now() + span < now() + interval '1000 years';
+COMMENT ON FUNCTION smsflow.fits_calendar(interval) IS 'Whether an interval is below 1000 years; error 22008 for one that leads out of the calendar';
+REVOKE ALL ON FUNCTION smsflow.fits_calendar(interval) FROM PUBLIC;
 
 -- Making sequences. -----------------------------------------------------------
 
@@ -105,16 +112,16 @@ DECLARE
 	good boolean;
 BEGIN
 	BEGIN
-		good := coalesce(valid_for::interval > '0', true);
+		good := coalesce(valid_for::interval > '0' AND smsflow.fits_calendar(valid_for::interval), true);
 	EXCEPTION WHEN data_exception THEN
 		good := false;
 	END;
 	IF NOT good THEN
-		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'option "valid_for" must be a positive interval',
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'option "valid_for" must be a positive interval below 1000 years',
 			DETAIL = 'A message that could not be sent within it is not sent any more.', HINT = 'Example: {"valid_for": "6 hours"}.';
 	END IF;
 END $$;
-COMMENT ON FUNCTION smsflow.check_validity(text) IS 'Raises SF007 unless the text is NULL or a positive interval';
+COMMENT ON FUNCTION smsflow.check_validity(text) IS 'Raises SF007 unless the text is NULL or a positive interval below 1000 years';
 REVOKE ALL ON FUNCTION smsflow.check_validity(text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.calling_role() RETURNS regrole
@@ -136,8 +143,9 @@ DECLARE
 BEGIN
 	PERFORM smsflow.check_condition(options ->> 'entry', smsflow.calling_role());
 	BEGIN
-		good := coalesce(options ->> 'reentry' = 'never' OR (options ->> 'reentry')::interval >= '0', true)
-			AND coalesce(options ->> 'limit' ~ '^[1-9][0-9]{0,3} per ' AND smsflow.limit_window(options ->> 'limit') > '0', true);
+		good := coalesce(options ->> 'reentry' = 'never' OR (options ->> 'reentry')::interval >= '0' AND smsflow.fits_calendar((options ->> 'reentry')::interval), true)
+			AND coalesce(options ->> 'limit' ~ '^[1-9][0-9]{0,3} per ' AND smsflow.limit_window(options ->> 'limit') > '0'
+				AND smsflow.fits_calendar(smsflow.limit_window(options ->> 'limit')), true);
 	EXCEPTION WHEN data_exception THEN
 		good := false;
 	END;
@@ -227,7 +235,8 @@ BEGIN
 	END IF;
 	BEGIN
 		good := coalesce((options ->> 'split')::numeric BETWEEN 0 AND 100, true) AND (options ? 'wait_until') = (options ? 'timeout')
-			AND coalesce((options ->> 'timeout')::interval > '0', true) AND coalesce((options ->> 'every')::interval >= '1 minute', true) AND coalesce(options ->> 'on_timeout' IN ('go_on', 'end'), true);
+			AND coalesce((options ->> 'timeout')::interval > '0' AND smsflow.fits_calendar((options ->> 'timeout')::interval), true)
+			AND coalesce((options ->> 'every')::interval >= '1 minute' AND smsflow.fits_calendar((options ->> 'every')::interval), true) AND coalesce(options ->> 'on_timeout' IN ('go_on', 'end'), true);
 	EXCEPTION WHEN data_exception THEN
 		good := false;
 	END;
@@ -279,13 +288,20 @@ COMMENT ON FUNCTION smsflow.check_transactional(text, smsflow.purpose) IS 'Raise
 REVOKE ALL ON FUNCTION smsflow.check_transactional(text, smsflow.purpose) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.check_delay(after interval) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	good boolean;
 BEGIN
-	IF after < '0' OR after IS NULL THEN
-		PERFORM smsflow.refuse_step('the delay of a step must not be negative', 'It counts from the event, or from the step before.', 'Use ''0'' for at once.');
+	BEGIN
+		good := after >= '0' AND smsflow.fits_calendar(after);
+	EXCEPTION WHEN data_exception THEN
+		good := false;
+	END;
+	IF good IS NOT TRUE THEN
+		PERFORM smsflow.refuse_step('the delay of a step must be from 0 to 1000 years', 'It counts from the event, or from the step before.', 'Use ''0'' for at once.');
 	END IF;
 END $$;
-COMMENT ON FUNCTION smsflow.check_delay(interval) IS 'Raises SF007 for a negative delay';
+COMMENT ON FUNCTION smsflow.check_delay(interval) IS 'Raises SF007 for a negative delay, or one that leads out of the calendar';
 REVOKE ALL ON FUNCTION smsflow.check_delay(interval) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.put_step(sequence_id integer, step integer, after interval, body text, options jsonb, brand text) RETURNS smallint
@@ -409,7 +425,10 @@ DECLARE
 	since timestamptz;
 BEGIN
 	SELECT s.paused_at INTO since FROM smsflow.sequence s WHERE s.sequence_id = id FOR UPDATE;
-	UPDATE smsflow.enrollment n SET next_at = n.next_at + (now() - greatest(since, n.started_at)), waiting_since = n.waiting_since + (now() - since)
+	-- A clock that an event has started anew meanwhile stood still from then on. Whoever waits for something is looked at now.
+	UPDATE smsflow.enrollment n SET waiting_since = n.waiting_since + (now() - since), next_at = CASE WHEN n.waiting_since IS NOT NULL THEN now()
+		ELSE n.next_at + (now() - greatest(since, n.started_at, CASE WHEN n.step <= (SELECT min(p.step) FROM smsflow.sequence_step p WHERE p.sequence_id = id)
+			THEN (SELECT least(e.occurred_at, now()) FROM smsflow.event e WHERE e.event_id = n.event_id) END)) END
 	WHERE since IS NOT NULL AND n.sequence_id = id AND n.ended_at IS NULL;
 	UPDATE smsflow.sequence s SET paused_at = NULL WHERE s.sequence_id = id;
 	PERFORM smsflow.note_config();

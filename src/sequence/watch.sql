@@ -388,6 +388,7 @@ CREATE OR REPLACE FUNCTION smsflow.create_item_triggers(watch_id integer, brand_
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	event text;
+	loss record;
 BEGIN
 	FOREACH event IN ARRAY '{insert,update,delete}'::text[] LOOP
 		EXECUTE format('CREATE TRIGGER smsflow_items_%s AFTER %1$s ON %s REFERENCING %s TABLE AS smsflow_rows FOR EACH STATEMENT
@@ -395,9 +396,14 @@ BEGIN
 		EXECUTE format('ALTER TRIGGER smsflow_items_%s ON %s DEPENDS ON EXTENSION smsflow', event, relation);
 	END LOOP;
 	-- A store may write the items anew by deleting them all: whether a cart is empty is known when its transaction ends.
-	EXECUTE format('CREATE CONSTRAINT TRIGGER smsflow_items_emptied AFTER DELETE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-		EXECUTE FUNCTION smsflow.watch_trigger(%s, %s, %L)', relation, watch_id, brand_id, cart_column);
-	EXECUTE format('ALTER TRIGGER smsflow_items_emptied ON %s DEPENDS ON EXTENSION smsflow', relation);
+	-- Who logs in takes the items of the cart from before along: that one is empty then, too.
+	FOR loss IN SELECT * FROM (VALUES ('emptied', 'DELETE', ''),
+		('moved', 'UPDATE', format('WHEN (OLD.%1$I IS DISTINCT FROM NEW.%1$I)', cart_column))) AS l (name, event, condition)
+	LOOP
+		EXECUTE format('CREATE CONSTRAINT TRIGGER smsflow_items_%s AFTER %s ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW %s
+			EXECUTE FUNCTION smsflow.watch_trigger(%s, %s, %L)', loss.name, loss.event, relation, loss.condition, watch_id, brand_id, cart_column);
+		EXECUTE format('ALTER TRIGGER smsflow_items_%s ON %s DEPENDS ON EXTENSION smsflow', loss.name, relation);
+	END LOOP;
 END $$;
 COMMENT ON FUNCTION smsflow.create_item_triggers(integer, integer, regclass, text) IS 'Puts the triggers on the table with the items of watched carts';
 REVOKE ALL ON FUNCTION smsflow.create_item_triggers(integer, integer, regclass, text) FROM PUBLIC;
