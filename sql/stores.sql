@@ -140,6 +140,19 @@ INSERT INTO medusa.yearly VALUES (77, '2026-05-01', '+12125550113', '[1]');
 SELECT kind, ref, who FROM pg_temp.look();
 SELECT smsflow.unwatch('medusa.ulid_cart'), smsflow.unwatch('medusa.bits_cart'), smsflow.unwatch('medusa.year_2026');
 
+-- A mapped key that may be NULL: the store writes on, and a cart without one is left alone.
+CREATE TABLE medusa.token_cart (serial integer PRIMARY KEY, token text, phone text, items jsonb);
+SELECT column_name FROM smsflow.watch_carts('medusa.token_cart', '{"id": "token"}') WHERE meaning = 'id';
+INSERT INTO medusa.token_cart VALUES (1, NULL, '+12125550114', '[1]'), (2, 'second', '+12125550114', '[1]');
+UPDATE medusa.token_cart SET items = '[2]' WHERE serial = 1;
+SELECT kind, ref FROM pg_temp.look();
+UPDATE medusa.token_cart SET token = NULL;
+UPDATE medusa.token_cart SET token = 'first' WHERE serial = 1;
+DELETE FROM medusa.token_cart WHERE serial = 2;
+SELECT kind, ref FROM pg_temp.look();
+SELECT sqlstate, error FROM smsflow.trigger_problem WHERE relation = 'medusa.token_cart'::regclass;
+SELECT smsflow.unwatch('medusa.token_cart');
+
 -- Any other table. ------------------------------------------------------------------------------
 CREATE TABLE woo.returns (return_id integer PRIMARY KEY, customer_id text, state text, order_no text);
 SELECT * FROM smsflow.watch_table('woo.returns', 'return', '{"data": {"order_no": "order_no"}, "status_map": {"ok": "approved"}}');

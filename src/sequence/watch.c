@@ -345,11 +345,22 @@ watch_of(const Change *change)
 
 /* The key as its type prints it, by which the worker finds the row again. */
 static Datum
-key_of(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
+key_datum(SmsflowWatch *watch, Datum key)
 {
-	SmsflowColumn *id = &watch->columns[WATCH_ID];
+	return CStringGetTextDatum(OutputFunctionCall(&watch->columns[WATCH_ID].output, key));
+}
 
-	return CStringGetTextDatum(OutputFunctionCall(&id->output, heap_getattr(row, id->number, columns, &(bool){false})));
+/* A column that a mapping names may hold no key: that cart can neither be read nor be told from another. */
+static void
+append_key(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
+{
+	bool is_null;
+	Datum key = heap_getattr(row, watch->columns[WATCH_ID].number, columns, &is_null);
+
+	if (is_null)
+		return;
+	key = key_datum(watch, key);
+	smsflow_append_keys(watch, &key, 1);
 }
 
 static void
@@ -426,11 +437,7 @@ record_change(void *argument)
 	if (kind == NULL)
 		return;
 	if (watch->is_cart && strcmp(kind, "cart") == 0)
-	{
-		Datum key = key_of(watch, change->new, change->columns);
-
-		smsflow_append_keys(watch, &key, 1);
-	}
+		append_key(watch, change->new, change->columns);
 	else
 		append_change(watch, change, kind);
 }
@@ -457,8 +464,9 @@ record_rows(void *argument)
 	{
 		SmsflowColumn *id = &watch->columns[WATCH_ID];
 
-		if (slot_has_value(&watch->columns[WATCH_PHONE], row) || slot_has_value(&watch->columns[WATCH_CUSTOMER_ID], row))
-			keys[count++] = CStringGetTextDatum(OutputFunctionCall(&id->output, slot_getattr(row, id->number, &(bool){false})));
+		if (slot_has_value(id, row) &&
+			(slot_has_value(&watch->columns[WATCH_PHONE], row) || slot_has_value(&watch->columns[WATCH_CUSTOMER_ID], row)))
+			keys[count++] = key_datum(watch, slot_getattr(row, id->number, &(bool){false}));
 		if (count == SMSFLOW_MAX_KEYS)
 		{
 			smsflow_append_keys(watch, keys, count);
