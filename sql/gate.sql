@@ -39,6 +39,9 @@ SELECT w.* FROM unnest('{2026-11-23 13:00Z,2026-11-23 16:00Z,2026-11-24 04:00Z}'
 -- An address in another state: both states' rules.
 SELECT pg_temp.person('+14045550172', '{"region": "US-PA"}');
 SELECT w.* FROM unnest('{2026-11-22 17:00Z,2026-11-23 13:30Z,2026-11-23 14:00Z}'::timestamptz[]) at, pg_temp.word('+14045550172', at, 'America/New_York') w;
+-- A law does not depend on how a form writes the state.
+SELECT pg_temp.person('+14045550178', '{"region": "us-pa"}');
+SELECT reason FROM smsflow.can_send('+14045550178', 'promotional', '2026-11-22 17:00Z');
 -- No state, no zone: refused; with a zone, what is open in all states.
 SELECT pg_temp.person('+18005550171'), pg_temp.person('+18005550172', '{"time_zone": "America/Denver"}');
 SELECT p, w.* FROM (VALUES ('+18005550171', '2026-11-23 18:00Z'::timestamptz), ('+18005550172', '2026-11-23 16:59Z'), ('+18005550172', '2026-11-23 17:00Z'),

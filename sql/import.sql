@@ -84,6 +84,11 @@ SELECT phone, region FROM people WHERE phone IN (SELECT tel FROM shop.states);
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', options => '{"samples": 1}') ->> 'refused' AS without_a_region;
 SELECT smsflow.create_brand('Other') > 0 AS ok;
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', false, '{"region": "US", "brand": "Other"}') - '{import_id,samples,dry_run}'::text[] AS report;
+-- A "no" with a space or the end of a line behind it is no opt-out, and a state is one in any case.
+CREATE TABLE shop.spaced (tel text, gone text, state text);
+INSERT INTO shop.spaced VALUES ('+12025550191', ' no ', 'us-fl'), ('+12025550192', E'FALSE\r', ' US-fl '), ('+12025550193', E'yes\r', NULL);
+SELECT smsflow.import_contacts('shop.spaced', '{"phone": "tel", "opted_out": "gone", "region": "state"}', false, '{"purposes": "promotional", "level": "express"}') - '{import_id,samples,dry_run}'::text[] AS report;
+SELECT phone, region, promotional FROM people WHERE phone LIKE '+1202555019_';
 SELECT count(*) AS of_the_other FROM smsflow.contact WHERE brand_id <> 1 AND consent OPERATOR(smsflow.=) 'none';
 CREATE TABLE shop.many AS SELECT '+1312555' || lpad(n::text, 4, '0') AS tel FROM generate_series(0, 9999) n;
 SELECT smsflow.import_contacts('shop.many', '{"phone": "tel"}', false, '{"purposes": "promotional"}') - '{samples,dry_run}'::text[] AS report \gset

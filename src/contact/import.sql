@@ -106,7 +106,7 @@ CREATE OR REPLACE FUNCTION smsflow.import_rows(import_id integer, lines bigint[]
 	CROSS JOIN unnest(import_rows.lines, import_rows.rows) AS r (line, fields)
 	CROSS JOIN LATERAL (SELECT smsflow.try_parse_phone(r.fields ->> 'phone', coalesce(NULLIF(r.fields ->> 'region', ''), i.options ->> 'region')) AS phone,
 		smsflow.import_instant(NULLIF(r.fields ->> 'occurred_at', '')) AS occurred_at,
-		lower(coalesce(r.fields ->> 'opted_out', '')) <> ALL ('{"",f,false,n,no,0,off}') AS opted_out) AS v
+		lower(btrim(coalesce(r.fields ->> 'opted_out', ''), E' \t\r\n')) <> ALL ('{"",f,false,n,no,0,off}') AS opted_out) AS v
 	CROSS JOIN LATERAL (SELECT CASE WHEN i.mapping ? 'purposes' THEN smsflow.import_purposes(r.fields -> 'purposes')
 			ELSE smsflow.import_purposes(i.options -> 'purposes') END AS purposes,
 		coalesce(lower(NULLIF(r.fields ->> 'level', '')), i.options ->> 'level', 'express') AS level) AS p
@@ -164,7 +164,7 @@ BEGIN
 			coalesce(NULLIF(r.fields ->> 'first_name', ''), o.first_name) AS first_name,
 			coalesce(NULLIF(r.fields ->> 'last_name', ''), o.last_name) AS last_name,
 			coalesce(NULLIF(r.fields ->> 'language', ''), o.language) AS language,
-			coalesce(NULLIF(upper(r.fields ->> 'region'), ''), o.region) AS region,
+			coalesce(upper(NULLIF(btrim(r.fields ->> 'region'), '')), o.region) AS region,
 			coalesce(NULLIF(r.fields ->> 'time_zone', ''), o.time_zone) AS time_zone,
 			o.attributes || jsonb_strip_nulls(coalesce(r.fields -> 'attributes', '{}')) AS attributes) AS n
 		WHERE r.import_id = i.import_id AND r.refusal IS NULL AND NOT r.is_new AND c.contact_id = r.contact_id
@@ -177,7 +177,7 @@ BEGIN
 		INSERT INTO smsflow.contact AS c (brand_id, phone, external_id, first_name, last_name, language, region, time_zone, time_zone_source,
 			attributes, holdout_bucket, import_id)
 		SELECT i.brand_id, r.phone, NULLIF(r.fields ->> 'external_id', ''), NULLIF(r.fields ->> 'first_name', ''), NULLIF(r.fields ->> 'last_name', ''),
-			NULLIF(r.fields ->> 'language', ''), NULLIF(upper(r.fields ->> 'region'), ''), NULLIF(r.fields ->> 'time_zone', ''),
+			NULLIF(r.fields ->> 'language', ''), upper(NULLIF(btrim(r.fields ->> 'region'), '')), NULLIF(r.fields ->> 'time_zone', ''),
 			CASE WHEN NULLIF(r.fields ->> 'time_zone', '') IS NOT NULL THEN 'customer' END, jsonb_strip_nulls(coalesce(r.fields -> 'attributes', '{}')),
 			smsflow.holdout_bucket(i.brand_id, r.phone), i.import_id
 		FROM smsflow.import_row AS r WHERE r.import_id = i.import_id AND r.refusal IS NULL AND r.contact_id IS NULL ORDER BY r.line
