@@ -79,6 +79,9 @@ refuse_argument(const char *message, const char *hint)
 	ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s", message), errhint("%s", hint)));
 }
 
+/* Behind it, what is added to an expiry, such as the time that reports are waited for, might be no instant. */
+#define LAST_EXPIRY (END_TIMESTAMP - 366 * USECS_PER_DAY)
+
 static bool
 positive(Interval *interval)
 {
@@ -212,6 +215,8 @@ resolve(SendCall *call)
 	call->refusal = row_text(5);
 	call->vars = DatumGetJsonbPCopy(smsflow_spi_value(0, 6, &isnull));
 	call->expires_at = DatumGetTimestampTz(smsflow_spi_value(0, 7, &isnull));
+	if (call->expires_at >= LAST_EXPIRY)
+		refuse_argument("a message would expire too far ahead", "Pass an earlier send_at, or a shorter expires_in.");
 	call->consent_event_id = DatumGetInt64(smsflow_spi_value(0, 8, &isnull));
 	if (isnull)
 		call->consent_event_id = 0;

@@ -45,8 +45,11 @@ sub test_settings
 		"search_path = 'pg_temp'", "DateStyle = 'SQL, DMY'", "IntervalStyle = 'sql_standard'", "TimeZone = 'Asia/Kathmandu'",
 		"bytea_output = 'escape'", "session_replication_role = 'replica'", 'row_security = off', 'enable_indexscan = off',
 		'enable_nestloop = off', "work_mem = '64kB'", 'synchronous_commit = off', 'check_function_bodies = off', "role = 'pg_monitor'");
+	my $has_one_more = $node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'");
 	my $role = $node->safe_psql('postgres', 'SELECT session_user');
 	my $id;
+
+	push @settings, 'transaction_timeout = 1' if $has_one_more;
 
 	for my $setting (@settings)
 	{
@@ -56,7 +59,8 @@ sub test_settings
 		# The tests' own sessions are not to suffer.
 		local $ENV{PGOPTIONS} = join(' ', map { "-c $_" } 'statement_timeout=0', 'lock_timeout=0', 'default_transaction_read_only=off',
 			'idle_in_transaction_session_timeout=0', 'session_replication_role=origin', 'enable_indexscan=on', 'enable_nestloop=on',
-			'default_transaction_isolation=read\ committed', 'default_transaction_deferrable=off', 'DateStyle=ISO', 'role=none');
+			'default_transaction_isolation=read\ committed', 'default_transaction_deferrable=off', 'DateStyle=ISO', 'role=none',
+			$has_one_more ? 'transaction_timeout=0' : ());
 		restart_worker();
 		enqueue('hostile settings');
 		ok(wait_settled(), 'a database and a role full of hostile settings');
