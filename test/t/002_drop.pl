@@ -33,6 +33,10 @@ create_shop(1);
 add_route('route', $gateway);
 wait_status(send_sms('route', 'Hello', 'transactional'), 'accepted', 'the last one works');
 check_is_clean();
+
+$node->safe_psql('postgres', "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
+my (undef, undef, $error) = $node->psql('latin', "\\set VERBOSITY sqlstate\nCREATE EXTENSION smsflow");
+like($error, qr/0A000/, 'a database that cannot hold every reply gets no extension');
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|was terminated by signal/, 'no process died');
 done_testing();
