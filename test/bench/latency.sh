@@ -56,7 +56,7 @@ sql -c "SELECT count(*) > 200 AS reported FROM smsflow.report" | grep -q t || { 
 
 # As many as the worker could send meanwhile, and 100,000 more: a statement that fills the queue up again beside the calls would
 # be measured, too.
-enqueue 800000
+enqueue 1200000
 drain $(($(sent) + 5000)) 60
 measure "the same behind 100,000 promotional at full rate: p50 / p99 / longest, ms" "6 / 20" 15
 left=$(sql -c "SELECT count(*) FROM (SELECT FROM smsflow.outbox o WHERE o.message_id > (SELECT max(cursor_id) FROM smsflow.claim c

@@ -8,7 +8,7 @@
 
 # A transport that answers every request at once and has no network.
 cc -O2 -shared -fPIC -Isrc -I"$($PG_CONFIG --includedir-server)" -o "$work/nowhere.so" test/bench/nowhere.c
-start_server "shared_preload_libraries = 'smsflow,$work/nowhere'" "smsflow.max_in_flight = 512" "max_files_per_process = 4000"
+start_server "shared_preload_libraries = 'smsflow,$work/nowhere'" "smsflow.max_in_flight = 512" "max_files_per_process = 4000" "min_wal_size = 4GB"
 make_store
 sql -c "SELECT smsflow.set_gateway('bench', options => '{\"max_in_flight\": 512}')" >/dev/null
 
@@ -96,19 +96,27 @@ CREATE UNLOGGED TABLE source AS SELECT now() + interval '1 day' AS expires_at, c
 	false AS unicode, repeat('A flash sale of all blue shirts. ', 3) AS body FROM (SELECT * FROM smsflow.contact LIMIT 300000) c;
 SQL
 columns="expires_at, contact_id, recipient, queue_id, brand_id, purpose, parts, unicode, body"
+# timed_insert TABLE: milliseconds; what was written before is on disk, and the disk at rest
 timed_insert() {
 	local began
+	sql -c "CHECKPOINT" >/dev/null
+	sync
+	read -r -t 1 <> <(:) || true
 	began=$(date +%s%N)
 	sql -c "INSERT INTO $1 ($columns) SELECT $columns FROM source" >/dev/null
-	echo $(($(sql -c "SELECT count(*) FROM source") * 1000000000 / ($(date +%s%N) - began)))
+	echo $((($(date +%s%N) - began) / 1000000))
 }
-ours=() theirs=()
-for round in 1 2 3 4 5; do
-	sql -c "TRUNCATE plain" -c "CHECKPOINT" >/dev/null
-	theirs+=("$(timed_insert plain)")
-	sql -c "CHECKPOINT" >/dev/null
-	ours+=("$(timed_insert smsflow.outbox)")
-	say "  smsflow.outbox ${ours[-1]} rows/s, a table with one btree ${theirs[-1]}"
+wait_for "SELECT NOT EXISTS (SELECT FROM smsflow.profile_sent) AND NOT EXISTS (SELECT FROM smsflow.profile_delta)" 300
+# Both tables grow, as a queue does: one that is truncated lives in memory that the kernel has handed out already.
+our_time=0 their_time=0
+for round in 1 2 3 4 5 6 7 8 9 10; do
+	if ((round % 2)); then
+		our=$(timed_insert smsflow.outbox) their=$(timed_insert plain)
+	else
+		their=$(timed_insert plain) our=$(timed_insert smsflow.outbox)
+	fi
+	say "  smsflow.outbox $our ms, a table with one btree $their"
+	our_time=$((our_time + our)) their_time=$((their_time + their))
 done
-row "bulk enqueue, rows per second: smsflow, the same rows into a table with one btree" "$(median "${ours[@]}"), $(median "${theirs[@]}")" ""
-row "their ratio" "$(ratio "$(median "${ours[@]}")" "$(median "${theirs[@]}")")" "0.80"
+row "bulk enqueue, rows per second of ten rounds: smsflow, the same rows into a table with one btree" "$((3000000000 / our_time)), $((3000000000 / their_time))" ""
+row "their ratio" "$(ratio "$their_time" "$our_time")" "0.80"
