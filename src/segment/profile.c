@@ -29,14 +29,9 @@ enum
 };
 static const char *const delta_columns[] = {"contact_id", "kind", "at", "event_id"};
 
-Appender *
-smsflow_profile_deltas(void)
-{
-	return append_begin("profile_delta", delta_columns, lengthof(delta_columns));
-}
-
-void
-smsflow_append_profile_delta(Appender *deltas, int64 contact_id, const char *kind, TimestampTz at, int64 event_id)
+/* The event is 0 for none. */
+static void
+append_delta(Appender *deltas, int64 contact_id, const char *kind, TimestampTz at, int64 event_id)
 {
 	append_row(deltas);
 	append_value(deltas, DELTA_CONTACT, Int64GetDatum(contact_id));
@@ -105,9 +100,8 @@ note_row(Noted *noted, TupleTableSlot *row)
 		event_id = DatumGetInt64(column_of(row, "event_id", &is_null));
 	}
 	if (noted->deltas == NULL)
-		noted->deltas = smsflow_profile_deltas();
-	smsflow_append_profile_delta(noted->deltas, DatumGetInt64(contact_id), noted->events ? "event" : "contact",
-								 GetCurrentTimestamp(), event_id);
+		noted->deltas = append_begin("profile_delta", delta_columns, lengthof(delta_columns));
+	append_delta(noted->deltas, DatumGetInt64(contact_id), noted->events ? "event" : "contact", GetCurrentTimestamp(), event_id);
 }
 
 static void
