@@ -164,7 +164,10 @@ build/libsmsflow_core.a: $(CORE:src/core/%.c=build/core/%.o)
 UNIT_TESTS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/test_*.c)))
 build/unit/%: test/unit/%.c build/libsmsflow_core.a $(wildcard test/unit/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(CORE_FLAGS) -o $@ $< build/libsmsflow_core.a -lm
+	$(CC) $(CORE_FLAGS) -o $@ $(filter %.c %.a,$^) $(UNIT_FLAGS) -lm
+# The spool is smsflowd's.
+build/unit/test_spool build/sanitized/unit/test_spool: src/smsflowd/spool.c src/smsflowd/callback.c $(wildcard src/smsflowd/*.h)
+build/unit/test_spool build/sanitized/unit/test_spool: UNIT_FLAGS = -D_GNU_SOURCE $$(pkg-config --cflags --libs libevent)
 unit: $(UNIT_TESTS)
 
 # Unit tests, smsflowd and extension once more, with the sanitizers of addresses and undefined behaviour: an error ends the program.
@@ -174,7 +177,7 @@ build/sanitized/core/%.o: src/core/%.c $(CORE_HEADERS) $(CORE_TABLES)
 	$(CC) $(CORE_FLAGS) $(SANITIZE) -c -o $@ $<
 build/sanitized/unit/%: test/unit/%.c $(CORE:src/core/%.c=build/sanitized/core/%.o) $(wildcard test/unit/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(CORE_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) -lm
+	$(CC) $(CORE_FLAGS) $(SANITIZE) -o $@ $(filter %.c %.o,$^) $(UNIT_FLAGS) -lm
 build/sanitized/smsflowd: SMSFLOWD_FLAGS = $(SANITIZE)
 build/sanitized/extension/%.o: src/%.c $(CORE_TABLES) $(wildcard src/*.h src/*/*.h)
 	@mkdir -p $(@D)

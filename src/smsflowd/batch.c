@@ -116,6 +116,7 @@ load_from_spool(struct batcher *batcher)
 			spool_rewind(batcher->spool);
 			break;
 		}
+		callback->spool_end = spool_position(batcher->spool);
 		bytes += record.size;
 		add_to_flight(batcher, callback);
 	}
@@ -159,15 +160,16 @@ load_flight(struct batcher *batcher)
 {
 	const struct callback *oldest = STAILQ_FIRST(&batcher->pending);
 
-	if (spool_is_empty(batcher->spool))
+	if (!spool_is_empty(batcher->spool))
 	{
-		if (is_due(batcher))
-			load_from_pending(batcher);
-		return;
+		if (oldest != NULL && monotonic_ms() - oldest->arrived_ms > REPLAY_PATIENCE_MS)
+			spool_pending(batcher);
+		load_from_spool(batcher);
 	}
-	if (oldest != NULL && monotonic_ms() - oldest->arrived_ms > REPLAY_PATIENCE_MS)
-		spool_pending(batcher);
-	load_from_spool(batcher);
+
+	/* The spool is empty now, too, when all that was left of it is damaged. */
+	if (spool_is_empty(batcher->spool) && is_due(batcher))
+		load_from_pending(batcher);
 }
 
 static void
@@ -241,7 +243,7 @@ leave_flight(struct batcher *batcher)
 	batcher->flight_count--;
 	batcher->sent--;
 	if (callback->exchange == NULL)
-		spool_forget(batcher->spool, record_of(callback));
+		spool_forget(batcher->spool, callback->spool_end);
 	return callback;
 }
 

@@ -29,8 +29,9 @@ struct callback
 	int64_t arrived_ms;        /* monotonic clock */
 	int64_t due_ms;            /* monotonic clock: when it need not wait for company any more */
 	bool in_spool;
-	size_t size;   /* of record */
-	char record[]; /* per field: 4 bytes of length, big-endian, then the bytes */
+	int64_t spool_end; /* where its record ends, when read back from the spool */
+	size_t size;       /* of record */
+	char record[];     /* per field: 4 bytes of length, big-endian, then the bytes */
 };
 
 STAILQ_HEAD(callback_list, callback);

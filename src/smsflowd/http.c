@@ -159,6 +159,7 @@ take_figures(void *argument, struct exchange *exchange, enum document_state stat
 
 	(void) state;
 	exchanges->metrics->spool_bytes = (uint64_t) spool_bytes(http->context.spool);
+	exchanges->metrics->spool_damaged = spool_damaged(http->context.spool);
 	exchanges->metrics->open_exchanges = exchanges->open;
 	exchanges->metrics->database_up = batcher_trouble(http->context.batcher) == NULL;
 	metrics_append(exchanges->metrics, figures, text);

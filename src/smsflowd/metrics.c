@@ -36,6 +36,8 @@ metrics_append(const struct metrics *metrics, struct slice of_database, struct e
 	append_value(text, "refused", "counter", "Callbacks refused by the database.", metrics->refused);
 	append_value(text, "spooled", "counter", "Callbacks written to the spool.", metrics->spooled);
 	append_value(text, "replayed", "counter", "Callbacks committed from the spool.", metrics->replayed);
+	append_value(text, "spool_damaged_bytes", "counter", "Bytes of the spool that were no callback, kept in damaged.spool.",
+				 metrics->spool_damaged);
 	append_value(text, "clicks", "counter", "Hits of links committed.", metrics->clicks);
 	append_value(text, "clicks_lost", "counter", "Hits of links that could not be kept.", metrics->clicks_lost);
 	append_value(text, "spool_bytes", "gauge", "Size of the spool file.", metrics->spool_bytes);

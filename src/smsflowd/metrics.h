@@ -34,6 +34,7 @@ struct metrics
 
 	/* Gauges, set by whoever prints. */
 	uint64_t spool_bytes;
+	uint64_t spool_damaged; /* bytes */
 	uint64_t open_exchanges;
 	uint64_t links_cached;
 	int database_up;

@@ -25,11 +25,14 @@ bool spool_sync(struct spool *spool);
 
 /*
  * Replay, in the order of appending.  spool_next returns the next record, valid until the next call, or empty at the
- * end; spool_forget drops the oldest record that was returned, which the database has now; spool_rewind returns to
- * the oldest record not dropped.  The file is deleted when its last record is dropped.
+ * end; bytes that are no record it passes over, and keeps in the file "damaged.spool", which has the same format.
+ * spool_position is the end of the record that was returned last; spool_forget drops all up to such a position, which
+ * the database has now; spool_rewind returns to the oldest record not dropped.  The file is deleted when its last
+ * record is dropped.
  */
 struct slice spool_next(struct spool *spool);
-void spool_forget(struct spool *spool, struct slice record);
+int64_t spool_position(const struct spool *spool);
+void spool_forget(struct spool *spool, int64_t position);
 void spool_rewind(struct spool *spool);
 
 /* Keeps a record the database refused in the file "rejected.spool", which has the same format. */
@@ -37,5 +40,8 @@ void spool_reject(struct spool *spool, struct slice record);
 
 bool spool_is_empty(const struct spool *spool);
 int64_t spool_bytes(const struct spool *spool);
+
+/* Bytes that were found to be no record. */
+uint64_t spool_damaged(const struct spool *spool);
 
 #endif
