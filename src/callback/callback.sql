@@ -238,6 +238,101 @@ $$;
 COMMENT ON FUNCTION smsflow.obey_help(bigint) IS 'HELP: says who writes and how to end it';
 REVOKE ALL ON FUNCTION smsflow.obey_help(bigint) FROM PUBLIC;
 
+-- In turn. ------------------------------------------------------------------------
+
+-- What a STOP has revoked since a reply came that waits, the reply does not give back. A STOP that came before it, and waited
+-- with it, is obeyed before it and does not count.
+CREATE OR REPLACE FUNCTION smsflow.is_overtaken(inbound_id bigint) RETURNS boolean
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT EXISTS (SELECT FROM smsflow.inbound i
+		JOIN smsflow.contact c ON c.brand_id = i.brand_id AND c.phone OPERATOR(smsflow.=) i.phone
+		JOIN smsflow.consent_event e ON e.contact_id = c.contact_id
+		WHERE i.inbound_id = is_overtaken.inbound_id AND e.kind = 'revoke' AND e.recorded_at > i.received_at
+			AND coalesce(e.evidence -> 'inbound_id' > to_jsonb(i.inbound_id), true))
+$$;
+COMMENT ON FUNCTION smsflow.is_overtaken(bigint) IS 'Whether the person has revoked something since this reply came';
+REVOKE ALL ON FUNCTION smsflow.is_overtaken(bigint) FROM PUBLIC;
+
+-- What writes the ledger takes the contact, and does not wait for it: other people's replies are behind this one.
+CREATE OR REPLACE FUNCTION smsflow.obey_now(inbound_id bigint) RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+	r smsflow.inbound;
+BEGIN
+	SELECT i.* INTO r FROM smsflow.inbound i WHERE i.inbound_id = obey_now.inbound_id;
+	IF r.waiting THEN
+		UPDATE smsflow.inbound i SET waiting = false WHERE i.waiting
+			AND i.inbound_id = (SELECT w.inbound_id FROM smsflow.inbound w WHERE w.inbound_id = obey_now.inbound_id AND w.waiting FOR UPDATE NOWAIT);
+		IF NOT FOUND THEN
+			RETURN true;
+		END IF;
+	END IF;
+	IF r.action IN ('opt_out', 'review', 'opt_in', 'confirm') THEN
+		PERFORM FROM smsflow.contact c WHERE c.brand_id = r.brand_id AND c.phone OPERATOR(smsflow.=) r.phone FOR UPDATE NOWAIT;
+	END IF;
+	IF r.waiting AND r.action IN ('opt_in', 'confirm') AND smsflow.is_overtaken(r.inbound_id) THEN
+		PERFORM smsflow.credit_reply(r.inbound_id);
+		RETURN true;
+	END IF;
+	CASE r.action
+		WHEN 'opt_out' THEN PERFORM smsflow.obey_opt_out(r.inbound_id);
+		WHEN 'review' THEN PERFORM smsflow.obey_review(r.inbound_id), smsflow.surface_question(r.inbound_id);
+		WHEN 'opt_in' THEN PERFORM smsflow.obey_opt_in(r.inbound_id);
+		WHEN 'confirm' THEN PERFORM smsflow.obey_confirm(r.inbound_id);
+		WHEN 'help' THEN PERFORM smsflow.obey_help(r.inbound_id);
+		WHEN 'none' THEN PERFORM smsflow.obey_none(r.inbound_id);
+	END CASE;
+	RETURN true;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+	RETURN false;
+END $$;
+COMMENT ON FUNCTION smsflow.obey_now(bigint) IS 'Does what a reply asks for; false, and nothing is done, when another transaction holds the contact';
+REVOKE ALL ON FUNCTION smsflow.obey_now(bigint) FROM PUBLIC;
+
+-- Replies of one number are obeyed in the order in which they came, so that one that waits has those behind it wait, too.
+CREATE OR REPLACE FUNCTION smsflow.obey_in_turn(inbound_id bigint) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	own CONSTANT smsflow.phone := (SELECT i.phone FROM smsflow.inbound i WHERE i.inbound_id = obey_in_turn.inbound_id);
+	older bigint;
+BEGIN
+	FOR older IN SELECT i.inbound_id FROM smsflow.inbound i WHERE i.phone OPERATOR(smsflow.=) own AND i.waiting ORDER BY i.inbound_id LOOP
+		EXIT WHEN NOT smsflow.obey_now(older);
+	END LOOP;
+	IF NOT EXISTS (SELECT FROM smsflow.inbound i WHERE i.phone OPERATOR(smsflow.=) own AND i.waiting) AND smsflow.obey_now(obey_in_turn.inbound_id) THEN
+		RETURN;
+	END IF;
+	UPDATE smsflow.inbound i SET waiting = true WHERE i.inbound_id = obey_in_turn.inbound_id;
+	PERFORM smsflow.note_callback();
+END $$;
+COMMENT ON FUNCTION smsflow.obey_in_turn(bigint) IS 'Does what a reply asks for, or lets it wait while a transaction holds the contact or older replies of the number wait';
+REVOKE ALL ON FUNCTION smsflow.obey_in_turn(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION smsflow.obey_waiting(slice integer) RETURNS timestamptz
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+	w record;
+	held smsflow.phone[] := '{}';
+	pause interval := '1 second';
+BEGIN
+	FOR w IN SELECT i.inbound_id, i.phone FROM smsflow.inbound i WHERE i.waiting ORDER BY i.inbound_id LIMIT slice LOOP
+		CONTINUE WHEN w.phone OPERATOR(smsflow.=) ANY (held);
+		BEGIN
+			IF NOT smsflow.obey_now(w.inbound_id) THEN
+				held := held || w.phone;
+			END IF;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('reply %s cannot be obeyed', w.inbound_id),
+				DETAIL = format('SQLSTATE %s.', SQLSTATE), HINT = 'It is tried again every minute; see smsflow.inbound.';
+			held := held || w.phone;
+			pause := '1 minute';
+		END;
+	END LOOP;
+	RETURN (SELECT clock_timestamp() + pause FROM smsflow.inbound i WHERE i.waiting LIMIT 1);
+END $$;
+COMMENT ON FUNCTION smsflow.obey_waiting(integer) IS 'Worker: does what so many replies ask for that wait, the oldest first; returns when there is more to do, NULL for never';
+REVOKE ALL ON FUNCTION smsflow.obey_waiting(integer) FROM PUBLIC;
+
 -- Delivery reports. --------------------------------------------------------------
 
 -- What a report is about: the message of its token or reference, else the one that the gateway gave this id to.

@@ -88,11 +88,14 @@ CREATE TABLE smsflow.inbound (
 	settled_as	text CHECK (settled_as IN ('opt_out', 'none')),
 	settled_at	timestamptz,
 	settled_by	text,
+	waiting		boolean NOT NULL DEFAULT false,
 	UNIQUE (gateway_id, provider_id)
 );
 CREATE INDEX inbound_contact ON smsflow.inbound (contact_id, inbound_id);
 CREATE INDEX inbound_review ON smsflow.inbound (inbound_id) WHERE action = 'review' AND settled_at IS NULL;
+CREATE INDEX inbound_waiting ON smsflow.inbound (phone, inbound_id) WHERE waiting;
 COMMENT ON TABLE smsflow.inbound IS 'Message from a customer';
+COMMENT ON COLUMN smsflow.inbound.waiting IS 'Kept, and to be obeyed when the transaction that holds the contact has ended';
 COMMENT ON COLUMN smsflow.inbound.address IS 'Our number it was sent to';
 COMMENT ON COLUMN smsflow.inbound.action IS 'opt_out, review, opt_in, confirm, help or none';
 COMMENT ON COLUMN smsflow.inbound.settled_as IS 'What a person said that a reply under review meant; see settle_review()';

@@ -1,6 +1,7 @@
 /*
  * reply.c - see reply.h. Order matters: after a STOP was answered with 200,
- * nothing may leave any more, so a reply is never put off.
+ * nothing may leave any more, so a reply is put off only while a transaction
+ * of the store holds its contact: obey_in_turn() in callback.sql.
  */
 #include "callback/reply.h"
 
@@ -21,35 +22,7 @@ typedef struct Reply
 	char *id; /* the gateway's; NULL: none */
 } Reply;
 
-/* ---- what it does ---- */
-
-/* What each action of classify_reply() does; see callback.sql. */
-static struct
-{
-	const char *action;
-	const char *query;
-	SPIPlanPtr plan;
-} effects[] = {
-	{"opt_out", "SELECT smsflow.obey_opt_out($1)", NULL},
-	{"review", "SELECT smsflow.obey_review($1), smsflow.surface_question($1)", NULL},
-	{"opt_in", "SELECT smsflow.obey_opt_in($1)", NULL},
-	{"confirm", "SELECT smsflow.obey_confirm($1)", NULL},
-	{"help", "SELECT smsflow.obey_help($1)", NULL},
-	{"none", "SELECT smsflow.obey_none($1)", NULL},
-};
-
-static void
-obey(const char *action, Datum inbound_id)
-{
-	for (int i = 0; i < (int) lengthof(effects); i++)
-		if (strcmp(effects[i].action, action) == 0)
-		{
-			smsflow_spi_plan(&effects[i].plan, effects[i].query, 1, (Oid[]){INT8OID});
-			smsflow_spi_run(effects[i].plan, &inbound_id, NULL, false, SPI_OK_SELECT);
-			return;
-		}
-	elog(ERROR, "unknown action of a reply: %s", action);
-}
+/* ---- keeping it ---- */
 
 /* Gateways write international numbers with a plus, with 00, or with neither; no number begins with a zero. */
 static bool
@@ -84,6 +57,8 @@ static void
 keep_and_obey(const Reply *reply)
 {
 	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr obey = NULL;
+	Datum inbound_id;
 	char nulls[] = "     ";
 	Datum values[] = {
 		Int32GetDatum(reply->gateway_id),   CStringGetTextDatum(reply->phone), text_datum(reply->address, &nulls[2]),
@@ -91,11 +66,14 @@ keep_and_obey(const Reply *reply)
 	};
 	bool isnull;
 
-	smsflow_spi_plan(&plan, "SELECT inbound_id, action FROM smsflow.store_reply($1, $2, $3, $4, $5)", 5,
+	smsflow_spi_plan(&plan, "SELECT inbound_id FROM smsflow.store_reply($1, $2, $3, $4, $5)", 5,
 					 (Oid[]){INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID});
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_SELECT);
-	if (SPI_processed > 0)
-		obey(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2), smsflow_spi_value(0, 1, &isnull));
+	if (SPI_processed == 0)
+		return;
+	inbound_id = smsflow_spi_value(0, 1, &isnull);
+	smsflow_spi_plan(&obey, "SELECT smsflow.obey_in_turn($1)", 1, (Oid[]){INT8OID});
+	smsflow_spi_run(obey, &inbound_id, NULL, false, SPI_OK_SELECT);
 }
 
 /* ---- parts of a long reply ---- */

@@ -50,7 +50,8 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'SF005', MESSAGE = format('reply %s was settled before', settle_review_inside.inbound_id),
 			DETAIL = format('It was settled as "%s".', reply.settled_as), HINT = 'Record what has changed since with subscribe() or opt_out().';
 	END IF;
-	UPDATE smsflow.inbound i SET settled_as = settle_review_inside.action, settled_at = clock_timestamp(), settled_by = session_user
+	UPDATE smsflow.inbound i SET settled_as = settle_review_inside.action, settled_at = clock_timestamp(), settled_by = session_user,
+		waiting = false
 	WHERE i.inbound_id = settle_review_inside.inbound_id;
 	IF settle_review_inside.action = 'opt_out' THEN
 		PERFORM smsflow.obey_opt_out(settle_review_inside.inbound_id);

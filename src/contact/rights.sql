@@ -264,7 +264,7 @@ BEGIN
 	DELETE FROM smsflow.event_problem AS p WHERE p.event_id = ANY (theirs);
 	DELETE FROM smsflow.interest AS w WHERE w.brand_id = erase_traces.brand_id AND w.contact_id = erase_traces.contact_id;
 	UPDATE smsflow.attribution AS t SET ref = NULL WHERE t.contact_id = erase_traces.contact_id AND t.kind = 'order';
-	UPDATE smsflow.inbound AS i SET phone = smsflow.nobody(), body = '', provider_id = NULL
+	UPDATE smsflow.inbound AS i SET phone = smsflow.nobody(), body = '', provider_id = NULL, waiting = false
 	WHERE i.brand_id = erase_traces.brand_id AND (i.contact_id = erase_traces.contact_id OR i.phone OPERATOR(smsflow.=) erase_traces.phone);
 	GET DIAGNOSTICS replies = ROW_COUNT;
 	UPDATE smsflow.click AS k SET agent = NULL, network = NULL WHERE k.contact_id = erase_traces.contact_id;

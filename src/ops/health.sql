@@ -201,9 +201,11 @@ AS $$
 		FROM smsflow.campaign
 		WHERE status = 'failed' AND coalesce(finished_at, started_at, created_at) > now() - interval '7 days'
 		UNION ALL
-		SELECT 'feedback', count(*), min(kind || ' by message ' || message_id || ': ' || coalesce('SQLSTATE ' || problem, 'the contact is held')),
-			'End the transaction that holds the contact, see pg_stat_activity; smsflow.feedback says what waits.'
-		FROM smsflow.feedback WHERE problem IS NOT NULL OR at < now() - interval '1 minute'
+		SELECT 'feedback', count(*), min(f.what || ': ' || coalesce('SQLSTATE ' || f.problem, 'the contact is held')),
+			'End the transaction that holds the contact, see pg_stat_activity; smsflow.feedback, and waiting in smsflow.inbound, say what waits.'
+		FROM (SELECT kind || ' by message ' || message_id, problem FROM smsflow.feedback WHERE problem IS NOT NULL OR at < now() - interval '1 minute'
+			UNION ALL SELECT action || ' by reply ' || inbound_id, NULL FROM smsflow.inbound WHERE waiting AND received_at < now() - interval '1 minute')
+			AS f (what, problem)
 	) AS lines (component, problems, example, hint)
 $$;
 COMMENT ON FUNCTION smsflow.health_of_store() IS 'Lines triggers, events, sequences, campaigns and feedback of health(); failures of events and campaigns count for 7 days';

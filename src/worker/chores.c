@@ -139,8 +139,8 @@ static Advance campaigns = {
 };
 static Advance feedback = {
 	.name = "feedback",
-	.activity = "recording what gateways said of contacts",
-	.query = "SELECT smsflow.learn_feedback(" CppAsString2(FEEDBACK_SLICE) ")",
+	.activity = "recording what people and gateways said",
+	.query = "SELECT least(smsflow.obey_waiting(" CppAsString2(FEEDBACK_SLICE) "), smsflow.learn_feedback(" CppAsString2(FEEDBACK_SLICE) "))",
 	.chore = FEEDBACK,
 };
 

@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/../perl";
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use SmsflowDaemon;
 use SmsflowTest;
 use Test::More;
 
@@ -112,6 +113,40 @@ sub test_reported_while_held
 	ok(wait_sql('it is reachable', "SELECT reachability FROM smsflow.contact WHERE phone::text = '" . phone(6) . "'", 'reachable'), '... for both');
 }
 
+# The receiver waits for nobody, either: a STOP whose contact is held is kept, and whatever comes behind it is taken.
+sub test_stop_while_held
+{
+	my $daemon = SmsflowDaemon->start(database => $node->connstr('shop'));
+	my ($path) = sql(q{SELECT smsflow.inbound_url('main')}) =~ m{^http://127\.0\.0\.1:1(/.*)};
+	my $said = 0;
+	my $says = sub {
+		my ($phone, $words) = @_;
+
+		return $daemon->request('POST', $path, { 'Content-Type' => 'application/json' },
+			sprintf('{"id": "said-%d", "from": "%s", "to": "+12025550100", "text": "%s"}', ++$said, $phone, $words))->{status};
+	};
+	my $entries = sub { return "SELECT string_agg(e.kind, ' ' ORDER BY consent_event_id) FROM smsflow.consent_event e JOIN smsflow.contact c USING (contact_id)
+		WHERE c.phone::text = '$_[0]' AND e.source = 'keyword'"; };
+	my $holder = hold(phone(8));
+
+	$daemon->wait_for_database;
+	quickly(4, '... nobody waits for it', sub {
+		is($says->(phone(8), 'STOP'), 200, '... whose STOP is kept');
+		is($says->(phone(9), 'STOP'), 200, '... and so is that of another');
+		is(sql($entries->(phone(9))), 'revoke', '... which is obeyed at once');
+		is($says->(phone(8), 'START'), 200, 'a START of the first');
+	});
+	is($daemon->metric('smsflowd_spooled_total'), 0, '... and nothing had to be spooled');
+	is(sql("SELECT string_agg(action, ' ' ORDER BY inbound_id) FROM smsflow.inbound WHERE waiting"), 'opt_out opt_in', 'they wait in order');
+	is(sql("SELECT ok FROM smsflow.health() WHERE component = 'feedback'"), 't', '... which is no problem yet');
+	sql("UPDATE smsflow.inbound SET received_at = received_at - interval '2 minutes' WHERE action = 'opt_out' AND waiting");
+	is(sql("SELECT ok FROM smsflow.health() WHERE component = 'feedback'"), 'f', '... but is one after a minute');
+	release(phone(8), $holder);
+	ok(wait_sql('the worker obeys', $entries->(phone(8)), 'revoke grant'), 'when that transaction is over both are obeyed, in order');
+	is($says->(phone(8), 'STOP'), 200, 'a STOP after that');
+	is(sql($entries->(phone(8))), 'revoke grant revoke', '... is obeyed before it is answered');
+}
+
 # The worker seals what was recorded; in a restored copy the seals miss a person whom somebody took out with all entries.
 sub test_ledger_sealed
 {
@@ -134,6 +169,7 @@ sub test_ledger_sealed
 test_refused_at_once();
 test_refused_while_held();
 test_reported_while_held();
+test_stop_while_held();
 test_ledger_sealed();
 check_is_clean();
 $node->stop;
