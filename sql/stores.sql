@@ -172,6 +172,24 @@ INSERT INTO magento.quote (entity_id, customer_telephone) VALUES (6, '+121255501
 SELECT * FROM pg_temp.look();
 ALTER TABLE magento.quote RENAME COLUMN sum TO grand_total;
 
+-- One cart that cannot be read, or whose key is too long for an index, keeps none of its statement's others from being read.
+SET client_min_messages = error;
+CREATE TABLE woo.odd_carts (cart_id text PRIMARY KEY, phone text, items json);
+SELECT count(*) FROM smsflow.watch_carts('woo.odd_carts');
+CREATE FUNCTION pg_temp.noise(bytes integer) RETURNS text LANGUAGE sql AS $$
+	SELECT left(string_agg(md5(n::text), ''), bytes) FROM generate_series(1, bytes / 32 + 1) n $$;
+INSERT INTO woo.odd_carts VALUES ('a', '+12125550131', '[{"name": "Mug"}]'), ('b', '+12125550132', '[{"name": "M\u0000g"}]'),
+	('c', '+12125550133', '[{"name": "Cup"}]'), (pg_temp.noise(2600), '+12125550134', '[1]'), ('d', pg_temp.noise(32000), '[1]');
+SELECT kind, ref, who FROM pg_temp.look();
+SELECT sqlstate, times, regexp_replace(error, '[0-9a-f]{32,}', 'noise') FROM smsflow.trigger_problem WHERE relation = 'woo.odd_carts'::regclass ORDER BY 1;
+UPDATE woo.odd_carts SET items = '[{"name": "Mug"}]' WHERE cart_id = 'b';
+SELECT kind, ref, who FROM pg_temp.look();
+SELECT smsflow.unwatch('woo.odd_carts');
+SELECT smsflow.record_event('+12125550135', 'viewed', pg_temp.noise(32000));
+SELECT smsflow.record_event('+12125550135', 'viewed', pg_temp.noise(2000)) > 0 AS recorded;
+SELECT kind, length(ref), smsflow.process_events(ARRAY[event_id]), smsflow.attribute_orders(ARRAY[event_id]) FROM smsflow.event WHERE phone = '+12125550135';
+SET client_min_messages = warning;
+
 -- unwatch() leaves nothing behind.
 SELECT smsflow.unwatch('medusa."Orders"'), smsflow.unwatch('medusa."Carts"');
 SELECT smsflow.unwatch(r) FROM unnest('{woo.wc_carts,woo.wc_orders,magento.quote,magento.sales_order,medusa.medusa_cart,saleor.checkout_checkout,saleor.order_order,woo.returns}'::regclass[]) r;

@@ -33,6 +33,9 @@
 PG_FUNCTION_INFO_V1(smsflow_record_event);
 PG_FUNCTION_INFO_V1(smsflow_phone_or_null);
 
+/* Bytes of what names the thing or the person that an event is about. */
+#define LONGEST_KEY 2000
+
 /* Parameters of the plan, in order. */
 enum
 {
@@ -168,6 +171,16 @@ ends_sequences(const char *kind)
 	return strcmp(kind, "order") == 0 || strncmp(kind, "order_", 6) == 0 || strcmp(kind, "cart_emptied") == 0;
 }
 
+/* It is part of indexes, and would keep the worker from going on with the event. */
+static void
+refuse_long(const char *what, const char *text)
+{
+	if (text != NULL && strlen(text) > LONGEST_KEY)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s of an event is too long", what),
+						errdetail("It has %zu bytes, and may have %d.", strlen(text), LONGEST_KEY),
+						errhint("Pass a key of the store, and what describes it as data.")));
+}
+
 int64
 smsflow_append_event(const SmsflowEvent *event)
 {
@@ -177,6 +190,9 @@ smsflow_append_event(const SmsflowEvent *event)
 	int64 contact_id;
 	bool is_null;
 
+	refuse_long("ref", event->ref);
+	refuse_long("phone", event->phone);
+	refuse_long("customer", event->external_id);
 	set_arguments(values, nulls, event);
 	SPI_connect();
 	if (SPI_execute_plan(append_plan(), values, nulls, false, 0) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)

@@ -52,6 +52,69 @@ CREATE OR REPLACE FUNCTION smsflow.read_watched(watch_id integer, keys text[]) R
 COMMENT ON FUNCTION smsflow.read_watched(integer, text[]) IS 'Rows of a watched table by their keys, read as the owner of the table; NULL when there are none or the table is not watched any more';
 REVOKE ALL ON FUNCTION smsflow.read_watched(integer, text[]) FROM PUBLIC;
 
+-- Whoever cannot have the row at once leaves it, as the trigger does.
+CREATE OR REPLACE FUNCTION smsflow.leave_out(watch_id integer, key text, state text, reason text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	watched CONSTANT regclass := (SELECT w.relation FROM smsflow.watch w WHERE w.watch_id = leave_out.watch_id);
+	cart CONSTANT text := format('cart "%s" is left out', left(leave_out.key, 100));
+BEGIN
+	RAISE WARNING USING ERRCODE = leave_out.state, MESSAGE = format('%s of table %s', cart, watched), DETAIL = leave_out.reason,
+		HINT = 'It is read again when it changes; smsflow.trigger_problem has it, too.';
+	INSERT INTO smsflow.trigger_problem AS p (relation, sqlstate, error)
+	SELECT watched, leave_out.state, concat(cart, ': ', regexp_replace(left(leave_out.reason, 300), '[0-9]{5,}', '...', 'g'))
+	WHERE pg_try_advisory_xact_lock(hashtextextended(concat('smsflow.trigger_problem ', watched::oid, ' ', leave_out.state), 0))
+	ON CONFLICT (relation, sqlstate) DO UPDATE SET times = p.times + 1, error = EXCLUDED.error, last_at = EXCLUDED.last_at;
+END $$;
+COMMENT ON FUNCTION smsflow.leave_out(integer, text, text, text) IS 'Warns of a cart that cannot be made an event, by its key, and keeps that in smsflow.trigger_problem';
+REVOKE ALL ON FUNCTION smsflow.leave_out(integer, text, text, text) FROM PUBLIC;
+
+-- What is wrong with the transaction, or the table, and not with a cart is the caller's.
+CREATE OR REPLACE FUNCTION smsflow.read_singly(watch_id integer, keys text[]) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	key text;
+	rows jsonb := '[]';
+BEGIN
+	RETURN smsflow.read_watched(read_singly.watch_id, read_singly.keys);
+EXCEPTION WHEN OTHERS THEN
+	IF SQLSTATE !~ '^(22|23|44|54|P0|SF)' THEN
+		RAISE;
+	END IF;
+	FOREACH key IN ARRAY read_singly.keys LOOP
+		BEGIN
+			rows := rows || coalesce(smsflow.read_watched(read_singly.watch_id, ARRAY[key]), '[]');
+		EXCEPTION WHEN OTHERS THEN
+			IF SQLSTATE !~ '^(22|23|44|54|P0|SF)' THEN
+				RAISE;
+			END IF;
+			PERFORM smsflow.leave_out(read_singly.watch_id, key, SQLSTATE, SQLERRM);
+		END;
+	END LOOP;
+	RETURN rows;
+END $$;
+COMMENT ON FUNCTION smsflow.read_singly(integer, text[]) IS 'read_watched(); where one of the rows cannot be read, the others, and a warning for each that cannot';
+REVOKE ALL ON FUNCTION smsflow.read_singly(integer, text[]) FROM PUBLIC;
+
+-- Keys are parts of indexes, whose entries have a longest size.
+CREATE OR REPLACE FUNCTION smsflow.read_carts(watch_id integer, keys text[])
+	RETURNS TABLE (key text, ref text, phone text, external_id text, total text, currency text, open boolean, data jsonb)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	FOR key, ref, phone, external_id, total, currency, open, data IN
+		SELECT r.* FROM jsonb_to_recordset(smsflow.read_singly(read_carts.watch_id, read_carts.keys))
+			AS r (key text, ref text, phone text, external_id text, total text, currency text, open boolean, data jsonb)
+	LOOP
+		IF greatest(octet_length(ref), octet_length(phone), octet_length(external_id)) > 2000 THEN
+			PERFORM smsflow.leave_out(read_carts.watch_id, key, 'SF007', 'Its key, phone number or customer is longer than 2000 bytes.');
+		ELSE
+			RETURN NEXT;
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION smsflow.read_carts(integer, text[]) IS 'Carts of a watched table by their keys, but for those that cannot be made events, of which a warning tells';
+REVOKE ALL ON FUNCTION smsflow.read_carts(integer, text[]) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.expand_events(event_ids bigint[]) RETURNS bigint[]
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 	WITH made AS (
@@ -60,8 +123,7 @@ CREATE OR REPLACE FUNCTION smsflow.expand_events(event_ids bigint[]) RETURNS big
 			coalesce(smsflow.phone_or_null(r.phone)::text, r.phone), r.external_id,
 			CASE WHEN r.total ~ '^[-+]?[0-9]*[.]?[0-9]+([eE][-+]?[0-9]{1,3})?$' THEN r.total::numeric END, upper(r.currency), r.data
 		FROM smsflow.event e
-		CROSS JOIN LATERAL jsonb_to_recordset(smsflow.read_watched(e.watch_id, e.keys))
-			AS r (key text, ref text, phone text, external_id text, total text, currency text, open boolean, data jsonb)
+		CROSS JOIN LATERAL smsflow.read_carts(e.watch_id, e.keys) AS r
 		JOIN LATERAL unnest(e.keys) WITH ORDINALITY AS k (key, place) ON k.key = r.key
 		-- One that was closed said so in its own row.
 		WHERE e.event_id = ANY (expand_events.event_ids) AND e.kind = 'rows' AND r.open AND coalesce(r.phone, r.external_id) IS NOT NULL

@@ -140,7 +140,8 @@ static Advance campaigns = {
 static Advance feedback = {
 	.name = "feedback",
 	.activity = "recording what people and gateways said",
-	.query = "SELECT least(smsflow.obey_waiting(" CppAsString2(FEEDBACK_SLICE) "), smsflow.learn_feedback(" CppAsString2(FEEDBACK_SLICE) "))",
+	.query = "SELECT least(smsflow.obey_waiting(" CppAsString2(FEEDBACK_SLICE) "), smsflow.learn_feedback(" CppAsString2(
+		FEEDBACK_SLICE) "))",
 	.chore = FEEDBACK,
 };
 
