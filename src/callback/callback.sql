@@ -342,7 +342,7 @@ FROM smsflow.callback c
 LEFT JOIN LATERAL (SELECT n.message_id, n.attempt FROM smsflow.provider_message n
 	JOIN smsflow.gateway g ON g.gateway_id = n.gateway_id JOIN smsflow.gateway_profile p ON p.profile = g.profile
 	WHERE c.message_id = 0 AND n.gateway_id = c.gateway_id AND p.report ->> 'key' = 'provider_id'
-		AND n.provider_id = smsflow.field(c.fields, p.report ->> 'provider_id') LIMIT 1) k ON c.message_id = 0;
+		AND n.provider_id = smsflow.short_id(smsflow.field(c.fields, p.report ->> 'provider_id')) LIMIT 1) k ON c.message_id = 0;
 COMMENT ON VIEW smsflow.callback_message IS 'Message of each delivery report in the inbox; 0: not known (yet)';
 
 -- The answer to a look-up is read as a report is, by its own paths where it has some.
@@ -369,7 +369,7 @@ CROSS JOIN LATERAL (SELECT CASE WHEN c.looked_up THEN COALESCE(p.lookup -> 'repo
 CROSS JOIN LATERAL (SELECT smsflow.field(c.fields, l.report ->> 'code') AS code, smsflow.field(c.fields, l.report ->> 'status') AS word) raw
 CROSS JOIN LATERAL (SELECT raw.word,
 	left(COALESCE(l.report ->> 'code_prefix', '') || NULLIF(COALESCE(substring(raw.code FROM l.report ->> 'code_pattern'), raw.code), ''), 200) AS code,
-	left(smsflow.field(c.fields, l.report ->> 'provider_id'), 200) AS provider_id,
+	smsflow.short_id(smsflow.field(c.fields, l.report ->> 'provider_id')) AS provider_id,
 	smsflow.field(c.fields, l.report ->> 'cost') AS cost,
 	smsflow.field(c.fields, l.report ->> 'currency') AS currency,
 	smsflow.field(c.fields, l.report ->> 'at') AS at,

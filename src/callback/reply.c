@@ -11,7 +11,11 @@
 #include "utils/builtins.h"
 
 #include "core/phone.h"
+#include "core/short_id.h"
 #include "message/spi.h"
+
+/* No gateway means this for an id, in bytes. */
+#define STRANGE_ID 1000
 
 typedef struct Reply
 {
@@ -130,11 +134,30 @@ read_body(const ReplyPaths *paths, Jsonb *record)
 	return body ? body : pstrdup("");
 }
 
+/* An id as it is kept: it is part of an index, and one of kilobytes must not cost a STOP. */
+static char *
+read_id(const CallbackGateway *gateway, Jsonb *record, const char *path)
+{
+	char *id = smsflow_record_text(record, path);
+	size_t length = id ? strlen(id) : 0;
+	char *kept;
+
+	if (length < SMSFLOW_SHORT_ID_BUFSIZE)
+		return id;
+	if (length > STRANGE_ID)
+		ereport(WARNING, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+						  errmsg("gateway \"%s\" gave an id of %zu bytes, which is shortened", gateway->name, length),
+						  errdetail("Its end is a hash of the whole.")));
+	kept = palloc(SMSFLOW_SHORT_ID_BUFSIZE);
+	smsflow_short_id(id, length, kept, SMSFLOW_SHORT_ID_BUFSIZE);
+	return kept;
+}
+
 bool
 smsflow_take_reply(const CallbackGateway *gateway, Jsonb *record)
 {
 	const ReplyPaths *paths = &gateway->reply;
-	char *ref = smsflow_record_text(record, paths->part_ref);
+	char *ref = read_id(gateway, record, paths->part_ref);
 	int total = small_number(smsflow_record_text(record, paths->part_total));
 	int number = small_number(smsflow_record_text(record, paths->part_number));
 	Reply reply = {.gateway_id = gateway->id};
@@ -143,7 +166,7 @@ smsflow_take_reply(const CallbackGateway *gateway, Jsonb *record)
 		return false;
 	reply.address = smsflow_record_text(record, paths->to);
 	reply.body = read_body(paths, record);
-	reply.id = smsflow_record_text(record, paths->id);
+	reply.id = read_id(gateway, record, paths->id);
 	if (ref && total > 1 && number > 0 && number <= total && !join_parts(&reply, ref, total, number))
 		return true;
 	keep_and_obey(&reply);

@@ -79,7 +79,7 @@ AS $$
 			OR (o.contact_id IS NOT NULL AND NOT EXISTS (SELECT FROM smsflow.touch t
 				LEFT JOIN smsflow.attempt a ON a.message_id = t.message_id LEFT JOIN smsflow.report e ON e.message_id = t.message_id
 				WHERE t.contact_id = o.contact_id AND t.message_id <> o.message_id
-					AND smsflow.field(r.record, id_path) IN (a.provider_id, e.provider_id))))
+					AND smsflow.short_id(smsflow.field(r.record, id_path)) IN (a.provider_id, e.provider_id))))
 	LIMIT 1
 $$;
 COMMENT ON FUNCTION smsflow.lookup_record(bigint, smallint, jsonb, text, jsonb) IS 'Record about a message in the answer to a look-up, as the request of its profile lays it out; NULL: there is none';

@@ -10,6 +10,7 @@
 #include "../core/instant.h"
 #include "../core/keyword.h"
 #include "../core/language.h"
+#include "../core/short_id.h"
 #include "../core/template.h"
 #include "../errcodes.h"
 #include "access/htup_details.h"
@@ -403,6 +404,18 @@ smsflow_pg_field(PG_FUNCTION_ARGS)
 	if (!smsflow_jsonb_field(PG_GETARG_JSONB_P(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), &found, &length))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(found, (int) length));
+}
+
+/* short_id(id text) returns text */
+PG_FUNCTION_INFO_V1(smsflow_pg_short_id);
+Datum
+smsflow_pg_short_id(PG_FUNCTION_ARGS)
+{
+	text *id = PG_GETARG_TEXT_PP(0);
+	char out[SMSFLOW_SHORT_ID_BUFSIZE];
+	size_t length = smsflow_short_id(VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), out, sizeof(out));
+
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(out, (int) length));
 }
 
 PG_FUNCTION_INFO_V1(smsflow_pg_render);

@@ -29,6 +29,11 @@ CREATE OR REPLACE FUNCTION smsflow.field(fields jsonb, paths text) RETURNS text
 COMMENT ON FUNCTION smsflow.field(jsonb, text) IS 'First text that is not empty at any of several dotted paths, separated by spaces; what stands behind "=" is a text itself. NULL for none';
 REVOKE ALL ON FUNCTION smsflow.field(jsonb, text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.short_id(id text) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_short_id';
+COMMENT ON FUNCTION smsflow.short_id(text) IS 'An id that a gateway gave, as it is kept: one of more than 127 bytes is its beginning, # and a hash of the whole';
+REVOKE ALL ON FUNCTION smsflow.short_id(text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.read_instant(written text) RETURNS timestamptz
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_read_instant';
 COMMENT ON FUNCTION smsflow.read_instant(text) IS 'Instant as gateways write it: seconds or milliseconds since 1970, or ISO 8601 with T or a space, UTC unless it has an offset. NULL for anything else';

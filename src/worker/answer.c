@@ -308,11 +308,15 @@ judge_route(const Job *job, const SmsflowAnswer *answer, Gateway *gateway)
 static void
 accept(Job *job, const Reading *reading, const Gateway *gateway)
 {
+	char id[SMSFLOW_ANSWER_SIZE];
+
+	id[0] = '\0';
 	job->outcome = OUTCOME_ACCEPTED;
 	job->wire = WIRE_YES;
-	copy_path(reading, reading->id_path, job->provider_id, sizeof(job->provider_id));
-	if (job->provider_id[0] == '\0')
-		copy_group(reading->body, reading->length, gateway->id_pattern, job->provider_id, sizeof(job->provider_id));
+	copy_path(reading, reading->id_path, id, sizeof(id));
+	if (id[0] == '\0')
+		copy_group(reading->body, reading->length, gateway->id_pattern, id, sizeof(id));
+	smsflow_short_id(id, strlen(id), job->provider_id, sizeof(job->provider_id));
 	worker.sent++;
 }
 

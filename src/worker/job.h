@@ -11,6 +11,7 @@
 
 #include "core/delivery.h"
 #include "core/purpose.h"
+#include "core/short_id.h"
 #include "worker/route.h"
 #include "worker/transport.h"
 
@@ -92,7 +93,7 @@ typedef struct Job
 	TimestampTz finished_at;
 	char code[64];
 	const char *reason;
-	char provider_id[128];
+	char provider_id[SMSFLOW_SHORT_ID_BUFSIZE];
 	char *traced_request; /* NULL: not traced */
 	char *traced_answer;
 	TimestampTz due_at; /* timer to append, DT_NOBEGIN none */

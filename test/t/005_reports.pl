@@ -58,6 +58,26 @@ sub test_campaign
 	is(sql("SELECT count(*) FROM smsflow.message WHERE delivered_at IS NULL AND status = 'delivered'"), 0, '... with an instant each');
 }
 
+# Ids of kilobytes, alike for as long as an index could tell: each finds its own message, and neither stops the worker.
+sub test_long_ids
+{
+	my @long = map { 'x' x 3000 . join('', map { chr(97 + rand(26)) } 1 .. 3000) } 0 .. 1;
+	my @ids;
+
+	sql(q{INSERT INTO smsflow.gateway_profile SELECT (jsonb_populate_record(p, jsonb_build_object('profile', 'by_id', 'builtin', false,
+		'report', p.report || '{"key": "provider_id"}'))).* FROM smsflow.gateway_profile p WHERE profile = 'generic_json'});
+	add_route('by_id', $gateway, profile => 'by_id');
+	$gateway->script(map { { match => "long $_", status => 200, body => { id => $long[$_] } } } 0 .. 1);
+	@ids = map { send_sms('by_id', "long $_", 'transactional') } 0 .. 1;
+	wait_status($_, 'accepted', 'an answer with a long id') for @ids;
+	is(sql("SELECT max(octet_length(provider_id)), count(DISTINCT provider_id) FROM smsflow.message WHERE message_id IN ($ids[0], $ids[1])"), '127|2', '... of which each is kept in short');
+	is(call(sql(q{SELECT smsflow.inbound_url('by_id')}), qq({"id": "$long[1]", "status": "delivered"})), 200, 'a report by such an id');
+	wait_status($ids[1], 'delivered', '... finds its message');
+	is(status_of($ids[0]), 'accepted', '... and no other');
+	sql("SELECT smsflow.cancel($ids[0])");
+	$gateway->script;
+}
+
 # The answer to the request comes half a second after the report about it.
 sub test_overtaking_report
 {
@@ -169,6 +189,7 @@ sub test_stop
 
 test_campaign();
 test_overtaking_report();
+test_long_ids();
 test_report_before_request();
 test_burst();
 test_forged_and_repeated();
