@@ -185,7 +185,16 @@ SELECT sqlstate, times, regexp_replace(error, '[0-9a-f]{32,}', 'noise') FROM sms
 UPDATE woo.odd_carts SET items = '[{"name": "Mug"}]' WHERE cart_id = 'b';
 SELECT kind, ref, who FROM pg_temp.look();
 SELECT smsflow.unwatch('woo.odd_carts');
+-- A purchase is not lost for its key, and counters are kept by currency.
+CREATE TABLE woo.odd_orders (id text PRIMARY KEY, phone text, total numeric, currency text);
+SELECT count(*) FROM smsflow.watch_orders('woo.odd_orders');
+INSERT INTO woo.odd_orders VALUES (pg_temp.noise(2600), '+12125550136', 10, pg_temp.noise(4000)), ('e', pg_temp.noise(8000), 10, 'usd');
+SELECT e.kind, length(e.ref), length(e.phone), e.amount, e.currency FROM smsflow.event e WHERE e.event_id > (SELECT max(event_id) FROM seen) ORDER BY e.event_id;
+SELECT count(*) FROM pg_temp.look();
+SELECT count(*) FROM smsflow.trigger_problem WHERE relation = 'woo.odd_orders'::regclass;
+SELECT smsflow.unwatch('woo.odd_orders');
 SELECT smsflow.record_event('+12125550135', 'viewed', pg_temp.noise(32000));
+SELECT smsflow.record_event('+12125550135', 'order', 'f', amount => 1, currency => pg_temp.noise(41));
 SELECT smsflow.record_event('+12125550135', 'viewed', pg_temp.noise(2000)) > 0 AS recorded;
 SELECT kind, length(ref), smsflow.process_events(ARRAY[event_id]), smsflow.attribute_orders(ARRAY[event_id]) FROM smsflow.event WHERE phone = '+12125550135';
 SET client_min_messages = warning;

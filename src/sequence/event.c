@@ -25,6 +25,7 @@
 #include "../contact/contact.h"
 #include "../core/instant.h"
 #include "../core/phone.h"
+#include "../core/short_id.h"
 #include "../errcodes.h"
 #include "../smsflow.h"
 #include "../types/types.h"
@@ -35,6 +36,7 @@ PG_FUNCTION_INFO_V1(smsflow_phone_or_null);
 
 /* Bytes of what names the thing or the person that an event is about. */
 #define LONGEST_KEY 2000
+#define LONGEST_CURRENCY 40
 
 /* Parameters of the plan, in order. */
 enum
@@ -144,6 +146,27 @@ set_phone(Datum *values, char *nulls, const char *text)
 	values[ARG_PHONE] = Int64GetDatum(phone);
 }
 
+/* A purchase must not be lost for the length of its key, which is part of indexes. */
+static const char *
+short_key(const char *key)
+{
+	size_t length = key == NULL ? 0 : strlen(key);
+	char *kept;
+
+	if (length <= LONGEST_KEY)
+		return key;
+	kept = palloc(LONGEST_KEY + 1);
+	smsflow_short_id(key, length, kept, LONGEST_KEY + 1);
+	return kept;
+}
+
+/* Figures are kept by it, so a text that is no name of money is none. */
+static bool
+is_currency(const char *text)
+{
+	return text != NULL && strlen(text) <= LONGEST_CURRENCY;
+}
+
 static void
 set_arguments(Datum *values, char *nulls, const SmsflowEvent *event)
 {
@@ -158,10 +181,10 @@ set_arguments(Datum *values, char *nulls, const SmsflowEvent *event)
 	nulls[ARG_DATA] = ' ';
 	values[ARG_DATA] = JsonbPGetDatum(event->data);
 	set_text(values, nulls, ARG_KIND, event->kind);
-	set_text(values, nulls, ARG_REF, event->ref);
-	set_text(values, nulls, ARG_EXTERNAL_ID, event->external_id);
-	set_text(values, nulls, ARG_CURRENCY, event->currency);
-	set_phone(values, nulls, event->phone);
+	set_text(values, nulls, ARG_REF, short_key(event->ref));
+	set_text(values, nulls, ARG_EXTERNAL_ID, short_key(event->external_id));
+	set_text(values, nulls, ARG_CURRENCY, is_currency(event->currency) ? event->currency : NULL);
+	set_phone(values, nulls, short_key(event->phone));
 }
 
 /* Purchases and emptied carts stop reminders that the worker has already claimed. */
@@ -169,16 +192,6 @@ static bool
 ends_sequences(const char *kind)
 {
 	return strcmp(kind, "order") == 0 || strncmp(kind, "order_", 6) == 0 || strcmp(kind, "cart_emptied") == 0;
-}
-
-/* It is part of indexes, and would keep the worker from going on with the event. */
-static void
-refuse_long(const char *what, const char *text)
-{
-	if (text != NULL && strlen(text) > LONGEST_KEY)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s of an event is too long", what),
-						errdetail("It has %zu bytes, and may have %d.", strlen(text), LONGEST_KEY),
-						errhint("Pass a key of the store, and what describes it as data.")));
 }
 
 int64
@@ -190,9 +203,6 @@ smsflow_append_event(const SmsflowEvent *event)
 	int64 contact_id;
 	bool is_null;
 
-	refuse_long("ref", event->ref);
-	refuse_long("phone", event->phone);
-	refuse_long("customer", event->external_id);
 	set_arguments(values, nulls, event);
 	SPI_connect();
 	if (SPI_execute_plan(append_plan(), values, nulls, false, 0) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
@@ -258,6 +268,15 @@ refuse_unbounded(const SmsflowEvent *event)
 						errdetail("The argument \"at\" is not between the years 1 and 9999."), errhint("Leave it out for now.")));
 }
 
+static void
+refuse_long(const char *what, const char *text, int most)
+{
+	if (text != NULL && strlen(text) > most)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("%s of an event is too long", what),
+						errdetail("It has %zu bytes, and may have %d.", strlen(text), most),
+						errhint("Pass a key of the store, and what describes it as data.")));
+}
+
 /* record_event(phone, kind, ref, data, amount, currency, at, brand) RETURNS bigint; SECURITY DEFINER in SQL. */
 Datum
 smsflow_record_event(PG_FUNCTION_ARGS)
@@ -277,6 +296,8 @@ smsflow_record_event(PG_FUNCTION_ARGS)
 	event.currency = optional_text(fcinfo, 5);
 	event.has_occurred_at = !PG_ARGISNULL(6);
 	event.occurred_at = event.has_occurred_at ? PG_GETARG_TIMESTAMPTZ(6) : 0;
+	refuse_long("ref", event.ref, LONGEST_KEY);
+	refuse_long("currency", event.currency, LONGEST_CURRENCY);
 	refuse_unbounded(&event);
 	SPI_connect();
 	event.brand_id = smsflow_brand_id(optional_text(fcinfo, 7));

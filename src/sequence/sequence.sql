@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION smsflow.record_event(phone text, kind text, ref text 
 	RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 	AS 'MODULE_PATHNAME', 'smsflow_record_event';
 COMMENT ON FUNCTION smsflow.record_event(text, text, text, jsonb, numeric, text, timestamptz, text) IS
-'Appends something a person did in the store and returns the event id; the event counts when the transaction commits. kind is any name: cart, cart_emptied, order and order_<status> mean what watched tables mean by them. ref is the store''s key of the thing; data are template variables of the sequences that follow. A number that is no contact is kept without one. Errors: SF001 phone, SF004 brand, SF007 empty kind, a ref of more than 2000 bytes, data that is no object, an amount or a time that is infinite or no number, or a time beyond the years 1 to 9999';
+'Appends something a person did in the store and returns the event id; the event counts when the transaction commits. kind is any name: cart, cart_emptied, order and order_<status> mean what watched tables mean by them. ref is the store''s key of the thing; data are template variables of the sequences that follow. A number that is no contact is kept without one. Errors: SF001 phone, SF004 brand, SF007 empty kind, a ref of more than 2000 bytes, a currency of more than 40, data that is no object, an amount or a time that is infinite or no number, or a time beyond the years 1 to 9999';
 REVOKE ALL ON FUNCTION smsflow.record_event(text, text, text, jsonb, numeric, text, timestamptz, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.limit_count(setting text) RETURNS integer
