@@ -45,6 +45,23 @@ INSERT INTO smsflow.touch (contact_id, sent_at, message_id, purpose, subject) SE
 SELECT brand, direction, kind, body, status, message_id = :answer AS ours FROM smsflow.conversation
 	WHERE contact_id = (SELECT contact_id FROM smsflow.inbound WHERE inbound_id = :question) ORDER BY at;
 
+-- What was sent to many at one time is there for each of them.
+DELETE FROM smsflow.touch WHERE message_id = :answer;
+INSERT INTO smsflow.touch_run SELECT contact_id >> 6, clock_timestamp(), 'promotional', '', true, false, ARRAY[(contact_id & 63) # 1, contact_id & 63], ARRAY[0, message_id]
+	FROM smsflow.outbox WHERE message_id = :answer;
+SELECT direction, kind, message_id = :answer AS ours FROM smsflow.conversation
+	WHERE contact_id = (SELECT contact_id FROM smsflow.inbound WHERE inbound_id = :question) ORDER BY at;
+
+-- Of one contact no more is read than what is its own.
+CREATE FUNCTION pg_temp.plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query;
+END $$;
+SET enable_seqscan = off;
+SELECT DISTINCT regexp_replace(trim(line), '_\d+\M', '') AS found_by FROM pg_temp.plan('SELECT * FROM smsflow.conversation WHERE contact_id = 7') line
+	WHERE line ~ 'Index Cond: \(\(?(contact_id|span) = ' ORDER BY 1;
+RESET enable_seqscan;
+
 -- An answer is dressed when the brand wants that of conversations.
 SELECT smsflow.set_text_policy('{conversational}', prefix => 'Talkative team: ', brand => 'Talkative');
 SELECT smsflow.reply(:question, 'It’s on its way') AS answer \gset

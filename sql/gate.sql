@@ -180,6 +180,31 @@ SELECT smsflow.create_campaign('flags', 'everybody', 'Sale', options => '{"cap_c
 SELECT smsflow.create_sequence('flags', 'cart', '{"cap_checked": 1}');
 DELETE FROM smsflow.policy_rule WHERE kind = 'cap' AND NOT builtin;
 
+-- Touches in runs count like those by themselves: the newest first, of either, and each contact for itself.
+CREATE FUNCTION pg_temp.run(of text[], at timestamptz, subject text, counted boolean DEFAULT true, wording boolean DEFAULT false) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO smsflow.touch_run SELECT c.contact_id >> 6, at, 'promotional', subject, counted, wording, array_agg(c.contact_id & 63), array_agg(100 + n)
+	FROM unnest(of) WITH ORDINALITY AS o (p, n) JOIN smsflow.contact c ON c.phone::text = o.p GROUP BY 1 $$;
+INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'cap', '2 per 3 days');
+SELECT pg_temp.person('+17135550184'), pg_temp.person('+17135550185'), pg_temp.person('+17135550186');
+SELECT pg_temp.run('{+17135550184,+17135550185}', '2026-11-20 16:00Z', 'one'), pg_temp.touch('+17135550184', '2026-11-20 17:00Z', 'two');
+SELECT p, pg_temp.ask(p, '2026-11-20 18:00Z') FROM unnest('{+17135550184,+17135550185,+17135550186}'::text[]) p;
+SELECT pg_temp.run('{+17135550184,+17135550186,+17135550186}', '2026-11-20 17:30Z', 'three'), pg_temp.run('{+17135550185}', '2026-11-20 17:40Z', 'four', counted => false);
+SELECT p, pg_temp.ask(p, '2026-11-20 18:00Z'), pg_temp.ask(p, '2026-11-20 16:30Z') AS before FROM unnest('{+17135550184,+17135550185,+17135550186}'::text[]) p;
+SELECT t.sent_at, t.subject, t.counted FROM smsflow.touched t JOIN smsflow.contact c USING (contact_id)
+	WHERE c.phone::text = '+17135550184' AND t.span = c.contact_id >> 6 ORDER BY 1;
+SELECT smsflow.answered_purpose(c.contact_id) FROM smsflow.contact c WHERE c.phone::text = '+17135550186';
+-- A message does not stop itself, and no number of runs is too much: of 5,000 a thousand fill any cap.
+SELECT (smsflow.gate(c.contact_id, c.phone, c.consent, 'promotional', c.region, c.time_zone, c.time_zone_source, c.reachability, 103, NULL, NULL, NULL, NULL, NULL,
+	'2026-11-20 18:00Z', c.brand_id)).reason AS of_its_own FROM smsflow.contact c WHERE c.phone::text = '+17135550186';
+SELECT count(*), max(pg_temp.run('{+17135550185}', now() - n * interval '100 seconds', 'uncounted', counted => false)::text) AS made FROM generate_series(1, 5000) n;
+SELECT pg_temp.ask('+17135550185', now()) LIKE 'frequency_cap%' AS flooded;
+DELETE FROM smsflow.touch_run WHERE subject = 'uncounted';
+DELETE FROM smsflow.policy_rule WHERE kind = 'cap' AND NOT builtin;
+SELECT pg_temp.run('{+13055550171,+13055550171,+13055550171}', '2026-11-20 17:00Z', 'shoes');
+SELECT pg_temp.ask('+13055550171', '2026-11-20 18:00Z', 'shoes') AS by_law, pg_temp.ask('+13055550171', '2026-11-20 18:00Z', 'socks') AS on_another_subject;
+SELECT pg_temp.run('{+17135550184,+17135550185,+17135550186}', now() - interval '36 days', 'old');
+SELECT smsflow.forget_touches() AS three;
+
 -- How to opt out: due on the first message, and when none has said so for thirty days.
 INSERT INTO smsflow.policy_rule (purpose, kind, value) VALUES ('promotional', 'opt_out_wording', '30 days');
 SELECT pg_temp.person('+17135550183');
@@ -190,6 +215,9 @@ SELECT pg_temp.ask_for('+17135550183', '2026-11-20 18:00Z', '{}', 'Sale') AS sai
 UPDATE smsflow.touch SET wording = true WHERE sent_at = '2026-10-28 18:00Z';
 SELECT pg_temp.ask_for('+17135550183', '2026-11-20 18:00Z', '{}', 'Sale') AS not_due, pg_temp.ask_for('+17135550183', '2026-11-27 19:00Z', '{}', 'Sale') AS due_again;
 UPDATE smsflow.touch SET wording = false;
+SELECT pg_temp.run('{+17135550183}', '2026-10-29 18:00Z', '', wording => true);
+SELECT pg_temp.ask_for('+17135550183', '2026-11-20 18:00Z', '{}', 'Sale') AS not_due, pg_temp.ask_for('+17135550183', '2026-11-28 19:00Z', '{}', 'Sale') AS due_again;
+DELETE FROM smsflow.touch_run;
 SELECT smsflow.send('+17135550183', 'Sale', 'promotional') AS id \gset
 SELECT reason FROM smsflow.gated WHERE message_id = :id;
 SELECT detail LIKE 'the gate says: the text does not say how to opt out' AS told FROM smsflow.explain(:id) WHERE what LIKE 'status now%';

@@ -25,10 +25,10 @@ CREATE OR REPLACE FUNCTION smsflow.store_reply(gateway_id integer, phone text, a
 		SELECT c.brand_id, c.contact_id
 		FROM smsflow.brand b
 		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) store_reply.phone::smsflow.phone
-		ORDER BY (SELECT max(t.sent_at) FROM smsflow.touch t WHERE t.contact_id = c.contact_id
+		ORDER BY (SELECT max(t.sent_at) FROM smsflow.touched t WHERE t.contact_id = c.contact_id AND t.span = c.contact_id >> 6
 				AND (SELECT true FROM smsflow.attempt a JOIN smsflow.sender s USING (sender_id)
 					WHERE a.message_id = t.message_id AND ltrim(s.address, '+') = ltrim(store_reply.address, '+') LIMIT 1)) DESC NULLS LAST,
-			(SELECT max(t.sent_at) FROM smsflow.touch t WHERE t.contact_id = c.contact_id) DESC NULLS LAST, c.brand_id
+			(SELECT max(t.sent_at) FROM smsflow.touched t WHERE t.contact_id = c.contact_id AND t.span = c.contact_id >> 6) DESC NULLS LAST, c.brand_id
 		LIMIT 1),
 	stored AS (INSERT INTO smsflow.inbound AS i (gateway_id, brand_id, contact_id, phone, address, body, action, rule, provider_id)
 		SELECT store_reply.gateway_id, COALESCE(p.brand_id, 1), p.contact_id, store_reply.phone::smsflow.phone,

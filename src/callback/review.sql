@@ -3,8 +3,8 @@
 
 CREATE OR REPLACE VIEW smsflow.review AS
 	SELECT i.inbound_id, b.name AS brand, i.contact_id, i.phone::text AS phone, i.body, i.rule, i.received_at,
-		(SELECT m.body FROM smsflow.touch t JOIN smsflow.outbox m USING (message_id)
-			WHERE t.contact_id = i.contact_id AND t.sent_at <= i.received_at AND t.purpose NOT IN ('compliance', 'otp')
+		(SELECT m.body FROM smsflow.touched t JOIN smsflow.outbox m USING (message_id)
+			WHERE t.contact_id = i.contact_id AND t.span = i.contact_id >> 6 AND t.sent_at <= i.received_at AND t.purpose NOT IN ('compliance', 'otp')
 			ORDER BY t.sent_at DESC LIMIT 1) AS answers
 	FROM smsflow.inbound i JOIN smsflow.brand b USING (brand_id)
 	WHERE i.action = 'review' AND i.settled_at IS NULL;

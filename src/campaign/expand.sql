@@ -62,8 +62,8 @@ BEGIN ATOMIC
 		AND (k.wave > 1 OR NOT k.options ? 'test_percent'
 			OR smsflow.campaign_hash(m.contact_id, k.campaign_id, 3) % 10000 < (k.options ->> 'test_percent')::numeric * 100)
 		AND NOT EXISTS (SELECT FROM smsflow.campaign_recipient AS r WHERE r.campaign_id = k.campaign_id AND r.contact_id = m.contact_id)
-		AND (k.reminder_of IS NULL OR EXISTS (SELECT FROM smsflow.touch AS t JOIN smsflow.outbox AS o USING (message_id)
-			WHERE t.contact_id = m.contact_id AND o.campaign_id = k.reminder_of));
+		AND (k.reminder_of IS NULL OR EXISTS (SELECT FROM smsflow.touched AS t JOIN smsflow.outbox AS o USING (message_id)
+			WHERE t.contact_id = m.contact_id AND t.span = m.contact_id >> 6 AND o.campaign_id = k.reminder_of));
 END;
 COMMENT ON FUNCTION smsflow.whose_turn(integer, bigint[]) IS 'Those of some members who get a message in this round: the test group first, none who has one, and of a reminder those who were sent what it reminds of';
 REVOKE ALL ON FUNCTION smsflow.whose_turn(integer, bigint[]) FROM PUBLIC;

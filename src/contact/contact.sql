@@ -345,8 +345,8 @@ REVOKE ALL ON FUNCTION smsflow.stop_purposes(text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.answered_purpose(contact_id bigint) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT t.purpose::text FROM smsflow.touch AS t
-	WHERE t.contact_id = answered_purpose.contact_id AND t.purpose NOT IN ('compliance', 'otp')
+	SELECT t.purpose::text FROM smsflow.touched AS t
+	WHERE t.contact_id = answered_purpose.contact_id AND t.span = answered_purpose.contact_id >> 6 AND t.purpose NOT IN ('compliance', 'otp')
 	ORDER BY t.sent_at DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION smsflow.answered_purpose(bigint) IS 'Purpose of the last message that may have reached a contact within 35 days, one-time passwords and automatic answers apart; NULL for none';

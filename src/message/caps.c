@@ -39,7 +39,7 @@ typedef struct Counter
 } Counter;
 
 /* What touches have that count. */
-typedef bool (*Counts)(const GateQuestion *q, HeapTuple touch, TupleDesc columns);
+typedef bool (*Counts)(const GateQuestion *q, const SmsflowTouch *touch);
 
 /* Caps that count the same touches. */
 typedef struct Caps
@@ -181,57 +181,45 @@ caps_known(const GateQuestion *q, const Caps *caps, TimestampTz sent_at)
 
 /* ---- touches ---- */
 
-static Datum
-column(HeapTuple touch, TupleDesc columns, TouchColumn number)
-{
-	bool isnull;
-
-	return heap_getattr(touch, TOUCH_NUMBER(number), columns, &isnull);
-}
-
 /* Whether a touch is of another message than the one that is asked about. */
 static bool
-of_another(const GateQuestion *q, HeapTuple touch, TupleDesc columns)
+of_another(const GateQuestion *q, int64 message_id)
 {
-	return !smsflow_gate_has_arg(q, ARG_MESSAGE_ID) ||
-		   DatumGetInt64(column(touch, columns, TOUCH_MESSAGE)) != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value);
+	return !smsflow_gate_has_arg(q, ARG_MESSAGE_ID) || message_id != DatumGetInt64(q->args->args[ARG_MESSAGE_ID].value);
 }
 
 static bool
-is_counted(const GateQuestion *q, HeapTuple touch, TupleDesc columns)
+is_counted(const GateQuestion *q, const SmsflowTouch *touch)
 {
-	return DatumGetBool(column(touch, columns, TOUCH_COUNTED));
+	return touch->counted;
 }
 
 static bool
-says_how_to_opt_out(const GateQuestion *q, HeapTuple touch, TupleDesc columns)
+says_how_to_opt_out(const GateQuestion *q, const SmsflowTouch *touch)
 {
-	return DatumGetBool(column(touch, columns, TOUCH_WORDING));
+	return touch->wording;
 }
 
 /* Every marketing message on the subject, whatever uses up the other caps. */
 static bool
-is_on_subject(const GateQuestion *q, HeapTuple touch, TupleDesc columns)
+is_on_subject(const GateQuestion *q, const SmsflowTouch *touch)
 {
 	NullableDatum asked = q->args->args[ARG_SUBJECT];
-	struct varlena *subject = PG_DETOAST_DATUM_PACKED(column(touch, columns, TOUCH_SUBJECT));
+	struct varlena *subject = PG_DETOAST_DATUM_PACKED(touch->subject);
 	struct varlena *own = asked.isnull ? NULL : PG_DETOAST_DATUM_PACKED(asked.value);
 	Size size = own ? VARSIZE_ANY_EXHDR(own) : 0;
 
 	if (VARSIZE_ANY_EXHDR(subject) != size || (size > 0 && memcmp(VARDATA_ANY(subject), VARDATA_ANY(own), size) != 0))
 		return false;
-	return smsflow_purpose_is_marketing(smsflow_purpose_from_oid(DatumGetObjectId(column(touch, columns, TOUCH_PURPOSE))));
+	return smsflow_purpose_is_marketing(smsflow_purpose_from_oid(touch->purpose));
 }
 
 /* Returns the instant of the last touch where there were more of them than are read, DT_NOBEGIN elsewhere. */
 static TimestampTz
 read_touches(const GateQuestion *q, Caps *const *caps, int count)
 {
-	Relation touches;
-	Relation index;
-	SysScanDesc scan;
-	ScanKeyData key[3];
-	HeapTuple touch;
+	SmsflowTouches *touches;
+	const SmsflowTouch *touch;
 	TimestampTz sent_at = DT_NOBEGIN;
 	int64 reach = 0;
 	int read = 0;
@@ -241,29 +229,20 @@ read_touches(const GateQuestion *q, Caps *const *caps, int count)
 		reach = Max(reach, caps[i]->reach);
 	if (reach == 0)
 		return DT_NOBEGIN;
-	touches = table_open(q->policy->touch_relid, AccessShareLock);
-	index = index_open(q->policy->contact_index, AccessShareLock);
-	ScanKeyInit(&key[0], TOUCH_NUMBER(TOUCH_CONTACT), BTEqualStrategyNumber, F_INT8EQ, q->args->args[ARG_CONTACT_ID].value);
-	ScanKeyInit(&key[1], TOUCH_NUMBER(TOUCH_SENT), BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(q->at - reach));
-	ScanKeyInit(&key[2], TOUCH_NUMBER(TOUCH_SENT), BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(q->at));
-	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), lengthof(key), key);
-	while (!known && read < MOST_TOUCHES && HeapTupleIsValid(touch = systable_getnext_ordered(scan, BackwardScanDirection)))
+	touches = smsflow_touches_begin(q->policy, DatumGetInt64(q->args->args[ARG_CONTACT_ID].value), q->at - reach, q->at);
+	while (!known && read < MOST_TOUCHES && (touch = smsflow_touches_next(touches)) != NULL)
 	{
-		TupleDesc columns = RelationGetDescr(touches);
-
-		sent_at = DatumGetTimestampTz(column(touch, columns, TOUCH_SENT));
+		sent_at = touch->sent_at;
 		read++;
 		known = true;
 		for (int i = 0; i < count; i++)
 		{
-			if (of_another(q, touch, columns) && caps[i]->counts(q, touch, columns))
+			if (of_another(q, touch->message_id) && caps[i]->counts(q, touch))
 				count_touch(q, caps[i], sent_at);
 			known &= caps_known(q, caps[i], sent_at);
 		}
 	}
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
-	table_close(touches, AccessShareLock);
+	smsflow_touches_end(touches);
 	return known || read < MOST_TOUCHES ? DT_NOBEGIN : sent_at;
 }
 
@@ -283,7 +262,12 @@ cart_had_one(const GateQuestion *q)
 						   q->args->args[ARG_REF].value);
 	scan = systable_beginscan_ordered(touches, index, GetActiveSnapshot(), 2, key);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
-		found = of_another(q, tuple, RelationGetDescr(touches));
+	{
+		bool isnull;
+
+		found =
+			of_another(q, DatumGetInt64(heap_getattr(tuple, TOUCH_NUMBER(TOUCH_MESSAGE), RelationGetDescr(touches), &isnull)));
+	}
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	table_close(touches, AccessShareLock);

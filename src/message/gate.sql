@@ -113,6 +113,14 @@ END $$;
 COMMENT ON FUNCTION smsflow.check_cap_flags(jsonb) IS 'Raises SF007 when cap_checked or cap_counts among the options of a campaign or sequence is no boolean';
 REVOKE ALL ON FUNCTION smsflow.check_cap_flags(jsonb) FROM PUBLIC;
 
+CREATE OR REPLACE VIEW smsflow.touched AS
+	SELECT t.contact_id, t.contact_id >> 6 AS span, t.sent_at, t.message_id, t.purpose, t.subject, t.ref, t.counted, t.wording
+	FROM smsflow.touch AS t
+	UNION ALL
+	SELECT (r.span << 6) + m.place, r.span, r.sent_at, m.message_id, r.purpose, r.subject, NULL, r.counted, r.wording
+	FROM smsflow.touch_run AS r CROSS JOIN LATERAL unnest(r.places, r.message_ids) AS m (place, message_id);
+COMMENT ON VIEW smsflow.touched IS 'All touches, by themselves (touch) or in runs (touch_run). Those of one contact are found by an index when span is asked for, too: WHERE contact_id = $1 AND span = $1 >> 6';
+
 CREATE OR REPLACE FUNCTION smsflow.exclusion(exclude jsonb, contact_id bigint, is_asked_for boolean) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 	RETURN CASE
@@ -125,8 +133,8 @@ CREATE OR REPLACE FUNCTION smsflow.exclusion(exclude jsonb, contact_id bigint, i
 		WHEN exclude ? 'in_sequence' AND EXISTS (SELECT FROM smsflow.enrollment AS e JOIN smsflow.sequence AS s USING (sequence_id)
 			WHERE e.contact_id = exclusion.contact_id AND e.ended_at IS NULL
 			AND CASE WHEN exclude -> 'in_sequence' = 'true' THEN s.purpose = 'cart' ELSE s.name = exclude ->> 'in_sequence' END) THEN 'in_sequence'
-		WHEN NOT is_asked_for AND exclude ? 'texted' AND EXISTS (SELECT FROM smsflow.touch AS t WHERE t.contact_id = exclusion.contact_id
-			AND t.sent_at > now() - (exclude ->> 'texted')::interval) THEN 'texted_recently'
+		WHEN NOT is_asked_for AND exclude ? 'texted' AND EXISTS (SELECT FROM smsflow.touched AS t WHERE t.contact_id = exclusion.contact_id
+			AND t.span = exclusion.contact_id >> 6 AND t.sent_at > now() - (exclude ->> 'texted')::interval) THEN 'texted_recently'
 		END;
 COMMENT ON FUNCTION smsflow.exclusion(jsonb, bigint, boolean) IS 'Why a contact is left out by the option exclude of a campaign: already_bought, already_clicked, event_seen, in_sequence (true stands for every cart sequence), texted_recently, or NULL. With is_asked_for the message exists, and may be the one that would be found as a text';
 REVOKE ALL ON FUNCTION smsflow.exclusion(jsonb, bigint, boolean) FROM PUBLIC;
@@ -213,8 +221,9 @@ REVOKE ALL ON FUNCTION smsflow.resume_rule(text, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.forget_touches() RETURNS bigint
 	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	WITH gone AS (DELETE FROM smsflow.touch WHERE sent_at < now() - interval '35 days' RETURNING 1)
-	SELECT count(*) FROM gone
+	WITH gone AS (DELETE FROM smsflow.touch WHERE sent_at < now() - interval '35 days' RETURNING 1),
+	gone_runs AS (DELETE FROM smsflow.touch_run WHERE sent_at < now() - interval '35 days' RETURNING cardinality(message_ids) AS touches)
+	SELECT (SELECT count(*) FROM gone) + (SELECT coalesce(sum(r.touches), 0) FROM gone_runs AS r)
 $$;
 COMMENT ON FUNCTION smsflow.forget_touches() IS 'Removes what no cap counts any more; returns how many';
 REVOKE ALL ON FUNCTION smsflow.forget_touches() FROM PUBLIC;

@@ -76,9 +76,9 @@ AS $$
 			WHERE smsflow.field(r.record, m.path) IS DISTINCT FROM CASE m.variable WHEN 'body' THEN o.body WHEN 'to' THEN o.recipient::text
 				WHEN 'to_digits' THEN ltrim(o.recipient::text, '+') WHEN 'reference' THEN concat(o.message_id, '.', lookup_record.attempt) END)
 		AND (NOT 'body' = ANY (ARRAY(SELECT jsonb_each_text.value FROM jsonb_each_text(COALESCE(request -> 'match', '{}'))))
-			OR (o.contact_id IS NOT NULL AND NOT EXISTS (SELECT FROM smsflow.touch t
+			OR (o.contact_id IS NOT NULL AND NOT EXISTS (SELECT FROM smsflow.touched t
 				LEFT JOIN smsflow.attempt a ON a.message_id = t.message_id LEFT JOIN smsflow.report e ON e.message_id = t.message_id
-				WHERE t.contact_id = o.contact_id AND t.message_id <> o.message_id
+				WHERE t.contact_id = o.contact_id AND t.span = o.contact_id >> 6 AND t.message_id <> o.message_id
 					AND smsflow.short_id(smsflow.field(r.record, id_path)) IN (a.provider_id, e.provider_id))))
 	LIMIT 1
 $$;

@@ -46,6 +46,7 @@ CREATE TABLE smsflow.outbox (
 	expires_at		timestamptz NOT NULL,
 	contact_id		bigint,
 	recipient		smsflow.phone NOT NULL,
+	consent_event_id bigint,
 	enrollment_id	bigint,
 	trigger_event_id bigint,
 	queue_id		integer NOT NULL,
@@ -63,7 +64,6 @@ CREATE TABLE smsflow.outbox (
 	media_urls		text[],
 	dedup_key		text,
 	subject			text,
-	consent_event_id bigint,
 	links			text[]
 ) PARTITION BY RANGE (message_id);
 COMMENT ON TABLE smsflow.outbox IS 'Message as it was asked for, appended once and never changed';
@@ -147,11 +147,29 @@ CREATE TABLE smsflow.touch (
 CREATE INDEX touch_contact ON smsflow.touch (contact_id, sent_at);
 CREATE INDEX touch_cart ON smsflow.touch (contact_id, ref COLLATE "C") WHERE purpose = 'cart' AND ref IS NOT NULL;
 CREATE INDEX touch_age ON smsflow.touch USING brin (sent_at);
-COMMENT ON TABLE smsflow.touch IS 'Message that reached, or may have reached, a contact, kept for 35 days: what caps count, what an order is credited to and what a reply answers. Apart from attempt, which has no index by contact, so that none of them walks through the segments of a long history';
+COMMENT ON TABLE smsflow.touch IS 'Message that reached, or may have reached, a contact, kept for 35 days, where it is not in touch_run: what caps count, what an order is credited to and what a reply answers. Apart from attempt, which has no index by contact, so that none of them walks through the segments of a long history';
 COMMENT ON COLUMN smsflow.touch.subject IS 'Subject of the message, else its campaign or sequence, else empty';
 COMMENT ON COLUMN smsflow.touch.ref IS 'Cart it was about';
 COMMENT ON COLUMN smsflow.touch.counted IS 'Uses up the caps (rule cap_counts, or that option of its campaign or sequence, as it was sent); caps on one subject count every marketing message. 1,000 messages of any kind within its window fill any cap';
 COMMENT ON COLUMN smsflow.touch.wording IS 'A marketing text that said how to opt out';
+
+CREATE TABLE smsflow.touch_run (
+	span		bigint NOT NULL,
+	sent_at		timestamptz NOT NULL,
+	purpose		smsflow.purpose NOT NULL,
+	subject		text NOT NULL,
+	counted		boolean NOT NULL,
+	wording		boolean NOT NULL,
+	places		smallint[] NOT NULL,
+	message_ids	bigint[] NOT NULL
+);
+CREATE INDEX touch_run_span ON smsflow.touch_run (span, sent_at);
+CREATE INDEX touch_run_age ON smsflow.touch_run USING brin (sent_at);
+COMMENT ON TABLE smsflow.touch_run IS 'Touches of promotional messages that the worker recorded at one time, for contacts of one span, and that have all else in common; the view touched reads both tables';
+COMMENT ON COLUMN smsflow.touch_run.span IS 'contact_id >> 6 of all of them: 64 contacts';
+COMMENT ON COLUMN smsflow.touch_run.sent_at IS 'Instant of the last of them, at most a second after that of the first';
+COMMENT ON COLUMN smsflow.touch_run.places IS 'contact_id & 63 of each';
+COMMENT ON COLUMN smsflow.touch_run.message_ids IS 'The message of each of places';
 
 CREATE SEQUENCE smsflow.timer_id_seq;
 CREATE TABLE smsflow.timer (

@@ -395,6 +395,8 @@ load(SmsflowPolicy *policy, TimestampTz at)
 	made.touch_relid = get_relname_relid("touch", schema);
 	made.contact_index = get_relname_relid("touch_contact", schema);
 	made.cart_index = get_relname_relid("touch_cart", schema);
+	made.run_relid = get_relname_relid("touch_run", schema);
+	made.run_index = get_relname_relid("touch_run_span", schema);
 
 	/* The caller's snapshot may be older than the change that made us forget the rules. */
 	PushActiveSnapshot(GetLatestSnapshot());

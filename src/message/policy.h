@@ -74,6 +74,8 @@ typedef struct SmsflowPolicy
 	Oid touch_relid;       /* smsflow.touch and its indexes */
 	Oid contact_index;
 	Oid cart_index;
+	Oid run_relid; /* smsflow.touch_run and its index */
+	Oid run_index;
 	TimestampTz valid_from;
 	TimestampTz valid_until;
 	SmsflowJurisdiction *jurisdictions; /* sorted by name */

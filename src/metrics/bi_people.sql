@@ -12,7 +12,7 @@ CREATE OR REPLACE VIEW smsflow_bi.consent_funnel AS
 				FILTER (WHERE e.kind = 'grant'))[1] AS source,
 			max(e.occurred_at) FILTER (WHERE e.kind <> 'revoke') > coalesce(max(e.occurred_at) FILTER (WHERE e.kind = 'revoke'), '-infinity') AS agrees,
 			bool_or(e.kind = 'confirm') AS confirmed,
-			EXISTS (SELECT FROM smsflow.touch t WHERE t.contact_id = e.contact_id AND t.purpose = 'promotional') AS messaged,
+			EXISTS (SELECT FROM smsflow.touched t WHERE t.contact_id = e.contact_id AND t.purpose = 'promotional') AS messaged,
 			EXISTS (SELECT FROM smsflow.event v WHERE v.contact_id = e.contact_id AND v.kind = 'order') AS ordered
 		FROM smsflow.consent_event e
 		WHERE 'promotional' = ANY (e.purposes)

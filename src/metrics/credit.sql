@@ -10,10 +10,10 @@ AS $$
 BEGIN
 	RETURN QUERY
 	SELECT a.message_id, a.sender_id, a.finished_at
-	FROM smsflow.touch t JOIN smsflow.attempt a USING (message_id) JOIN smsflow.outbox o USING (message_id)
-	WHERE t.contact_id = $1
-		-- A message is touched by its first try, which may be older than the one that was taken.
-		AND t.sent_at > $2 - $3 - interval '3 days' AND t.sent_at <= $2
+	FROM smsflow.touched t JOIN smsflow.attempt a USING (message_id) JOIN smsflow.outbox o USING (message_id)
+	WHERE t.contact_id = $1 AND t.span = $1 >> 6
+		-- A message is touched by its first try, which may be older than the one that was taken, and in a run at the instant of its last.
+		AND t.sent_at > $2 - $3 - interval '3 days' AND t.sent_at <= $2 + interval '1 second'
 		AND a.finished_at > $2 - $3 AND a.finished_at <= $2
 		AND a.wire <> 'none'
 		AND (o.campaign_id IS NOT NULL OR (o.sequence_id IS NOT NULL AND o.purpose IN ('cart', 'promotional')))

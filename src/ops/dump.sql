@@ -46,6 +46,7 @@ SELECT pg_extension_config_dump('smsflow.attempt_default', '');
 SELECT pg_extension_config_dump('smsflow.timer_default', '');
 SELECT pg_extension_config_dump('smsflow.report_default', '');
 SELECT pg_extension_config_dump('smsflow.touch', '');
+SELECT pg_extension_config_dump('smsflow.touch_run', '');
 SELECT pg_extension_config_dump('smsflow.dedup', '');
 SELECT pg_extension_config_dump('smsflow.claim', '');
 SELECT pg_extension_config_dump('smsflow.claim_claim_id_seq', '');

@@ -16,6 +16,7 @@ BEGIN
 	DELETE FROM smsflow.attribution a WHERE a.message_id >= from_id AND a.message_id < to_id;
 	DELETE FROM smsflow.dedup d WHERE d.message_id >= from_id AND d.message_id < to_id;
 	DELETE FROM smsflow.touch t WHERE t.message_id >= from_id AND t.message_id < to_id;
+	DELETE FROM smsflow.touch_run r WHERE forget_segment.to_id > ALL (r.message_ids);
 	DELETE FROM smsflow.revocation r WHERE r.kind = 'message' AND r.target_id >= from_id AND r.target_id < to_id;
 	-- With them those that name no message (0), or one that is gone longer.
 	WITH gone AS (DELETE FROM smsflow.callback c WHERE c.message_id < to_id

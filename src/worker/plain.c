@@ -33,6 +33,10 @@
 #include "message/spi.h"
 #include "types/types.h"
 
+/* A contact so near behind the last one is on the way; so many are then looked through at one go. */
+#define NEAR_CONTACTS 8
+#define SCANNED_CONTACTS 128
+
 /* Columns of outbox and contact that are read here. */
 enum
 {
@@ -102,7 +106,10 @@ typedef struct Reader
 	Relation contacts;
 	Relation contact_index;
 	IndexScanDesc contact_scan;
-	TupleTableSlot *contact_row;
+	TupleTableSlot *contact_row; /* of contact_id, empty: it has none */
+	int64 contact_id;
+	int64 entry_id; /* where the scan stands, 0: nowhere */
+	int64 last_id;  /* where it ends */
 	TakenRow *rows;
 	int limit;
 	int count;
@@ -179,7 +186,8 @@ open_contacts(Reader *reader)
 	find_columns(reader->contacts, contact_columns, CONTACT_COLUMNS, reader->contact);
 	RelationGetIndexList(reader->contacts);
 	reader->contact_index = index_open(reader->contacts->rd_pkindex, AccessShareLock);
-	reader->contact_scan = smsflow_index_beginscan(reader->contacts, reader->contact_index, GetActiveSnapshot(), 1);
+	reader->contact_scan = smsflow_index_beginscan(reader->contacts, reader->contact_index, GetActiveSnapshot(), 2);
+	reader->contact_scan->xs_want_itup = true;
 	reader->contact_row = table_slot_create(reader->contacts, NULL);
 }
 
@@ -192,14 +200,62 @@ close_contacts(Reader *reader)
 	table_close(reader->contacts, AccessShareLock);
 }
 
+/* A scan over the ids first to last of the index. */
 static void
-ask_about_contact(Reader *reader, FunctionCallInfo question, Datum contact_id)
+scan_contacts(Reader *reader, int64 first, int64 last)
 {
-	ScanKeyData key;
+	ScanKeyData key[2];
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, contact_id);
-	index_rescan(reader->contact_scan, &key, 1, NULL, 0);
-	if (!index_getnext_slot(reader->contact_scan, ForwardScanDirection, reader->contact_row))
+	ScanKeyInit(&key[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
+	ScanKeyInit(&key[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(last));
+	index_rescan(reader->contact_scan, key, 2, NULL, 0);
+	reader->last_id = last;
+}
+
+static bool
+next_entry(Reader *reader)
+{
+	bool isnull;
+
+	if (index_getnext_tid(reader->contact_scan, ForwardScanDirection) == NULL)
+	{
+		reader->entry_id = PG_INT64_MAX;
+		return false;
+	}
+	reader->entry_id = DatumGetInt64(index_getattr(reader->contact_scan->xs_itup, 1, reader->contact_scan->xs_itupdesc, &isnull));
+	return true;
+}
+
+/*
+ * Reads the row of a contact. The recipients of a campaign mostly follow each other: then the scan goes on from where it
+ * stands, at a tenth of what another way down the index costs. Others are looked for one by one.
+ */
+static void
+read_contact(Reader *reader, int64 contact_id)
+{
+	int64 distance = contact_id - reader->contact_id;
+	bool near = reader->contact_id != 0 && distance > 0 && distance <= NEAR_CONTACTS;
+
+	if (contact_id == reader->contact_id)
+		return;
+	reader->contact_id = contact_id;
+	ExecClearTuple(reader->contact_row);
+	if (!near || contact_id > reader->last_id)
+	{
+		scan_contacts(reader, contact_id, near ? contact_id + SCANNED_CONTACTS : contact_id);
+		reader->entry_id = 0;
+	}
+	while (reader->entry_id < contact_id && next_entry(reader))
+		;
+	while (reader->entry_id == contact_id && !index_fetch_heap(reader->contact_scan, reader->contact_row))
+		next_entry(reader);
+}
+
+static void
+ask_about_contact(Reader *reader, FunctionCallInfo question, int64 contact_id)
+{
+	read_contact(reader, contact_id);
+	if (TTS_EMPTY(reader->contact_row))
 		return;
 	for (int i = 0; i < CONTACT_COLUMNS; i++)
 	{
@@ -275,7 +331,7 @@ ask_gate(Reader *reader, TupleTableSlot *row)
 		question->args[ARG_SOURCE_OPTIONS] = reader->facts.source_options;
 	question->args[ARG_AT] = (NullableDatum){.value = TimestampTzGetDatum(reader->now)};
 	if (!question->args[ARG_CONTACT_ID].isnull)
-		ask_about_contact(reader, question, question->args[ARG_CONTACT_ID].value);
+		ask_about_contact(reader, question, DatumGetInt64(question->args[ARG_CONTACT_ID].value));
 	return smsflow_gate_ask(question);
 }
 

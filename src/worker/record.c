@@ -1,6 +1,6 @@
 /*
- * record.c - writing down what became of messages: attempts, touches, timers
- * for what is tried again, and (count.c) the change of the counters. Rows are
+ * record.c - writing down what became of messages: attempts, touches (touch.c),
+ * timers for what is tried again, and (count.c) the change of the counters. Rows are
  * appended in one go (append.h) and in the order of message ids, so that the
  * only index they meet grows at its end.
  */
@@ -12,11 +12,8 @@
 #include "utils/builtins.h"
 
 #include "fault.h"
-#include "message/policy.h"
 #include "message/send.h"
 #include "message/spi.h"
-#include "message/touch.h"
-#include "segment/sent.h"
 #include "types/types.h"
 
 static const char *const outcome_names[] = {NULL,         "accepted",  "rejected", "retry",   "in_doubt",
@@ -69,11 +66,11 @@ static const char *const attempt_columns[] = {"message_id", "recorded_at", "star
 											  "class",      "code",        "reason",      "provider_id"};
 
 static void
-append_attempt(Appender *attempts, const Job *job)
+append_attempt(Appender *attempts, const Job *job, TimestampTz recorded_at)
 {
 	append_row(attempts);
 	append_value(attempts, ATTEMPT_MESSAGE, Int64GetDatum(job->message_id));
-	append_value(attempts, ATTEMPT_RECORDED, TimestampTzGetDatum(worker.clock->now()));
+	append_value(attempts, ATTEMPT_RECORDED, TimestampTzGetDatum(recorded_at));
 	if (job->started_at)
 		append_value(attempts, ATTEMPT_STARTED, TimestampTzGetDatum(job->started_at));
 	append_value(attempts, ATTEMPT_FINISHED, TimestampTzGetDatum(job->finished_at));
@@ -96,57 +93,12 @@ static void
 append_attempts(Job **jobs, int count)
 {
 	Appender *attempts = append_begin("attempt", attempt_columns, lengthof(attempt_columns));
+	TimestampTz recorded_at = worker.clock->now();
 
 	for (int i = 0; i < count; i++)
 		if (jobs[i]->outcome != OUTCOME_NONE)
-			append_attempt(attempts, jobs[i]);
+			append_attempt(attempts, jobs[i], recorded_at);
 	append_end(attempts);
-}
-
-/* ---- touches ---- */
-
-static const char *const touch_columns[] = {"contact_id", "sent_at", "message_id", "purpose",
-											"subject",    "ref",     "counted",    "wording"};
-
-/* What may have reached a person. The same try is recorded once more when its doubt is settled. */
-static bool
-is_touch(const Job *job)
-{
-	return job->contact_id && (job->outcome == OUTCOME_ACCEPTED || job->outcome == OUTCOME_IN_DOUBT) && !job->was_in_doubt;
-}
-
-static bool
-says_how_to_opt_out(const Job *job)
-{
-	return job->body && smsflow_purpose_is_marketing(job->purpose) && smsflow_has_opt_out_wording(job->body, strlen(job->body));
-}
-
-static void
-append_touches(Job **jobs, int count)
-{
-	Appender *touches = append_begin("touch", touch_columns, lengthof(touch_columns));
-	SmsflowSent *sent = palloc(sizeof(SmsflowSent) * count);
-	int sent_count = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		const Job *job = jobs[i];
-
-		if (!is_touch(job))
-			continue;
-		append_row(touches);
-		append_value(touches, TOUCH_CONTACT, Int64GetDatum(job->contact_id));
-		append_value(touches, TOUCH_SENT, TimestampTzGetDatum(job->finished_at));
-		append_value(touches, TOUCH_MESSAGE, Int64GetDatum(job->message_id));
-		append_value(touches, TOUCH_PURPOSE, purpose_label(job->purpose, touches, TOUCH_PURPOSE));
-		append_value(touches, TOUCH_SUBJECT, CStringGetTextDatum(job->subject ? job->subject : ""));
-		append_text(touches, TOUCH_REF, job->ref);
-		append_value(touches, TOUCH_COUNTED, BoolGetDatum(job->counted));
-		append_value(touches, TOUCH_WORDING, BoolGetDatum(says_how_to_opt_out(job)));
-		sent[sent_count++] = (SmsflowSent){job->contact_id, job->finished_at};
-	}
-	append_end(touches);
-	smsflow_note_sent(sent, sent_count);
 }
 
 /* ---- doubts ---- */

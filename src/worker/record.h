@@ -1,5 +1,5 @@
 /*
- * record.h - what record.c and count.c share.
+ * record.h - what record.c, touch.c and count.c share.
  */
 #ifndef SMSFLOW_RECORD_H
 #define SMSFLOW_RECORD_H
@@ -7,6 +7,9 @@
 #include "worker/worker.h"
 
 #include "append.h"
+
+/* Appends whom jobs reached; in a transaction. */
+extern void append_touches(Job **jobs, int count);
 
 /* Appends what jobs change of the counters; in a transaction. */
 extern void count_jobs(Job **jobs, int count);

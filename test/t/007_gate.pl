@@ -105,7 +105,7 @@ sub test_caps
 	ok(wait_sql('two are accepted and three wait for days', "SELECT count(*) FILTER (WHERE status = 'accepted') || ' ' ||
 		count(*) FILTER (WHERE reason = 'frequency_cap') FROM smsflow.message WHERE body = '$text'", '2 3', 60), 'a cap of two lets two of five leave');
 	is(wire_of($text), 2, '... on the wire, too');
-	is(sql("SELECT count(*) FROM smsflow.touch WHERE contact_id = (SELECT contact_id FROM smsflow.contact WHERE phone::text = '" . phone(2) . "')"), 2,
+	is(sql("SELECT count(*) FROM smsflow.touched WHERE contact_id = (SELECT contact_id FROM smsflow.contact WHERE phone::text = '" . phone(2) . "')"), 2,
 		'what left is counted');
 	is(sql("SELECT allowed || ' ' || reason FROM smsflow.can_send('" . phone(2) . "', 'promotional')"), 'false frequency_cap', 'can_send() says the same');
 	sql("UPDATE smsflow.policy_rule SET value = '4 per 7 days' WHERE kind = 'cap'");
@@ -162,12 +162,34 @@ sub test_flags
 	my $refused = sql("SELECT smsflow.send('" . phone(2) . "', 'an offer without the words', 'promotional', pool => 'main')");
 	wait_status($refused, 'suppressed', 'a text without the words on opting out is refused when they are due');
 	is(sql("SELECT reason FROM smsflow.message WHERE message_id = $refused"), 'opt_out_wording_missing', '... and says so');
-	ok(wait_sql('it is recorded', "SELECT counted || ' ' || wording FROM smsflow.touch JOIN smsflow.contact USING (contact_id) WHERE phone::text = '$to'", 'false true'),
+	ok(wait_sql('it is recorded', "SELECT counted || ' ' || wording FROM smsflow.touched JOIN smsflow.contact USING (contact_id) WHERE phone::text = '$to'", 'false true'),
 		'a campaign may say that it uses up no caps');
 	wait_status(sql("SELECT smsflow.send('$to', 'a second offer', 'promotional', pool => 'main')"), 'accepted', 'the next message need not say it again');
-	is(sql("SELECT string_agg(counted || ' ' || wording, ', ' ORDER BY message_id) FROM smsflow.touch JOIN smsflow.contact USING (contact_id) WHERE phone::text = '$to'"),
+	is(sql("SELECT string_agg(counted || ' ' || wording, ', ' ORDER BY message_id) FROM smsflow.touched JOIN smsflow.contact USING (contact_id) WHERE phone::text = '$to'"),
 		'false true, true false', '... and counts');
 	sql("DELETE FROM smsflow.policy_rule WHERE kind = 'opt_out_wording'");
+}
+
+# What is recorded at one time for neighbours is one row: each of them has its touch there, once, and the caps know it.
+sub test_runs
+{
+	my $many = 200;
+
+	sql("SELECT count(smsflow.subscribe('+1416555' || to_char(n, 'FM0000'), '{promotional}', level => 'confirmed', disclosure => 'Offers by text', attributes => '{\"kind\": \"many\"}'))
+		FROM generate_series(1, $many) n; SELECT smsflow.create_segment('many', \$\$attributes ->> 'kind' = 'many'\$\$)");
+	sql("SELECT smsflow.create_campaign(k, 'many', 'News of ' || k, options => '{\"pool\": \"main\"}') FROM unnest('{first,second}'::text[]) k; SELECT smsflow.launch_campaign('first')");
+	ok(wait_sql('all have left', "SELECT count(*) FROM smsflow.message WHERE campaign = 'first' AND status = 'accepted'", $many, 60), 'a campaign leaves');
+	is(sql("SELECT count(*) > 0 FROM smsflow.touch_run WHERE subject = 'first'"), 't', 'touches of neighbours are in runs');
+	is(sql("SELECT count(*), count(DISTINCT t.message_id), count(*) FILTER (WHERE t.contact_id = o.contact_id AND t.sent_at >= a.finished_at
+			AND t.sent_at <= a.finished_at + interval '1 second') FROM smsflow.touched t JOIN smsflow.outbox o USING (message_id) JOIN smsflow.attempt a USING (message_id)
+		WHERE t.subject = 'first'"), "$many|$many|$many", '... each message once, with its contact and at its time');
+	is(sql("SELECT count(*) FROM smsflow.outbox o CROSS JOIN LATERAL smsflow.last_touch(o.contact_id, clock_timestamp(), '1 day') t
+		JOIN smsflow.campaign k USING (campaign_id) WHERE k.name = 'first' AND t.message_id = o.message_id"), $many, '... which an order would be credited to');
+	sql("UPDATE smsflow.policy_rule SET value = '1 per 7 days' WHERE kind = 'cap'; SELECT smsflow.resume_rule('cap'); SELECT smsflow.launch_campaign('second')");
+	ok(wait_sql('all wait', "SELECT count(*) FROM smsflow.message WHERE campaign = 'second' AND reason = 'frequency_cap'", $many, 60), 'a cap of one stops all of the next campaign');
+	is(scalar(grep { ($_->{text} // '') =~ /News of second/ } $gateway->requests), 0, '... none was on the wire');
+	sql("SELECT smsflow.suspend_rule('cap')");
+	wait_settled(60);
 }
 
 sub test_cart
@@ -193,6 +215,7 @@ test_caps();
 test_segment_caps();
 test_endless_predicate();
 test_flags();
+test_runs();
 test_cart();
 check_is_clean();
 $gateway->stop;

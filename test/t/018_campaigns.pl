@@ -197,7 +197,7 @@ is($sent->(), 40, '... and no more');
 # Contacts of whom the profile counts anything but what was sent to them, in one snapshot.
 sub miscounted
 {
-	return sql("SELECT count(*) FROM smsflow.profile p FULL JOIN (SELECT contact_id, count(*) AS sent FROM smsflow.touch GROUP BY 1) t USING (contact_id)
+	return sql("SELECT count(*) FROM smsflow.profile p FULL JOIN (SELECT contact_id, count(*) AS sent FROM smsflow.touched GROUP BY 1) t USING (contact_id)
 		WHERE COALESCE(p.messages_90d, 0) <> COALESCE(t.sent, 0)");
 }
 
