@@ -42,6 +42,9 @@ SELECT smsflow.parse_phone('(415) 555-2671', 'US');
 SELECT smsflow.parse_phone('020 7946 0958', 'GB');
 SELECT smsflow.parse_phone('+44 20 7946 0958', 'US');
 SELECT smsflow.parse_phone(NULL, 'US') IS NULL AS unknown_stays_unknown;
+-- a number has one form, with a region and without: the zero that is dialled inside the country only is no part of it
+SELECT smsflow.parse_phone(n) = smsflow.parse_phone(n, 'US') AS same, smsflow.parse_phone(n), smsflow.try_parse_phone(n)
+	FROM unnest('{+33 06 12 34 56 78,+4401632960100,+79123456789,+39066981234,tel:+1-415-555-2671,+1 415 555 2671 ext. 89}'::text[]) n;
 SET smsflow.default_region = 'GB';
 SELECT smsflow.parse_phone('020 7946 0958'), smsflow.parse_phone('020 7946 0958', NULL);
 SELECT smsflow.parse_phone('(415) 555-2671', 'US');

@@ -15,6 +15,7 @@
 #include "commands/sequence.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -59,6 +60,8 @@ next_id(Sequence sequence)
 	listens = true;
 	if (!OidIsValid(sequences[sequence]))
 		sequences[sequence] = get_relname_relid(sequence_names[sequence], get_namespace_oid(SMSFLOW_SCHEMA, false));
+	/* As an INSERT says it: drivers know a standby by this error, and turn to another server. */
+	PreventCommandIfReadOnly("INSERT");
 	(void) GetTopTransactionId();
 	return nextval_internal(sequences[sequence], false);
 }

@@ -107,6 +107,19 @@ default_region(void)
 	return region != NULL && region[0] != '\0' ? region : NULL;
 }
 
+/*
+ * read_number reads what the type's input takes, and what people write. Without a region "+49 0151..." is the number without its 0,
+ * too: else one person would be two contacts, and a STOP would be found with the other one.
+ */
+static SmsflowPhoneError
+read_number(const char *text, size_t len, const char *region, int64_t *phone)
+{
+	SmsflowPhoneError error = smsflow_phone_parse_national(text, len, region, phone);
+
+	/* A number of another length than its country has can be looked up. */
+	return error == PHONE_OK || region != NULL ? error : smsflow_phone_parse(text, len, phone);
+}
+
 int64
 smsflow_phone_from_text(const char *text, size_t len, const char *region)
 {
@@ -115,7 +128,7 @@ smsflow_phone_from_text(const char *text, size_t len, const char *region)
 
 	if (region == NULL)
 		region = default_region();
-	error = region != NULL ? smsflow_phone_parse_national(text, len, region, &phone) : smsflow_phone_parse(text, len, &phone);
+	error = read_number(text, len, region, &phone);
 	if (error == PHONE_UNKNOWN_REGION)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown region \"%s\"", region),
 						errdetail("Regions with a numbering plan have a two-letter code, ISO 3166-1 alpha-2."),
@@ -166,14 +179,11 @@ smsflow_pg_try_parse_phone(PG_FUNCTION_ARGS)
 	const char *region = PG_ARGISNULL(1) ? default_region() : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	const char *number;
 	int64_t phone;
-	SmsflowPhoneError error;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	number = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	error = region != NULL ? smsflow_phone_parse_national(number, strlen(number), region, &phone)
-						   : smsflow_phone_parse(number, strlen(number), &phone);
-	if (error != PHONE_OK)
+	if (read_number(number, strlen(number), region, &phone) != PHONE_OK)
 		PG_RETURN_NULL();
 	PG_RETURN_PHONE(phone);
 }

@@ -144,7 +144,7 @@ sub test_standby
 {
 	my ($hanging) = @_;
 	my $standby = PostgreSQL::Test::Cluster->new('standby');
-	my $id;
+	my ($id, $error);
 
 	$node->backup('copy');
 	$standby->init_from_backup($node, 'copy', has_streaming => 1);
@@ -153,6 +153,8 @@ sub test_standby
 		'a standby has no worker');
 	is($standby->safe_psql('shop', "SELECT message FROM smsflow.health() WHERE component = 'armed'"), 'this server is a standby',
 		'... and says so');
+	$standby->psql('shop', "\\set VERBOSITY sqlstate\nSELECT smsflow.send('" . phone(1) . "', 'x', 'transactional')", stderr => \$error);
+	like($error, qr/25006/, '... and refuses to send as it refuses every write, so that drivers look for the primary');
 	$node->wait_for_catchup($standby);
 	quickly(5, 'pg_ctl stop -m fast while a request hangs', sub { $node->stop('fast') });
 
