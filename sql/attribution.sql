@@ -35,6 +35,16 @@ SELECT model, ref, name, touch, credit, revenue, currency FROM pg_temp.credited 
 -- No order adds up to more than one in a model.
 SELECT count(*) AS wrong FROM (SELECT m, a.order_id FROM unnest('{last_click,last_touch,first_touch,linear}'::text[]) m, smsflow.attribution(m, '30 days', '30 days') a
 	GROUP BY 1, 2 HAVING round(sum(a.credit), 9) <> 1) x;
+-- Nor to less: thirds have no end, but those of an order add up to all of it.
+SELECT e.ref, count(*) AS touches, sum(a.credit) = 1 AS whole, sum(a.revenue) = e.amount AS all_of_it
+	FROM smsflow.attribution('linear', '30 days', '30 days') a JOIN smsflow.event e ON e.event_id = a.order_id GROUP BY e.ref, e.amount HAVING count(*) > 2 ORDER BY 1;
+-- What the carrier gave back has reached nobody, until it is delivered after all.
+BEGIN;
+INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status) VALUES (:m4, 2, now(), '2026-03-01 08:01+00', 1, 'undelivered');
+SELECT count(*) AS credited FROM smsflow.attribution() a WHERE a.message_id = :m4;
+INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, attempt, status) VALUES (:m4, 3, now(), '2026-03-01 09:00+00', 1, 'delivered');
+SELECT e.ref, a.touched_at FROM smsflow.attribution() a JOIN smsflow.event e ON e.event_id = a.order_id WHERE a.message_id = :m4 ORDER BY 1;
+ROLLBACK;
 -- Other windows; what was given back; a range.
 SELECT e.ref, n.name, a.touch FROM smsflow.attribution('last_touch', '1 hour', '1 day') a JOIN smsflow.event e ON e.event_id = a.order_id JOIN pg_temp.name n USING (message_id) ORDER BY 1;
 SELECT e.ref, a.revenue FROM smsflow.attribution(net_of_refunds => true) a JOIN smsflow.event e ON e.event_id = a.order_id ORDER BY 1;

@@ -50,6 +50,13 @@ SELECT smsflow.attribute_orders(array_agg(event_id)) FROM smsflow.event WHERE co
 SELECT smsflow.attribute_orders('{}');
 SELECT orders, revenue, currency, conversion_rate, revenue_per_message FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
 
+-- An order that was made before the message is not credited to it when it is reported once more, afterwards.
+BEGIN;
+INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount, currency) VALUES (:ann, 'order', 'A-1', '2026-03-01 10:05+00', 1, 'USD') RETURNING event_id \gset
+SELECT smsflow.attribute_orders(ARRAY[:event_id]);
+SELECT orders, revenue FROM smsflow_bi.campaign_totals WHERE campaign = 'spring';
+ROLLBACK;
+
 -- Money of several currencies is not added up.
 BEGIN;
 INSERT INTO smsflow.event (contact_id, kind, ref, occurred_at, amount, currency) VALUES (:bob, 'order', 'B-9', '2026-03-01 12:00+00', 7, 'EUR') RETURNING event_id \gset

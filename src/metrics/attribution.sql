@@ -22,7 +22,7 @@ COMMENT ON FUNCTION smsflow.refunded(bigint, text, numeric, text) IS 'How much o
 REVOKE ALL ON FUNCTION smsflow.refunded(bigint, text, numeric, text) FROM PUBLIC;
 
 -- What an order may be credited to: a marketing message that reached the person
--- (from its delivery, or its sending while nothing is reported) or was clicked.
+-- (from its delivery, or its sending while no end is reported) or was clicked.
 CREATE OR REPLACE FUNCTION smsflow.order_touches(click_window interval, delivery_window interval, since timestamptz, until timestamptz)
 	RETURNS TABLE (order_id bigint, message_id bigint, kind text, touched_at timestamptz)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -35,11 +35,12 @@ AS $$
 	), asked AS MATERIALIZED (
 		SELECT * FROM bought WHERE ($3 IS NULL OR occurred_at >= $3) AND ($4 IS NULL OR occurred_at < $4)
 	), reached AS (
-		SELECT o.message_id, o.contact_id, coalesce(r.delivered_at, a.sent_at, r.first_at) AS at
+		SELECT o.message_id, o.contact_id, CASE WHEN r.delivered_at IS NULL AND r.failed THEN NULL ELSE coalesce(r.delivered_at, a.sent_at, r.first_at) END AS at
 		FROM smsflow.outbox o
 		CROSS JOIN LATERAL (SELECT min(x.finished_at) FILTER (WHERE x.outcome = 'accepted') AS sent_at
 			FROM smsflow.attempt x WHERE x.message_id = o.message_id) a
-		CROSS JOIN LATERAL (SELECT min(x.occurred_at) AS first_at, min(x.occurred_at) FILTER (WHERE x.status = 'delivered') AS delivered_at
+		CROSS JOIN LATERAL (SELECT min(x.occurred_at) AS first_at, min(x.occurred_at) FILTER (WHERE x.status = 'delivered') AS delivered_at,
+				bool_or(x.status IN ('undelivered', 'rejected', 'expired')) AS failed
 			FROM smsflow.report x WHERE x.message_id = o.message_id) r
 		WHERE o.contact_id IN (SELECT contact_id FROM asked) AND o.created_at < coalesce($4, 'infinity')
 			AND (o.campaign_id IS NOT NULL OR (o.sequence_id IS NOT NULL AND o.purpose IN ('cart', 'promotional')))
@@ -85,7 +86,8 @@ BEGIN
 		x.credit * (e.amount - CASE WHEN net_of_refunds THEN coalesce(smsflow.refunded(e.contact_id, e.ref, e.amount, e.currency), 0) ELSE 0 END),
 		e.currency, coalesce(n.ref = e.data #>> '{order,cart_id}', false)
 	FROM ranked r
-	CROSS JOIN LATERAL (SELECT CASE WHEN model = 'linear' THEN 1.0 / r.touched ELSE 1.0 END AS credit) x
+	-- Thirds do not add up to one, so the last touch has what the others leave.
+	CROSS JOIN LATERAL (SELECT CASE WHEN model <> 'linear' THEN 1.0 WHEN r.place > 1 THEN 1.0 / r.touched ELSE 1 - (r.touched - 1) * (1.0 / r.touched) END AS credit) x
 	JOIN smsflow.event e ON e.event_id = r.order_id
 	JOIN smsflow.outbox o ON o.message_id = r.message_id
 	LEFT JOIN smsflow.enrollment n ON n.enrollment_id = o.enrollment_id AND o.purpose = 'cart' AND n.ref <> ''

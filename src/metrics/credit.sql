@@ -65,9 +65,12 @@ AS $$
 		array_agg(e.amount ORDER BY e.event_id), array_agg(e.currency ORDER BY e.event_id))
 	FROM smsflow.event e
 	WHERE e.event_id = ANY ($1) AND e.kind = 'order' AND e.contact_id IS NOT NULL
+		-- Told again, an order may come after a message that it was made before.
+		AND NOT EXISTS (SELECT FROM smsflow.event f WHERE f.contact_id = e.contact_id AND f.event_id < e.event_id AND f.kind = 'order'
+			AND f.ref = e.ref AND e.ref <> '')
 	HAVING count(*) > 0
 $$;
-COMMENT ON FUNCTION smsflow.attribute_orders(bigint[]) IS 'Credits the order events among these to the last message sent to the contact within 12 hours before the order; an order (contact and ref) counts once, however often it is reported';
+COMMENT ON FUNCTION smsflow.attribute_orders(bigint[]) IS 'Credits the order events among these to the last message sent to the contact within 12 hours before the order; an order (contact and ref) counts once, when it is reported first';
 REVOKE ALL ON FUNCTION smsflow.attribute_orders(bigint[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.attribute_opt_out(contact_id bigint, purposes text[] DEFAULT NULL) RETURNS void
