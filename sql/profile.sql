@@ -160,6 +160,67 @@ INSERT INTO smsflow.event (brand_id, kind, ref, amount, phone) VALUES (:brand, '
 UPDATE smsflow.event SET contact_id = :bob WHERE event_id = :event_id;
 SELECT orders_count FROM smsflow.profile WHERE contact_id = :bob;
 
+-- An order is one order however often it is reported, before and after folding, and when its first report becomes known last.
+INSERT INTO smsflow.event (contact_id, brand_id, kind, ref, amount) SELECT :bob, :brand, 'order', 'again', 10 FROM generate_series(1, 2);
+SELECT orders_count, orders_value FROM smsflow.profile WHERE contact_id = :bob;
+SELECT fold_all();
+INSERT INTO smsflow.event (contact_id, brand_id, kind, ref, amount) VALUES (:bob, :brand, 'order', 'again', 10);
+INSERT INTO smsflow.event (brand_id, kind, ref, amount, phone) VALUES (:brand, 'order', 'late', 10, '+491715550302') RETURNING event_id \gset
+INSERT INTO smsflow.event (contact_id, brand_id, kind, ref, amount) VALUES (:bob, :brand, 'order', 'late', 10);
+SELECT fold_all();
+UPDATE smsflow.event SET contact_id = :bob WHERE event_id = :event_id;
+SELECT orders_count, orders_value FROM smsflow.profile WHERE contact_id = :bob;
+SELECT fold_all();
+SELECT orders_count, orders_value FROM smsflow.profile WHERE contact_id = :bob;
+
+-- Facts are what a recount of contacts and events says, at every step of a random schedule of both, of folds and erasures.
+CREATE TABLE fact_person AS SELECT n, '+1415555' || to_char(310 + n, 'FM0000') AS phone FROM generate_series(1, 5) AS n;
+SELECT count(smsflow.subscribe(phone, '{promotional}', source => 'web', brand => 'Facts')) FROM fact_person;
+CREATE VIEW recounted AS
+	SELECT c.contact_id, o.orders_count, o.orders_value, o.first_order_at, o.last_order_at, k.last_cart_at, k.last_viewed_at, a.active_cart, a.active_cart_value,
+		smsflow.consent_level(c.consent, 'promotional')::text AS promotional_consent, c.language
+	FROM smsflow.contact AS c
+	CROSS JOIN LATERAL (SELECT count(*) AS orders_count, coalesce(sum(x.amount), 0) AS orders_value, min(x.occurred_at) AS first_order_at, max(x.occurred_at) AS last_order_at
+		FROM (SELECT DISTINCT ON (coalesce(nullif(e.ref, ''), e.event_id::text)) e.* FROM smsflow.event AS e WHERE e.contact_id = c.contact_id AND e.kind = 'order'
+			ORDER BY coalesce(nullif(e.ref, ''), e.event_id::text), e.event_id) AS x) AS o
+	CROSS JOIN LATERAL (SELECT max(e.occurred_at) FILTER (WHERE e.kind = 'cart') AS last_cart_at, max(e.occurred_at) FILTER (WHERE e.kind = 'viewed') AS last_viewed_at,
+		coalesce(max(e.event_id) FILTER (WHERE e.kind IN ('order', 'cart_emptied')), 0) AS closed FROM smsflow.event AS e WHERE e.contact_id = c.contact_id) AS k
+	LEFT JOIN LATERAL (SELECT e.ref AS active_cart, e.amount AS active_cart_value FROM smsflow.event AS e WHERE e.contact_id = c.contact_id AND e.kind = 'cart'
+		AND e.event_id > k.closed ORDER BY e.event_id DESC LIMIT 1) AS a ON true
+	WHERE c.phone::text IN (SELECT phone FROM fact_person);
+CREATE FUNCTION play(place integer, phone text, amount numeric, at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	CASE
+		WHEN place < 4 THEN PERFORM smsflow.record_event(phone, 'order', CASE WHEN place > 0 THEN 'o-' || amount % 20 END, amount => amount, at => at, brand => 'Facts');
+		WHEN place < 6 THEN PERFORM smsflow.record_event(phone, 'cart', 'c-' || amount % 5, amount => amount, at => at, brand => 'Facts');
+		WHEN place = 6 THEN PERFORM smsflow.record_event(phone, 'cart_emptied', 'c-' || amount % 5, brand => 'Facts');
+		WHEN place = 7 THEN PERFORM smsflow.record_event(phone, 'viewed', 'p-' || amount % 5, at => at, brand => 'Facts');
+		WHEN place = 8 THEN PERFORM smsflow.opt_out(phone, brand => 'Facts');
+		WHEN place = 9 THEN PERFORM smsflow.subscribe(phone, '{promotional}', source => 'web', brand => 'Facts');
+		WHEN place = 10 THEN UPDATE smsflow.contact AS c SET language = (ARRAY['de', 'en', 'fr'])[1 + amount % 3] WHERE c.phone::text = play.phone;
+		WHEN place = 11 AND amount < 20 THEN PERFORM smsflow.erase_contact(phone, 'Facts');
+		ELSE PERFORM smsflow.fold_profiles(1 + (amount % 8)::integer);
+	END CASE;
+END $$;
+SELECT setseed(0.9);
+DO $$
+DECLARE
+	difference text;
+BEGIN
+	FOR i IN 1 .. 300 LOOP
+		PERFORM play(floor(random() * 13)::integer, (SELECT phone FROM fact_person ORDER BY random() LIMIT 1), floor(random() * 100)::numeric, now() - random() * interval '90 days');
+		SELECT min(format('step %s: %s, recount %s', i, to_jsonb(p), to_jsonb(r))) INTO difference FROM recounted AS r
+			FULL JOIN (SELECT f.contact_id, f.orders_count, f.orders_value, f.first_order_at, f.last_order_at, f.last_cart_at, f.last_viewed_at, f.active_cart, f.active_cart_value,
+				f.promotional_consent, f.language FROM smsflow.profile AS f WHERE f.contact_id IN (SELECT contact_id FROM recounted)) AS p USING (contact_id)
+			WHERE to_jsonb(p) IS DISTINCT FROM to_jsonb(r);
+		ASSERT difference IS NULL, difference;
+	END LOOP;
+END $$;
+DROP VIEW recounted;
+DROP FUNCTION play(integer, text, numeric, timestamptz);
+DROP TABLE fact_person;
+SELECT fold_all();
+
 -- Facts go with their contact.
 SELECT smsflow.erase_contact('+14155550301', 'Facts');
 SELECT count(*) FROM smsflow.profile WHERE contact_id = :ada;

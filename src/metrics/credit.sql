@@ -66,8 +66,8 @@ AS $$
 	FROM smsflow.event e
 	WHERE e.event_id = ANY ($1) AND e.kind = 'order' AND e.contact_id IS NOT NULL
 		-- Told again, an order may come after a message that it was made before.
-		AND NOT EXISTS (SELECT FROM smsflow.event f WHERE f.contact_id = e.contact_id AND f.event_id < e.event_id AND f.kind = 'order'
-			AND f.ref = e.ref AND e.ref <> '')
+		AND NOT EXISTS (SELECT FROM smsflow.event f WHERE f.contact_id = e.contact_id AND f.kind = 'order'
+			AND f.ref <> '' AND hashtextextended(f.ref, 0) = hashtextextended(e.ref, 0) AND f.ref = e.ref AND f.event_id < e.event_id)
 	HAVING count(*) > 0
 $$;
 COMMENT ON FUNCTION smsflow.attribute_orders(bigint[]) IS 'Credits the order events among these to the last message sent to the contact within 12 hours before the order; an order (contact and ref) counts once, when it is reported first';

@@ -129,8 +129,8 @@ SELECT c.contact_id, c.brand_id, n.orders_count, smsflow.permits(c.consent, 'pro
 	CASE WHEN b.products IS NULL THEN f.products ELSE smsflow.merge_newest(f.products, b.products) END AS products,
 	CASE WHEN b.products IS NULL THEN f.categories ELSE smsflow.merge_newest(f.categories, b.categories) END AS categories
 FROM (
-	SELECT d.contact_id, count(*) FILTER (WHERE e.kind = 'order') AS orders_count, sum(e.amount) FILTER (WHERE e.kind = 'order') AS orders_value,
-		min(e.occurred_at) FILTER (WHERE e.kind = 'order') AS first_order_at, max(e.occurred_at) FILTER (WHERE e.kind = 'order') AS last_order_at,
+	SELECT d.contact_id, count(*) FILTER (WHERE o.first) AS orders_count, sum(e.amount) FILTER (WHERE o.first) AS orders_value,
+		min(e.occurred_at) FILTER (WHERE o.first) AS first_order_at, max(e.occurred_at) FILTER (WHERE o.first) AS last_order_at,
 		max(e.event_id) FILTER (WHERE e.kind = 'cart') AS cart_event_id,
 		max(e.event_id) FILTER (WHERE e.kind IN ('order', 'cart_emptied')) AS closing_event_id,
 		(array_agg(e.ref ORDER BY e.event_id DESC) FILTER (WHERE e.kind = 'cart'))[1] AS cart,
@@ -141,6 +141,11 @@ FROM (
 		max(d.at) FILTER (WHERE d.kind = 'delivered') AS last_delivered_at,
 		array_agg(d.at) FILTER (WHERE d.kind = 'message') AS messages, array_agg(d.at) FILTER (WHERE d.kind = 'click') AS clicks
 	FROM smsflow.profile_delta AS d LEFT JOIN smsflow.event AS e ON e.event_id = d.event_id AND d.kind = 'event'
+	-- Of an order that is reported again, one event counts: the first of those that wait, if none is folded.
+	CROSS JOIN LATERAL (SELECT e.kind = 'order' AND NOT EXISTS (SELECT FROM smsflow.event AS a WHERE a.contact_id = e.contact_id
+		AND a.kind = 'order' AND a.ref <> '' AND hashtextextended(a.ref, 0) = hashtextextended(e.ref, 0) AND a.ref = e.ref AND a.event_id <> e.event_id
+		AND (a.event_id < e.event_id OR NOT EXISTS (SELECT FROM smsflow.profile_delta AS w WHERE w.contact_id = a.contact_id AND w.event_id = a.event_id)))
+		AS first OFFSET 0) AS o
 	GROUP BY d.contact_id
 ) AS p
 JOIN smsflow.contact AS c USING (contact_id)
@@ -191,7 +196,7 @@ COMMENT ON VIEW smsflow.profile IS 'Facts about each contact that segments selec
 COMMENT ON COLUMN smsflow.profile.region IS 'Region of the contact, or else of the number (ISO 3166 code)';
 COMMENT ON COLUMN smsflow.profile.promotional_consent IS 'none, implied, express, written or confirmed';
 COMMENT ON COLUMN smsflow.profile.subscribed IS 'Promotional consent is express or above';
-COMMENT ON COLUMN smsflow.profile.orders_value IS 'Sum of the amounts of all orders, whatever their currency';
+COMMENT ON COLUMN smsflow.profile.orders_value IS 'Sum of the amounts of all orders, whatever their currency; one that was reported again (same ref) counts once, as in orders_count';
 COMMENT ON COLUMN smsflow.profile.active_cart IS 'The store''s key of the last cart, when it was neither ordered nor emptied since';
 COMMENT ON COLUMN smsflow.profile.last_cart_at IS 'Last change of a cart, ordered or not';
 COMMENT ON COLUMN smsflow.profile.average_order_value IS 'orders_value / orders_count; NULL without orders';

@@ -35,6 +35,8 @@ CREATE TABLE smsflow.event (
 CREATE INDEX event_stranger_phone ON smsflow.event (phone) WHERE contact_id IS NULL AND phone IS NOT NULL;
 CREATE INDEX event_stranger_id ON smsflow.event (external_id) WHERE contact_id IS NULL AND external_id IS NOT NULL;
 CREATE INDEX event_contact ON smsflow.event (contact_id, event_id) WHERE contact_id IS NOT NULL;
+-- Whether an order was reported before; a key of the store may be longer than an index takes.
+CREATE INDEX event_order ON smsflow.event (contact_id, hashtextextended(ref, 0)) WHERE kind = 'order' AND contact_id IS NOT NULL AND ref <> '';
 COMMENT ON TABLE smsflow.event IS 'Something a person did in the store, appended in the store''s own transaction';
 COMMENT ON COLUMN smsflow.event.kind IS 'cart, cart_emptied, order, order_<status>, or any name given to record_event()';
 COMMENT ON COLUMN smsflow.event.currency IS 'In capitals, however the store writes it: figures are per currency';
