@@ -31,6 +31,10 @@ SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '{
 SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '{"rate": "fast"}');
 SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '{"max_in_flight": 513}');
 SELECT smsflow.add_gateway('gt_x', 'generic_json', 'https://sms.example.com', '[]');
+-- The worker could not read half a message, and with it none of the gateways.
+SELECT smsflow.add_gateway('gt_x', 'infobip', 'https://sms.example.com', '{"batch": 2.5}');
+SELECT smsflow.add_gateway('gt_x', 'infobip', 'https://sms.example.com', '{"batch": 101}');
+UPDATE smsflow.gateway SET options = '{"batch": "some"}' WHERE name = 'gt_json';
 SELECT count(*) AS left_behind FROM smsflow.gateway WHERE name = 'gt_x';
 
 -- Secrets are refused where anybody could read them, and never repeated.

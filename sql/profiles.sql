@@ -23,6 +23,13 @@ INSERT INTO smsflow.gateway_profile (profile, method, basic_auth, sigv4) VALUES 
 INSERT INTO smsflow.gateway_profile (profile, method, wait_pattern) VALUES ('pr_x', 'GET', '(');
 INSERT INTO smsflow.gateway_profile (profile, method, media) VALUES ('pr_x', 'GET', '{"before": "x"}');
 INSERT INTO smsflow.gateway_profile (profile, method, validity) VALUES ('pr_x', 'GET', '[0,10)');
+INSERT INTO smsflow.gateway_profile (profile, method, media) VALUES ('pr_x', 'GET', '{"item": "x", "most": "ten"}');
+INSERT INTO smsflow.gateway_profile (profile, method, query) VALUES ('pr_x', 'GET', 'to={{to');
+INSERT INTO smsflow.gateway_profile (profile, method, headers) VALUES ('pr_x', 'GET', '{"X-Key": "{{secret|}"}');
+INSERT INTO smsflow.gateway_profile (profile, method, headers) VALUES ('pr_x', 'GET', '{"X-Version": 2}');
+INSERT INTO smsflow.gateway_profile (profile, method, headers) VALUES ('pr_x', 'GET', '{"X-Key: a\r\nX-Other": "b"}');
+INSERT INTO smsflow.gateway_profile (profile, method, lookup) VALUES ('pr_x', 'GET', '{"by_id": {"url": "/{{provider id}}"}}');
+INSERT INTO smsflow.gateway_profile (profile, method, media) VALUES ('pr_x', 'GET', '{"item": "{{media_url"}');
 SELECT smsflow.add_gateway('pr_aws', 'aws_sms', 'https://sms-voice.us-east-1.amazonaws.com', '{"region": "us-east-1", "configuration_set": "c"}');
 SELECT smsflow.add_gateway('pr_twilio', 'twilio', 'https://api.twilio.com', '{"account": "AC1"}');
 

@@ -34,6 +34,32 @@ CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.gatewa
 CREATE OR REPLACE TRIGGER keep_own_row BEFORE INSERT OR UPDATE ON smsflow.error_code
 	FOR EACH ROW EXECUTE FUNCTION smsflow.keep_own_row('profile', 'code');
 
+-- What would be found out by messages that are set aside, one after the other, is refused here.
+CREATE OR REPLACE FUNCTION smsflow.check_profile() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	headers CONSTANT jsonb := CASE WHEN jsonb_typeof(new.headers) = 'object' THEN new.headers END;
+	media CONSTANT jsonb := CASE WHEN jsonb_typeof(new.media) = 'object' THEN new.media - 'most' END;
+	wrong text;
+BEGIN
+	SELECT min(h.key) INTO wrong FROM jsonb_each(headers) h WHERE jsonb_typeof(h.value) <> 'string' OR h.key !~ '^[A-Za-z0-9_-]+$';
+	IF wrong IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = format('header %s of profile "%s" cannot be sent', to_jsonb(wrong), new.profile),
+			DETAIL = 'A header has a name of letters, digits, "_" and "-", and a text.', HINT = 'Put a number into quotes.';
+	END IF;
+	PERFORM smsflow.check_template(t.template)
+		FROM (SELECT unnest(ARRAY[new.path, new.query, new.body, new.sigv4, new.callback ->> 'ask', new.batch ->> 'query', new.batch ->> 'body',
+				new.batch ->> 'item', new.lookup #>> '{by_reference,url}', new.lookup #>> '{by_id,url}'])
+			UNION ALL SELECT h.value FROM jsonb_each_text(headers) h
+			UNION ALL SELECT m.value FROM jsonb_each_text(media) m) AS t (template);
+	RETURN new;
+END $$;
+COMMENT ON FUNCTION smsflow.check_profile() IS 'Trigger of gateway_profile: refuses templates that are malformed (SF003) and headers that cannot be sent (SF007)';
+REVOKE ALL ON FUNCTION smsflow.check_profile() FROM PUBLIC;
+
+CREATE OR REPLACE TRIGGER check_profile BEFORE INSERT OR UPDATE ON smsflow.gateway_profile
+	FOR EACH ROW EXECUTE FUNCTION smsflow.check_profile();
+
 -- The worker keeps these tables in memory. ------------------------------------
 
 CREATE OR REPLACE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON smsflow.gateway_profile

@@ -41,12 +41,16 @@ BEGIN
 			DETAIL = 'Options are readable in views and dumps.',
 			HINT = 'Put it into a file with the name of the gateway in smsflow.secrets_dir, or use smsflow.set_secret().';
 	END IF;
+	IF options ->> 'batch' !~ '^([1-9][0-9]?|100)$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'invalid value of "batch"',
+			DETAIL = 'It is a whole number from 1 to 100.', HINT = 'Leave it out: the profile says how many messages a request of its gateway holds.';
+	END IF;
 	IF options ->> 'rate_unit' NOT IN ('part', 'message') THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'invalid value of "rate_unit"',
 			DETAIL = 'A rate counts what is part or message.', HINT = 'Leave it out: carriers count parts.';
 	END IF;
 END $$;
-COMMENT ON FUNCTION smsflow.check_gateway_options(jsonb) IS 'Raises SF007 for options that are no object, hold a secret, or have another rate_unit than part and message';
+COMMENT ON FUNCTION smsflow.check_gateway_options(jsonb) IS 'Raises SF007 for options that are no object, hold a secret, a batch that is no number from 1 to 100, or another rate_unit than part and message';
 REVOKE ALL ON FUNCTION smsflow.check_gateway_options(jsonb) FROM PUBLIC;
 
 -- No error: a row of a profile may come to read it. More often a name is misspelt.
@@ -179,7 +183,7 @@ BEGIN
 	PERFORM smsflow.check_gateway_url(add_gateway.base_url);
 	PERFORM smsflow.check_gateway_options(add_gateway.options);
 	PERFORM smsflow.check_needed_options(add_gateway.profile, add_gateway.options);
-	PERFORM smsflow.check_in_doubt(add_gateway.profile, add_gateway.options), smsflow.check_number('batch', add_gateway.options ->> 'batch', 1, 100);
+	PERFORM smsflow.check_in_doubt(add_gateway.profile, add_gateway.options);
 
 	INSERT INTO smsflow.gateway AS g (name, profile, base_url, options, rate, burst, max_in_flight, timeout)
 		SELECT add_gateway.name, add_gateway.profile, smsflow.base_for(add_gateway.profile, add_gateway.base_url), o.rest,
@@ -206,7 +210,7 @@ DECLARE
 BEGIN
 	PERFORM smsflow.check_gateway_options(changes);
 	PERFORM smsflow.check_needed_options(old.profile, jsonb_strip_nulls(old.options || changes));
-	PERFORM smsflow.check_in_doubt(old.profile, changes), smsflow.check_number('batch', changes ->> 'batch', 1, 100);
+	PERFORM smsflow.check_in_doubt(old.profile, changes);
 	PERFORM smsflow.check_gateway_url(COALESCE(set_gateway.base_url, old.base_url));
 	PERFORM smsflow.warn_of_gateway_options(changes, old.profile);
 	UPDATE smsflow.gateway g SET enabled = COALESCE(set_gateway.enabled, g.enabled),
