@@ -33,6 +33,7 @@ CREATE FUNCTION launch(name text) RETURNS void LANGUAGE sql AS $$ SELECT smsflow
 SELECT make('bad', '{"audience": "some"}');
 SELECT make('bad', '{"holdout": 95}');
 SELECT make('bad', '{"weight": 2.5}');
+SELECT make('bad', '{"weight": 3.0}');
 SELECT make('bad', '{"valid_until": "tomorrow evening"}');
 SELECT make('bad', '{"valid_until": "infinity"}');
 SELECT make('bad', '{"exclude": {"bought": "never"}}');

@@ -50,6 +50,15 @@ END $$;
 SELECT format('CALL pg_temp.play(%L, %s)', recipe, row_number() OVER (ORDER BY recipe)) FROM smsflow.recipe WHERE builtin ORDER BY recipe \gexec
 SELECT recipe, CASE WHEN hours < 48 THEN hours || ' h' ELSE hours / 24 || ' d' END AS after, body FROM story ORDER BY recipe, hours;
 
+-- A product that is used up in no number of days is reminded of never, and does not stop the recipe for the others.
+SELECT smsflow.enable_sequence('replenishment');
+SELECT pg_temp.happens(58, 'order_delivered', 'r58', '{"usage_days": "a month"}'), pg_temp.happens(59, 'order_delivered', 'r59', '{"usage_days": 2}');
+SELECT pg_temp.work();
+SELECT pg_temp.after('3 days');
+SELECT n, pg_temp.inbox(n) FROM generate_series(58, 45) n;
+SELECT enabled, error FROM smsflow.sequence WHERE name = 'replenishment';
+SELECT smsflow.disable_sequence('replenishment');
+
 -- Reviews: asked first; the link follows a good answer only, and nothing follows silence. ------------
 SELECT smsflow.enable_sequence('review_request');
 SELECT pg_temp.happens(n, 'order_delivered', 'r' || n, '{"order": {"id": 7}}') FROM generate_series(41, 43) n;

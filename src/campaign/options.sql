@@ -84,7 +84,8 @@ CREATE OR REPLACE FUNCTION smsflow.fits_kind(kind text[], value jsonb) RETURNS b
 		WHEN 'duration' THEN smsflow.is_duration(value)
 		WHEN 'instant' THEN smsflow.is_instant(value)
 		WHEN 'flag' THEN jsonb_typeof(value) = 'boolean'
-		WHEN 'whole' THEN CASE WHEN smsflow.is_number_between(value, kind[2]::numeric, kind[3]::numeric) THEN (value #>> '{}')::numeric % 1 = 0 ELSE false END
+		-- As it is written: what reads an option takes it for an integer, and 3.0 is none.
+		WHEN 'whole' THEN smsflow.is_number_between(value, kind[2]::numeric, kind[3]::numeric) AND value #>> '{}' ~ '^[0-9]+$'
 		WHEN 'number' THEN smsflow.is_number_between(value, kind[2]::numeric, kind[3]::numeric)
 		WHEN 'choice' THEN COALESCE(value #>> '{}' = ANY (kind[2:]), false)
 		WHEN 'exclude' THEN smsflow.fits_exclude(value)

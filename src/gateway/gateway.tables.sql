@@ -29,7 +29,7 @@ CREATE TABLE smsflow.gateway_profile (
 	wait_pattern	text CHECK (('' ~ wait_pattern) IS NOT NULL OR wait_pattern IS NULL),
 	callback		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(callback) = 'object'),
 	signature		jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(signature) = 'object'),
-	lookup			jsonb CHECK (jsonb_typeof(lookup) = 'object' AND lookup ?| '{by_reference,by_id}'),
+	lookup			jsonb CHECK (jsonb_typeof(lookup) = 'object' AND lookup ?| '{by_reference,by_id}' AND COALESCE((lookup ->> 'patience')::float8 >= 0, true)),
 	CHECK (in_doubt <> 'poll' OR COALESCE(lookup ? 'by_reference', false)),
 	batch			jsonb CHECK (jsonb_typeof(batch) = 'object' AND batch ?& '{most,body,item,results}' AND (batch ->> 'most')::integer BETWEEN 2 AND 100),
 	CHECK ((body IS NULL) = (content_type IS NULL)),

@@ -60,7 +60,7 @@ SELECT r.recipe, r.on_event, r.options::jsonb, r.steps::jsonb, r.needs, r.sample
 		{"after": "0", "options": {"exit": "smsflow.last_answer(contact_id, started_at) !~* ''\\m(good|great|yes|fine|perfect|love)\\M''"}},
 		{"after": "0", "body": "Glad to hear! Would you tell others? {{review_url|https://shop.example/review}} Reply STOP to end"}]',
 		'watch_orders(), status delivered', '{"order": {"id": 1001}, "review_url": "https://shop.example/review/1001"}'),
-	('replenishment', 'order_delivered', '{"purpose": "promotional", "entry": "data ? ''usage_days''", "exit_on": ["order", "opted_out"]}', '[
+	('replenishment', 'order_delivered', '{"purpose": "promotional", "entry": "data ->> ''usage_days'' ~ ''^[0-9]{1,4}$''", "exit_on": ["order", "opted_out"]}', '[
 		{"after": "1 day", "options": {"wait_until": "started_at + (data ->> ''usage_days'')::integer * interval ''1 day'' < now()", "timeout": "1 year", "on_timeout": "end", "every": "6 hours"}},
 		{"after": "0", "body": "Time for more {{title|of it}}? Order again in a minute: {{url|https://shop.example}} Reply STOP to end"}]',
 		'watch_orders(), status delivered, "usage_days", "title" and "url" in data', '{"usage_days": 30, "title": "coffee", "url": "https://shop.example/again/1001"}'),
