@@ -55,7 +55,7 @@ SELECT smsflow.enable_sequence('replenishment');
 SELECT pg_temp.happens(58, 'order_delivered', 'r58', '{"usage_days": "a month"}'), pg_temp.happens(59, 'order_delivered', 'r59', '{"usage_days": 2}');
 SELECT pg_temp.work();
 SELECT pg_temp.after('3 days');
-SELECT n, pg_temp.inbox(n) FROM generate_series(58, 45) n;
+SELECT n, pg_temp.inbox(n) FROM generate_series(58, 59) n;
 SELECT enabled, error FROM smsflow.sequence WHERE name = 'replenishment';
 SELECT smsflow.disable_sequence('replenishment');
 

@@ -65,3 +65,24 @@ SELECT smsflow.render('{{at|date:HH24}}', '{"at": "2026-03-01T23:30:00Z", "_time
 SELECT body, pg_temp.template_error(body) FROM unnest(ARRAY['{{a|b|c}}', '{{a|trunc:3}}', '{{a|truncate:x}}', '{{#if a}}b', '{{/if}}', '{{#each a}}{{/each}}']) AS body;
 SELECT smsflow.render('{{a}}', jsonb_build_object('a', repeat('x', 70000)));
 SELECT length(smsflow.render('{{a|truncate:100}}', jsonb_build_object('a', repeat('x', 70000))));
+
+-- A database of SQL_ASCII holds any bytes. What is not UTF-8 is read as ISO 8859-1: it stops no campaign, and a STOP with a stray byte is one.
+SELECT current_database() AS home \gset
+CREATE DATABASE regress_smsflow_bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C';
+\c regress_smsflow_bytes
+\encoding SQL_ASCII
+CREATE EXTENSION smsflow;
+SELECT * FROM smsflow.message_parts(E'caf\xe9');
+SELECT action FROM unnest(ARRAY[E'STOP\xff', E'ARR\xcaT', E'ARR\xc3\x8aT']) AS body, smsflow.classify_reply(body);
+SELECT smsflow.smart_encode(E'\xab\x20x') = E'"\x20x' AS smart, smsflow.render(E'caf\xc3\xa9 {{name}}', jsonb_build_object('name', E'Ren\xe9')) = E'caf\xc3\xa9 Ren\xc3\xa9' AS each_by_itself;
+SELECT count(smsflow.subscribe(phone, '{promotional}', level => 'written', attributes => jsonb_build_object('first_name', name)))
+	FROM (VALUES ('+442079460301', E'Ren\xe9'), ('+442079460302', 'Ann')) AS v (phone, name);
+SELECT smsflow.create_segment('all', 'true') > 0 AND smsflow.create_campaign('bytes', 'all', 'Hi {{first_name}}. Reply STOP to end') > 0 AS made;
+SELECT body = E'Hi Ren\xc3\xa9. Reply STOP to end' AS converted, parts, refusal FROM smsflow.preview_campaign('bytes') ORDER BY contact_id;
+SELECT smsflow.add_gateway('bytes', 'kannel', 'http://127.0.0.1:1', '{"username": "x"}') > 0 AS added;
+INSERT INTO smsflow.secret (name, value) VALUES ('callback_key', 'regress');
+SELECT status FROM smsflow.receive_callback('bytes', 'GET', '/in/bytes/' || smsflow.callback_mac('/in/bytes'),
+	'from=%2B442079460301&to=%2B442079460300&text=STOP%FF&id=1', '{}', '');
+SELECT i.action, i.body = E'STOP\xc3\xbf' AS converted, c.allowed, c.reason FROM smsflow.inbound i, smsflow.can_send('+442079460301', 'promotional') c;
+\c :home
+DROP DATABASE regress_smsflow_bytes;

@@ -60,7 +60,7 @@ decoded(const char *raw, size_t len)
 			octets[kept++] = octets[i];
 	octets[kept] = '\0';
 	text = from_utf8(octets, kept);
-	return text ? text : pg_any_to_server(octets, (int) kept, PG_LATIN1);
+	return text ? text : smsflow_latin1_text(octets, kept);
 }
 
 /*
@@ -253,7 +253,7 @@ read_json(const char *body, size_t len)
 		return NULL;
 	mended[size] = '\0';
 	if (!pg_verify_mbstr(PG_UTF8, mended, (int) size, true))
-		mended = pg_any_to_server(mended, (int) size, PG_LATIN1);
+		mended = smsflow_latin1_text(mended, size);
 	return smsflow_parse_json(mended, strlen(mended));
 }
 

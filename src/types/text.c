@@ -1,8 +1,8 @@
 /*
  * text.c - what SQL sees of message texts: size, replacement characters, templates and replies.
  *
- * The rules are core's; this file moves text in and out.  core reads UTF-8, so a database in another encoding is
- * converted on the way, except for templates, whose syntax is ASCII in every server encoding.
+ * The rules are core's; this file moves text in and out.  core reads UTF-8, and so do gateways: in a database of SQL_ASCII
+ * a text with other bytes is taken for ISO 8859-1, so that no name in old bytes stops a campaign.
  */
 #include "../compat.h"
 
@@ -28,15 +28,33 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+char *
+smsflow_latin1_text(const char *octets, size_t len)
+{
+	/* The server's own conversion does nothing in a database of SQL_ASCII. */
+	return (char *) pg_do_encoding_conversion((unsigned char *) unconstify(char *, octets), (int) len, PG_LATIN1, PG_UTF8);
+}
+
+/* as_utf8 returns a text whose bytes are UTF-8: itself, but where one of a database of SQL_ASCII has others. */
+static const char *
+as_utf8(const char *body, size_t *len)
+{
+	const char *utf8 = body;
+
+	if (GetDatabaseEncoding() != PG_UTF8 && !pg_verify_mbstr(PG_UTF8, body, (int) *len, true))
+	{
+		utf8 = smsflow_latin1_text(body, *len);
+		*len = strlen(utf8);
+	}
+	return utf8;
+}
+
 /* utf8_from_text returns the bytes of a text in UTF-8, not zero-terminated. */
 static const char *
 utf8_from_text(text *body, size_t *len)
 {
-	int server_len = (int) VARSIZE_ANY_EXHDR(body);
-	char *utf8 = pg_server_to_any(VARDATA_ANY(body), server_len, PG_UTF8);
-
-	*len = utf8 == VARDATA_ANY(body) ? (size_t) server_len : strlen(utf8);
-	return utf8;
+	*len = VARSIZE_ANY_EXHDR(body);
+	return as_utf8(VARDATA_ANY(body), len);
 }
 
 /* result_row returns a row of the calling function's OUT parameters. */
@@ -73,14 +91,14 @@ smsflow_pg_message_parts(PG_FUNCTION_ARGS)
 char *
 smsflow_smart_text(const char *body)
 {
-	const char *utf8 = pg_server_to_any(body, (int) strlen(body), PG_UTF8);
-	size_t len = strlen(utf8);
+	size_t len = strlen(body);
+	const char *utf8 = as_utf8(body, &len);
 	size_t size = len + len / 2; /* the most that it writes */
 	char *encoded = palloc(size + 1);
 
 	len = smsflow_smart_encode(utf8, len, encoded, size);
 	encoded[len] = '\0';
-	return pg_any_to_server(encoded, (int) len, PG_UTF8);
+	return encoded;
 }
 
 PG_FUNCTION_INFO_V1(smsflow_pg_smart_encode);
@@ -212,12 +230,13 @@ static void
 append_rendered(void *ctx, const char *text, size_t len)
 {
 	StringInfo out = ctx;
+	const char *utf8 = as_utf8(text, &len);
 
 	if ((size_t) out->len + len > MAX_RENDERED)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("the rendered text is too long"),
 						errdetail("It has more than %d bytes.", MAX_RENDERED),
 						errhint("Shorten a value, as in {{note|truncate:100}}.")));
-	appendBinaryStringInfo(out, text, (int) len);
+	appendBinaryStringInfo(out, utf8, (int) len);
 }
 
 /* A date has no zone and is shown as it is; an instant is shown in the zone of the recipient, the variable _time_zone. */
@@ -336,9 +355,10 @@ smsflow_require_template(const char *body)
 void
 smsflow_count_parts(const char *body, SmsflowParts *parts)
 {
-	char *utf8 = pg_server_to_any(body, (int) strlen(body), PG_UTF8);
+	size_t len = strlen(body);
+	const char *utf8 = as_utf8(body, &len);
 
-	if (!smsflow_message_parts(utf8, strlen(utf8), parts))
+	if (!smsflow_message_parts(utf8, len, parts))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("message text is not valid UTF-8"),
 						errhint("Use a database with the encoding UTF8.")));
 }

@@ -88,13 +88,16 @@ extern SmsflowVariables smsflow_jsonb_variables(Jsonb *vars);
 extern char *smsflow_render_links(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx,
 								  char **missing);
 
-/* smsflow_smart_text is smsflow_smart_encode() on a text of the server's encoding; returns a palloc'ed string, or the text itself. */
+/* smsflow_latin1_text returns octets of ISO 8859-1 in UTF-8, zero-terminated. */
+extern char *smsflow_latin1_text(const char *octets, size_t len);
+
+/* smsflow_smart_text is smsflow_smart_encode() on a text; returns a palloc'ed string, or the text itself. */
 extern char *smsflow_smart_text(const char *body);
 
 /* smsflow_require_template raises SF003 for a malformed template. */
 extern void smsflow_require_template(const char *body);
 
-/* smsflow_count_parts counts a text of the server's encoding.  Raises SF007 when it is not valid. */
+/* smsflow_count_parts counts a text.  Raises SF007 when it is not valid. */
 extern void smsflow_count_parts(const char *body, SmsflowParts *parts);
 
 /* smsflow_jsonb_text finds the text of the string, number or boolean at a dotted path; false when there is none. */
