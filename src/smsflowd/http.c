@@ -29,6 +29,9 @@
 /* Connections the kernel may queue, which are all accepted before the cap is applied to them. */
 #define BACKLOG 128
 
+/* Bytes that a connection may have sent ahead, beside a body and headers of the largest size: what one read gives. */
+#define READ_AHEAD 65536
+
 #define EVERY_METHOD 0x1FF
 #define LENGTH_REQUIRED 411
 
@@ -53,6 +56,9 @@ struct http
 	struct event *sweep; /* every second */
 	struct documents *figures;
 };
+
+/* What a connection may have sent ahead; the same for all, and a callback of its input has room for the stream alone. */
+static size_t read_ahead;
 
 /* A connection just accepted, see check_connection. */
 struct newcomer
@@ -378,6 +384,33 @@ check_connection(evutil_socket_t descriptor, short what, void *argument)
 	free(newcomer);
 }
 
+static void
+close_greedy(evutil_socket_t descriptor, short what, void *argument)
+{
+	struct bufferevent *stream = argument;
+
+	(void) descriptor;
+	(void) what;
+	bufferevent_trigger_event(stream, BEV_EVENT_EOF | BEV_EVENT_READING, 0);
+	bufferevent_decref(stream);
+}
+
+/*
+ * evhttp keeps what a client sends before it is asked for: requests behind one whose answer the client does not read, or a line
+ * of a chunk that does not end, which it also reads from its begin each time.  Nobody needs more ahead than the largest
+ * chunk, which has to be there as a whole, and the lines around it.
+ */
+static void
+on_input(struct evbuffer *input, const struct evbuffer_cb_info *change, void *argument)
+{
+	struct bufferevent *stream = argument;
+
+	if (change->n_added == 0 || evbuffer_get_length(input) <= read_ahead)
+		return;
+	bufferevent_incref(stream);
+	event_base_once(bufferevent_get_base(stream), -1, EV_TIMEOUT, close_greedy, stream, NULL);
+}
+
 static struct bufferevent *
 make_connection(struct event_base *base, void *argument)
 {
@@ -389,6 +422,7 @@ make_connection(struct event_base *base, void *argument)
 		free(newcomer);
 		return stream;
 	}
+	evbuffer_add_cb(bufferevent_get_input(stream), on_input, stream);
 	*newcomer = (struct newcomer){argument, stream};
 	bufferevent_incref(stream);
 	event_base_once(base, -1, EV_TIMEOUT, check_connection, newcomer, NULL);
@@ -467,6 +501,7 @@ http_apply_limits(struct http *http)
 	evhttp_set_max_headers_size(http->server, config->max_headers);
 	evhttp_set_max_body_size(http->server, config->max_body);
 	evhttp_set_timeout(http->server, (int) config->timeout_s);
+	read_ahead = (size_t) (config->max_body + config->max_headers) + READ_AHEAD;
 	raise_descriptor_limit(http);
 	watch_descriptors(http);
 }
