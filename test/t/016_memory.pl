@@ -23,7 +23,7 @@ my $node = start_server('memory', {}, 'smsflow.max_in_flight' => 500);
 create_shop(200);
 add_route('main', $gateway, rate => 10000, burst => 10000, gateway => '{"max_in_flight": 400}');
 # So that hundreds of requests are open at once, each with its text, its buffers and its connection.
-$gateway->script({ delay_ms => 300 });
+$gateway->script({ delay_ms => 1500 });
 wait_status(send_sms('main', 'before', 'promotional'), 'accepted', 'the worker works');
 my $pid = worker_pid();
 
