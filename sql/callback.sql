@@ -185,6 +185,32 @@ SELECT pg_temp.post_reply('cb_list', '{"results": [{"messageId": "1", "from": "I
 SELECT phone, body, action FROM heard WHERE phone::text BETWEEN '+12025550190' AND '+12025550199';
 ROLLBACK;
 
+-- Nor does a type that the body is not of, or a byte order mark before it.
+BEGIN;
+SELECT f.n, (SELECT status FROM format('/in/cb_json') AS p, smsflow.receive_callback('cb_json', 'POST', p || '/' || smsflow.callback_mac(p), '', f.headers,
+	f.mark || format('{"from": "+1202555019%s", "to": "+12025550100", "text": "STOP", "id": "t%1$s"}', f.n)::bytea)) AS status
+FROM (VALUES (0, jsonb '{"content-type": "application/x-www-form-urlencoded"}', ''::bytea), (1, '{"content-type": ""}', ''), (2, '{}', '\xefbbbf'),
+	(3, '{"content-type": "application/json, application/json"}', '\xefbbbf200d0a'), (4, '{"content-type": "text/html"}', ''), (5, '{"content-type": ["x"]}', ''),
+	(6, '[1]', ''), (7, '{"content-type": "application/json"}', '\xefbbbfefbbbf'), (8, '{"content-type": "text/html"}', '<')) AS f (n, headers, mark) ORDER BY 1;
+SELECT phone, action FROM heard WHERE phone::text BETWEEN '+12025550190' AND '+12025550199';
+ROLLBACK;
+
+-- Nor does the length of a list: what a second is not enough for waits for the worker, in order.
+BEGIN;
+CREATE TEMP TABLE late (phone text, words text, n integer);
+INSERT INTO late VALUES ('+12025550194', 'STOP', 1), ('+12025550195', 'STOP', 2), ('+12025550194', 'START', 3);
+SELECT count(smsflow.subscribe(phone, '{promotional}', 'web')) FROM unnest('{+12025550194,+12025550195}'::text[]) phone;
+DO $$ BEGIN
+	WHILE clock_timestamp() < statement_timestamp() + interval '1 second' LOOP
+	END LOOP;
+	PERFORM pg_temp.in('cb_json', format('from=%s&to=12025550100&text=%s&id=l%s', ltrim(phone, '+'), words, n)) FROM late ORDER BY n;
+END $$;
+SELECT phone, action, waiting FROM smsflow.inbound WHERE phone::text BETWEEN '+12025550194' AND '+12025550195' ORDER BY inbound_id;
+SELECT smsflow.obey_waiting(1) <= clock_timestamp() AS more, smsflow.obey_waiting(100) IS NULL AS done;
+SELECT c.phone, string_agg(e.kind, ' ' ORDER BY consent_event_id) FROM smsflow.consent_event e JOIN smsflow.contact c USING (contact_id)
+	WHERE c.phone::text BETWEEN '+12025550194' AND '+12025550195' GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+
 -- Nor does an id cost a STOP that is too long for an index; the gateway's repeat of it is known.
 BEGIN;
 CREATE FUNCTION pg_temp.long_id(n integer) RETURNS text LANGUAGE sql AS $$SELECT n || string_agg(md5((n * 1000 + i)::text), '') FROM generate_series(1, 800) i$$;

@@ -17,11 +17,13 @@ REVOKE ALL ON FUNCTION smsflow.receive_callback(text, text, text, text, jsonb, b
 -- Replies. ---------------------------------------------------------------------
 
 -- One number may be a customer of several brands: it answers the newest message that came from where the reply went to,
--- else the newest one.
+-- else the newest one. A call that has taken a second, because its list is long, leaves the rest to the worker: longer than
+-- five it may not take. In PL/pgSQL, which keeps the plan.
 CREATE OR REPLACE FUNCTION smsflow.store_reply(gateway_id integer, phone text, address text, body text, provider_id text)
-	RETURNS TABLE (inbound_id bigint, action text)
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-	WITH person AS (
+	RETURNS TABLE (inbound_id bigint, waiting boolean)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN QUERY WITH person AS (
 		SELECT c.brand_id, c.contact_id
 		FROM smsflow.brand b
 		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) store_reply.phone::smsflow.phone
@@ -30,16 +32,17 @@ CREATE OR REPLACE FUNCTION smsflow.store_reply(gateway_id integer, phone text, a
 					WHERE a.message_id = t.message_id AND ltrim(s.address, '+') = ltrim(store_reply.address, '+') LIMIT 1)) DESC NULLS LAST,
 			(SELECT max(t.sent_at) FROM smsflow.touched t WHERE t.contact_id = c.contact_id AND t.span = c.contact_id >> 6) DESC NULLS LAST, c.brand_id
 		LIMIT 1),
-	stored AS (INSERT INTO smsflow.inbound AS i (gateway_id, brand_id, contact_id, phone, address, body, action, rule, provider_id)
+	stored AS (INSERT INTO smsflow.inbound AS i (gateway_id, brand_id, contact_id, phone, address, body, action, rule, provider_id, waiting)
 		SELECT store_reply.gateway_id, COALESCE(p.brand_id, 1), p.contact_id, store_reply.phone::smsflow.phone,
-			store_reply.address, COALESCE(store_reply.body, ''), r.action, r.rule, store_reply.provider_id
+			store_reply.address, COALESCE(store_reply.body, ''), r.action, r.rule, store_reply.provider_id,
+			clock_timestamp() > statement_timestamp() + interval '1 second'
 		FROM smsflow.classify_reply(COALESCE(store_reply.body, '')) r LEFT JOIN person p ON true
-		ON CONFLICT DO NOTHING RETURNING i.inbound_id, i.action, i.contact_id, i.received_at),
+		ON CONFLICT DO NOTHING RETURNING i.inbound_id, i.waiting, i.contact_id, i.received_at),
 	noted AS (INSERT INTO smsflow.profile_delta (contact_id, kind, at)
 		SELECT s.contact_id, 'reply', s.received_at FROM stored s WHERE s.contact_id IS NOT NULL)
-	SELECT s.inbound_id, s.action FROM stored s
-$$;
-COMMENT ON FUNCTION smsflow.store_reply(integer, text, text, text, text) IS 'Keeps a reply, and classifies it; no row when the gateway has sent it before';
+	SELECT s.inbound_id, s.waiting FROM stored s;
+END $$;
+COMMENT ON FUNCTION smsflow.store_reply(integer, text, text, text, text) IS 'Keeps a reply, and classifies it; no row when the gateway has sent it before. waiting: the statement has taken a second, and the worker is to obey it';
 REVOKE ALL ON FUNCTION smsflow.store_reply(integer, text, text, text, text) FROM PUBLIC;
 
 -- The lock makes receivers that get parts of one reply at the same time see each other's. A part that comes again
@@ -328,7 +331,8 @@ BEGIN
 			pause := '1 minute';
 		END;
 	END LOOP;
-	RETURN (SELECT clock_timestamp() + pause FROM smsflow.inbound i WHERE i.waiting LIMIT 1);
+	RETURN (SELECT min(CASE WHEN i.phone OPERATOR(smsflow.=) ANY (held) THEN clock_timestamp() + pause ELSE clock_timestamp() END)
+		FROM smsflow.inbound i WHERE i.waiting);
 END $$;
 COMMENT ON FUNCTION smsflow.obey_waiting(integer) IS 'Worker: does what so many replies ask for that wait, the oldest first; returns when there is more to do, NULL for never';
 REVOKE ALL ON FUNCTION smsflow.obey_waiting(integer) FROM PUBLIC;

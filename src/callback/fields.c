@@ -270,22 +270,22 @@ content_type(Jsonb *headers)
 	return asc_tolower(value->val.string.val, value->val.string.len);
 }
 
-/* A body without a type, or of plain text, is taken for what it looks like. */
+/*
+ * What begins as JSON is JSON, whatever its type says: libraries name a form where nobody named a type, and a form does not
+ * begin so. Some write a byte order mark before it.
+ */
 static Jsonb *
 fields_of_body(Jsonb *headers, const char *body, size_t len, const SmsflowTextField *text)
 {
+	static const char mark[] = "\xEF\xBB\xBF";
 	char *type = content_type(headers);
-	size_t start = 0;
-	bool looks_like_json;
+	size_t start = len >= 3 && memcmp(body, mark, 3) == 0 ? 3 : 0;
 
 	while (start < len && strchr(" \t\r\n", body[start]) != NULL)
 		start++;
-	looks_like_json = start < len && (body[start] == '{' || body[start] == '[');
-	if (type && strncmp(type, "text/plain", 10) == 0)
-		return looks_like_json ? read_json(body, len) : NULL;
-	if (type ? strstr(type, "json") != NULL : looks_like_json)
-		return read_json(body, len);
-	if (type && strncmp(type, "application/x-www-form-urlencoded", 33) != 0)
+	if ((start < len && (body[start] == '{' || body[start] == '[')) || (type && strstr(type, "json") != NULL))
+		return read_json(body + start, len - start);
+	if (type && type[0] != '\0' && strncmp(type, "application/x-www-form-urlencoded", 33) != 0)
 		return NULL;
 	return fields_of_form(body, len, text);
 }

@@ -13,6 +13,7 @@
 #include "core/phone.h"
 #include "core/short_id.h"
 #include "message/spi.h"
+#include "smsflow.h"
 
 /* No gateway means this for an id, in bytes. */
 #define STRANGE_ID 1000
@@ -70,12 +71,17 @@ keep_and_obey(const Reply *reply)
 	};
 	bool isnull;
 
-	smsflow_spi_plan(&plan, "SELECT inbound_id FROM smsflow.store_reply($1, $2, $3, $4, $5)", 5,
+	smsflow_spi_plan(&plan, "SELECT inbound_id, waiting FROM smsflow.store_reply($1, $2, $3, $4, $5)", 5,
 					 (Oid[]){INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID});
 	smsflow_spi_run(plan, values, nulls, false, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		return;
 	inbound_id = smsflow_spi_value(0, 1, &isnull);
+	if (DatumGetBool(smsflow_spi_value(0, 2, &isnull)))
+	{
+		smsflow_note_callback();
+		return;
+	}
 	smsflow_spi_plan(&obey, "SELECT smsflow.obey_in_turn($1)", 1, (Oid[]){INT8OID});
 	smsflow_spi_run(obey, &inbound_id, NULL, false, SPI_OK_SELECT);
 }
