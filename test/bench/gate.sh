@@ -48,6 +48,18 @@ SELECT smsflow.resume_rule('window'), smsflow.resume_rule('cap'), smsflow.resume
 INSERT INTO smsflow.touch SELECT contact_id, now() - interval '30 days' + n * interval '1 minute', n, 'promotional', 'old sale' FROM smsflow.contact, generate_series(1, 200) n;
 VACUUM ANALYZE;
 CALL measure('view smsflow.gated, now, after 200 older messages each', 'g.reason, g.retry_at, g.open_until');
+-- The same as campaigns leave it: neighbours in runs, all of four and of 200 campaigns.
+DELETE FROM smsflow.touch;
+CREATE PROCEDURE add_campaigns(count integer, every interval, since interval) LANGUAGE sql AS $$
+	INSERT INTO smsflow.touch_run SELECT contact_id >> 6, now() - since + n * every, 'promotional', 'run ' || n, true, false, array_agg(contact_id & 63), array_agg(n)
+		FROM smsflow.contact, generate_series(1, count) n GROUP BY 1, n;
+$$;
+CALL add_campaigns(4, '40 hours', '161 hours');
+VACUUM ANALYZE;
+CALL measure('view smsflow.gated, now, 4 campaigns in runs', 'g.reason, g.retry_at, g.open_until');
+CALL add_campaigns(200, '1 minute', '30 days');
+VACUUM ANALYZE;
+CALL measure('view smsflow.gated, now, after 200 older campaigns', 'g.reason, g.retry_at, g.open_until');
 -- Of one contact, in the last 35 days; and of its neighbour, three.
 CREATE PROCEDURE measure_one(what text, newest boolean, purpose text) LANGUAGE plpgsql AS $$
 DECLARE
