@@ -323,6 +323,12 @@ SELECT DISTINCT k.name, p.body FROM smsflow.campaign AS k CROSS JOIN LATERAL sms
 	WHERE k.name IN ('named', 'said', 'other', 'parcel') ORDER BY 1;
 SELECT DISTINCT p.variant, p.body FROM smsflow.preview_campaign('bare', 100, 'Launches') AS p ORDER BY 1, 2;
 SELECT make('too long', body => repeat('x', 1520));
+-- A value without end makes one message too long, and stops nobody else's.
+UPDATE smsflow.contact AS c SET attributes = attributes || jsonb_build_object('note', repeat('ä', 70000)) FROM smsflow.brand AS b
+	WHERE b.brand_id = c.brand_id AND b.name = 'Launches' AND c.external_id = '2';
+SELECT make('wordy', body => 'Hi {{note|there}}. Reply STOP to end');
+SELECT p.refusal, min(p.parts) AS parts, count(*) > 0 AS some FROM smsflow.preview_campaign('wordy', 100, 'Launches') AS p WHERE p.refusal IS NULL OR p.refusal = 'too_long' GROUP BY 1 ORDER BY 1;
+SELECT measure, value FROM smsflow.estimate_campaign('wordy', 'Launches') WHERE measure = 'suppressed:too_long';
 SELECT make('counted', body => repeat('x', 140));
 SELECT parts, count(*) > 0 AS some FROM smsflow.preview_campaign('counted', 10, 'Launches') GROUP BY 1;
 

@@ -226,17 +226,26 @@ smsflow_jsonb_variables(Jsonb *vars)
 /* No message is nearly as long; what hostile data makes longer ends here. */
 #define MAX_RENDERED 65536
 
+typedef struct Rendered
+{
+	StringInfoData text;
+	bool is_message; /* one that is cut is refused as too long, and no other with it */
+} Rendered;
+
 static void
 append_rendered(void *ctx, const char *text, size_t len)
 {
-	StringInfo out = ctx;
+	Rendered *out = ctx;
 	const char *utf8 = as_utf8(text, &len);
+	size_t room = MAX_RENDERED - (size_t) out->text.len;
 
-	if ((size_t) out->len + len > MAX_RENDERED)
+	if (len > room && !out->is_message)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_TEMPLATE), errmsg("the rendered text is too long"),
 						errdetail("It has more than %d bytes.", MAX_RENDERED),
 						errhint("Shorten a value, as in {{note|truncate:100}}.")));
-	appendBinaryStringInfo(out, utf8, (int) len);
+	if (len > room)
+		len = (size_t) pg_encoding_mbcliplen(PG_UTF8, utf8, (int) len, (int) room);
+	appendBinaryStringInfo(&out->text, utf8, (int) len);
 }
 
 /* A date has no zone and is shown as it is; an instant is shown in the zone of the recipient, the variable _time_zone. */
@@ -298,15 +307,16 @@ raise_template_error(const char *body, const SmsflowTemplateError *err)
 
 /* render returns the rendered text; when a variable is missing it returns NULL and tells in err which. */
 static char *
-render(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx, SmsflowTemplateError *err)
+render(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx, bool is_message,
+	   SmsflowTemplateError *err)
 {
 	const SmsflowTemplateValues values = {vars->find, vars->ctx,  link,
 										  link_ctx,   write_date, unconstify(SmsflowVariables *, vars)};
-	StringInfoData out;
+	Rendered out = {.is_message = is_message};
 
-	initStringInfo(&out);
+	initStringInfo(&out.text);
 	if (smsflow_template_render_values(body, strlen(body), &values, append_rendered, &out, err))
-		return out.data;
+		return out.text.data;
 	if (err->code != SMSFLOW_TEMPLATE_MISSING)
 		raise_template_error(body, err);
 	return NULL;
@@ -317,7 +327,7 @@ smsflow_render_template(const char *body, Jsonb *vars)
 {
 	const SmsflowVariables values = smsflow_jsonb_variables(vars);
 	SmsflowTemplateError err;
-	char *rendered = render(body, &values, NULL, NULL, &err);
+	char *rendered = render(body, &values, NULL, NULL, false, &err);
 
 	if (rendered == NULL)
 		raise_template_error(body, &err);
@@ -336,7 +346,7 @@ char *
 smsflow_render_links(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx, char **missing)
 {
 	SmsflowTemplateError err;
-	char *rendered = render(body, vars, link, link_ctx, &err);
+	char *rendered = render(body, vars, link, link_ctx, true, &err);
 
 	if (rendered == NULL)
 		*missing = pnstrdup(body + err.offset, err.length);
