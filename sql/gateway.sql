@@ -96,6 +96,12 @@ SELECT smsflow.set_secret('gt_json', 'hunter2');
 SELECT smsflow.set_secret('gt_json', 'hunter3');
 \set VERBOSITY sqlstate
 SELECT smsflow.secret_problem('gt_json');
+-- It is one line: what an editor adds is no part of it, and a second one fits into no header.
+SELECT smsflow.set_secret('gt_json', E'hunter3\n\n');
+SELECT smsflow.secret_problem('gt_json');
+SELECT smsflow.set_secret('gt_json', E'hunter3\nhunter4');
+SELECT smsflow.secret_problem('gt_json');
+SELECT smsflow.set_secret('gt_json', 'hunter3');
 SELECT value FROM smsflow.secret WHERE name = 'gt_json';
 SELECT smsflow.secret_problem('gt_none');
 SELECT smsflow.set_secret('../postgresql.conf', 'x');

@@ -157,6 +157,23 @@ smsflow_read_secret(const char *name, const char **problem)
 	return secret;
 }
 
+char *
+smsflow_read_gateway_secret(const char *name, const char **problem)
+{
+	char *secret = smsflow_read_secret(name, problem);
+	size_t len = secret ? strlen(secret) : 0;
+
+	/* What an editor leaves behind is no part of it. */
+	while (len > 0 && (secret[len - 1] == '\n' || secret[len - 1] == '\r'))
+		secret[--len] = '\0';
+	if (secret == NULL || secret[strcspn(secret, "\r\n")] == '\0')
+		return secret;
+	explicit_bzero(secret, len);
+	pfree(secret);
+	*problem = "it has more than one line";
+	return NULL;
+}
+
 bool
 smsflow_secret_is_missing(const char *problem)
 {
@@ -216,7 +233,7 @@ smsflow_pg_problem_of_secret(PG_FUNCTION_ARGS)
 {
 	const char *problem;
 
-	smsflow_read_secret(text_to_cstring(PG_GETARG_TEXT_PP(0)), &problem);
+	smsflow_read_gateway_secret(text_to_cstring(PG_GETARG_TEXT_PP(0)), &problem);
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));

@@ -20,6 +20,12 @@
  */
 extern char *smsflow_callback_key(void);
 
+/*
+ * smsflow_read_secret() for what goes into requests: of one line, because a header can have no other, and messages would be
+ * set aside for it, one after the other.
+ */
+extern char *smsflow_read_gateway_secret(const char *name, const char **problem);
+
 /* Whether this problem of smsflow_read_secret() is that there is no such secret at all. */
 extern bool smsflow_secret_is_missing(const char *problem);
 

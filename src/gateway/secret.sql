@@ -9,7 +9,7 @@ REVOKE ALL ON FUNCTION smsflow.callback_mac(text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.problem_of_secret(name text) RETURNS text
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'smsflow_pg_problem_of_secret';
-COMMENT ON FUNCTION smsflow.problem_of_secret(text) IS 'Why the secret of this name cannot be read, in fixed words that tell nothing of it; NULL when it can';
+COMMENT ON FUNCTION smsflow.problem_of_secret(text) IS 'Why the secret of this name cannot be read, or put into a request, in fixed words that tell nothing of it; NULL when it can';
 REVOKE ALL ON FUNCTION smsflow.problem_of_secret(text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.set_secret(name text, value text) RETURNS void

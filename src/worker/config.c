@@ -234,7 +234,7 @@ complete_gateways(void)
 		if (gateway->read != reading)
 			continue;
 		read_rules(gateway);
-		replace_secret(&gateway->secret, smsflow_read_secret(gateway->name, &problem));
+		replace_secret(&gateway->secret, smsflow_read_gateway_secret(gateway->name, &problem));
 	}
 }
 

@@ -319,6 +319,15 @@ sub test_poison
 	is(column("status || ' ' || reason", $bad), 'rejected unsafe_header', '... that one is set aside');
 	is($gateway->count_for($bad), 0, '... unsent');
 
+	# A secret of two lines would make every message such a one.
+	add_route('secretive', $gateway, secret => "one\ntwo");
+	$bad = send_sms('secretive', 'waits for a person', 'transactional');
+	wait_sql('a number whose secret no header can have is paused', "SELECT paused_for = 'secret_missing' FROM smsflow.stat_sender WHERE pool = 'secretive'");
+	like(sql("SELECT message FROM smsflow.health() WHERE component = 'gateways'"), qr/secretive.*more than one line/, '... and health() says why');
+	write_secret('secretive', "one\n\n");
+	sql("SELECT smsflow.set_gateway('secretive', enabled => true)");
+	wait_status($bad, 'accepted', 'its message is sent as soon as that is mended');
+
 	sql(q{INSERT INTO smsflow.gateway_profile
 		SELECT (jsonb_populate_record(p, '{"profile": "regional", "builtin": false, "query": "region={{sender_option.region}}"}')).*
 		FROM smsflow.gateway_profile p WHERE profile = 'generic_json'});
