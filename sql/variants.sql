@@ -93,6 +93,16 @@ INSERT INTO smsflow.report (message_id, callback_id, received_at, occurred_at, a
 	WHERE number <= CASE variant WHEN 1 THEN 100 ELSE 160 END;
 SELECT variant, sent, delivered, ordered, orders, revenue, order_rate, recipients BETWEEN 60 AND 550 AS plausible FROM smsflow.campaign_results('test', 'Variants') WHERE variant <> 'holdout';
 SELECT variant, sent, ordered, revenue, order_rate = round(1.0 / recipients, 4) AS rated FROM smsflow.campaign_results('test', 'Variants') WHERE variant = 'holdout';
+-- An order that is reported again is one order, and money of several currencies is not added up.
+BEGIN;
+CREATE VIEW pg_temp.held_out AS SELECT c.phone::text AS phone FROM smsflow.outbox o JOIN smsflow.contact c USING (contact_id) JOIN smsflow.campaign k USING (campaign_id)
+	WHERE k.name = 'test' AND o.refusal = 'holdout' ORDER BY 1 LIMIT 1;
+SELECT smsflow.record_event(phone, 'order', 'h1', amount => 10, brand => 'Variants') > 0 AS again FROM pg_temp.held_out;
+SELECT ordered, orders, revenue FROM smsflow.campaign_results('test', 'Variants') WHERE variant = 'holdout';
+SELECT smsflow.record_event(phone, 'order', 'h2', amount => 10, currency => 'EUR', brand => 'Variants') > 0 AND smsflow.record_event(phone, 'order', 'h3', amount => 10, currency => 'USD', brand => 'Variants') > 0 AS others FROM pg_temp.held_out;
+UPDATE smsflow.attribution SET currency = (ARRAY['EUR', 'USD'])[1 + contact_id % 2] WHERE kind = 'order' AND message_id IN (SELECT message_id FROM smsflow.outbox WHERE variant = 2);
+SELECT variant, orders > 1 AS some, revenue FROM smsflow.campaign_results('test', 'Variants');
+ROLLBACK;
 SELECT * FROM smsflow.choose_winner('test', brand => 'Variants');
 INSERT INTO smsflow.attempt (message_id, started_at, finished_at, generation, attempt, wire, outcome)
 	SELECT message_id, now(), now(), 0, 1, 'yes', 'accepted' FROM (SELECT o.message_id, o.contact_id FROM smsflow.outbox o JOIN smsflow.campaign k USING (campaign_id)

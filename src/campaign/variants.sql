@@ -77,18 +77,24 @@ CREATE OR REPLACE FUNCTION smsflow.results_of(k smsflow.campaign)
 		FROM smsflow.queue AS q JOIN smsflow.outbox AS o USING (queue_id)
 		CROSS JOIN LATERAL (
 			SELECT count(*) FILTER (WHERE x.kind = 'order') AS orders, count(*) FILTER (WHERE x.kind = 'reply') AS replies,
-				count(*) FILTER (WHERE x.kind = 'opt_out') AS opt_outs, sum(x.amount) FILTER (WHERE x.kind = 'order') AS revenue
+				count(*) FILTER (WHERE x.kind = 'opt_out') AS opt_outs, sum(x.amount) FILTER (WHERE x.kind = 'order') AS revenue,
+				min(x.currency) FILTER (WHERE x.amount <> 0) AS one_currency, max(x.currency) FILTER (WHERE x.amount <> 0) AS other_currency
 			FROM smsflow.attribution AS x WHERE x.message_id = o.message_id) AS c
 		WHERE q.source = 'campaign:' || (results_of.k).campaign_id
 		UNION ALL
-		SELECT NULL, true, false, false, false, c.orders, 0, 0, c.revenue
+		SELECT NULL, true, false, false, false, c.orders, 0, 0, c.revenue, c.one_currency, c.other_currency
 		FROM smsflow.outbox AS o CROSS JOIN LATERAL (
-			SELECT count(*) AS orders, sum(e.amount) AS revenue FROM smsflow.event AS e
-			WHERE e.contact_id = o.contact_id AND e.kind = 'order' AND e.occurred_at BETWEEN o.created_at AND o.created_at + interval '12 hours') AS c
+			SELECT count(*) AS orders, sum(e.amount) AS revenue, min(e.currency) FILTER (WHERE e.amount <> 0) AS one_currency,
+				max(e.currency) FILTER (WHERE e.amount <> 0) AS other_currency
+			FROM smsflow.event AS e
+			WHERE e.contact_id = o.contact_id AND e.kind = 'order' AND e.occurred_at BETWEEN o.created_at AND o.created_at + interval '12 hours'
+				AND NOT EXISTS (SELECT FROM smsflow.event AS f WHERE f.contact_id = e.contact_id AND f.kind = 'order' AND f.ref <> ''
+					AND hashtextextended(f.ref, 0) = hashtextextended(e.ref, 0) AND f.ref = e.ref AND f.event_id < e.event_id)) AS c
 		WHERE o.queue_id = 0 AND o.message_id > (results_of.k).after_message_id AND o.campaign_id = (results_of.k).campaign_id AND o.refusal = 'holdout'
 	)
 	SELECT b.variant, b.held_out, count(*), count(*) FILTER (WHERE b.sent), count(*) FILTER (WHERE b.delivered), count(*) FILTER (WHERE b.clicked), count(*) FILTER (WHERE b.replies > 0),
-		count(*) FILTER (WHERE b.opt_outs > 0), count(*) FILTER (WHERE b.orders > 0), coalesce(sum(b.orders), 0)::bigint, coalesce(sum(b.revenue), 0)
+		count(*) FILTER (WHERE b.opt_outs > 0), count(*) FILTER (WHERE b.orders > 0), coalesce(sum(b.orders), 0)::bigint,
+		CASE WHEN min(b.one_currency) <> max(b.other_currency) THEN NULL ELSE coalesce(sum(b.revenue), 0) END
 	FROM became AS b GROUP BY b.held_out, b.variant
 $$;
 COMMENT ON FUNCTION smsflow.results_of(smsflow.campaign) IS 'Messages of a campaign by variant, and those of whom it held out, with what came of them';
@@ -105,7 +111,7 @@ CREATE OR REPLACE FUNCTION smsflow.campaign_results(campaign text, brand text DE
 	ORDER BY r.held_out, r.variant
 $$;
 COMMENT ON FUNCTION smsflow.campaign_results(text, text) IS
-'What came of each variant of a campaign (null: it has none), and of those whom the holdout left out: messages queued, sent and delivered; people who clicked, replied, opted out and ordered; their orders and revenue, and order_rate: ordered / delivered, NULL when nothing is delivered (held out: ordered per person). choose_winner() compares by sent. Orders are those credited to the message (smsflow.attribution), and of those held out all within 12 hours. SF004 for an unknown campaign or brand';
+'What came of each variant of a campaign (null: it has none), and of those whom the holdout left out: messages queued, sent and delivered; people who clicked, replied, opted out and ordered; their orders and revenue (NULL in several currencies), and order_rate: ordered / delivered, NULL when nothing is delivered (held out: ordered per person). choose_winner() compares by sent. Orders are those credited to the message (smsflow.attribution), and of those held out all within 12 hours. SF004 for an unknown campaign or brand';
 REVOKE ALL ON FUNCTION smsflow.campaign_results(text, text) FROM PUBLIC;
 
 -- ---- the winner ----
