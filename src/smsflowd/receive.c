@@ -135,13 +135,14 @@ bool
 receive_is_about_rows(const char *sqlstate)
 {
 	/*
-	 * Data exceptions, constraints, WITH CHECK OPTION, limits such as the size of an index entry, exceptions raised in
-	 * PL/pgSQL, and smsflow's own class.
+	 * What is wrong with the connection, the session, what is installed or permitted, with locks, resources or the server.
+	 * All else is: data, constraints, limits, smsflow's own class, and whatever a trigger of the store raises.
 	 */
-	static const char *const classes[] = {"22", "23", "44", "54", "P0", "SF"};
+	static const char *const others[] = {"08", "0A", "25", "26", "28", "3D", "3F", "40",
+										 "42", "53", "55", "57", "58", "F0", "XX"};
 
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
-		if (strncmp(sqlstate, classes[i], 2) == 0)
-			return true;
-	return false;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (strncmp(sqlstate, others[i], 2) == 0)
+			return false;
+	return true;
 }

@@ -19,7 +19,8 @@ my $lock = 4711;
 my $daemon;
 my $port;
 
-# The stand-in waits while someone holds the lock, refuses a body "poison", and refuses "late poison" only at commit.
+# The stand-in waits while someone holds the lock, refuses a body "poison", and refuses "late poison", and with an SQLSTATE of its own
+# "odd poison", only at commit.
 # Every call leaves its row count in "call".
 my $schema = <<'SQL';
 CREATE SCHEMA smsflow;
@@ -27,9 +28,9 @@ CREATE TABLE received (id bigserial, gateway text, method text, path text, query
 	body bytea CHECK (body <> 'poison'));
 CREATE TABLE call (id bigserial, rows int);
 CREATE FUNCTION refuse_late() RETURNS trigger LANGUAGE plpgsql AS
-	$$BEGIN RAISE EXCEPTION 'refused at commit'; END$$;
+	$$BEGIN RAISE EXCEPTION 'refused at commit' USING ERRCODE = CASE NEW.body WHEN 'odd poison' THEN 'U0042' ELSE 'P0001' END; END$$;
 CREATE CONSTRAINT TRIGGER late AFTER INSERT ON received DEFERRABLE INITIALLY DEFERRED
-	FOR EACH ROW WHEN (NEW.body = 'late poison') EXECUTE FUNCTION refuse_late();
+	FOR EACH ROW WHEN (NEW.body IN ('late poison', 'odd poison')) EXECUTE FUNCTION refuse_late();
 CREATE FUNCTION smsflow.receive_callbacks(gateways text[], methods text[], paths text[], queries text[],
 	headers jsonb[], bodies bytea[])
 RETURNS TABLE (ordinal int, status int, content_type text, body text) LANGUAGE sql AS $$
@@ -498,6 +499,7 @@ test_odd_requests();
 test_answer_after_commit();
 test_poison('poison');
 test_poison('late poison');
+test_poison('odd poison');
 test_spool();
 test_poison_in_spool();
 test_lost_connection();
