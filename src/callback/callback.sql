@@ -306,6 +306,9 @@ BEGIN
 		RETURN;
 	END IF;
 	UPDATE smsflow.inbound i SET waiting = true WHERE i.inbound_id = obey_in_turn.inbound_id;
+	-- What is in hand for the person is checked again: the gate holds marketing back while a STOP waits.
+	PERFORM smsflow.note_revocation('contact', c.contact_id) FROM smsflow.brand b
+		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) own;
 	PERFORM smsflow.note_callback();
 END $$;
 COMMENT ON FUNCTION smsflow.obey_in_turn(bigint) IS 'Does what a reply asks for, or lets it wait while a transaction holds the contact or older replies of the number wait';

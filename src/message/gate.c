@@ -42,6 +42,9 @@
 
 #define URGENT_RETRY USECS_PER_MINUTE
 
+/* A STOP waits for a transaction of the store, so rarely for long. */
+#define STOP_RETRY (10 * USECS_PER_SEC)
+
 /* The hold of a number of which nobody can tell whether its person was erased. */
 #define KEY_MISSING "suppression_key_missing"
 
@@ -312,6 +315,8 @@ decide(GateQuestion *q)
 	if (registration_missing(q))
 		smsflow_gate_hold(&decision, "sender_unregistered",
 						  q->at + (q->purpose <= SMSFLOW_PURPOSE_OTP ? URGENT_RETRY : GATE_OTHERS_RETRY));
+	if (smsflow_purpose_is_marketing(q->purpose) && smsflow_stop_waits((int64) q->phone))
+		smsflow_gate_hold(&decision, "stop_waits", q->at + STOP_RETRY);
 	smsflow_gate_decide_caps(q, &decision);
 	if (decision.reason == NULL || decision.retry_at != DT_NOBEGIN)
 		smsflow_gate_decide_hours(q, &decision);

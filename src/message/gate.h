@@ -89,6 +89,9 @@ extern int smsflow_cap_flag(NullableDatum options, const char *name);
 /* Whether the text lacks the words on opting out that are due by now. */
 extern bool smsflow_gate_wording_missing(const GateQuestion *q);
 
+/* Whether a STOP of this number is kept and waits for its contact, by the active snapshot (stop_waits.c). */
+extern bool smsflow_stop_waits(int64 phone);
+
 /* What quiet hours say, from the instant on that the caps allow. */
 extern void smsflow_gate_decide_hours(GateQuestion *q, GateDecision *decision);
 

@@ -146,6 +146,7 @@ CREATE OR REPLACE FUNCTION smsflow.refusal_words(reason text, retry_at timestamp
 		WHEN 'frequency_cap' THEN 'the recipient has had as many messages as the cap allows'
 		WHEN 'subject_cap' THEN 'the law of the recipient''s state allows no more messages on this subject'
 		WHEN 'cap_segment_failed' THEN 'the segment of a cap could not be read for the recipient'
+		WHEN 'stop_waits' THEN 'the recipient has just said STOP, which counts as soon as a transaction of the store that holds the contact has ended'
 		WHEN 'contact_busy' THEN 'another message to the recipient is on its way'
 		WHEN 'sender_unregistered' THEN 'the sender is not registered for the recipient''s country'
 		WHEN 'country_not_allowed' THEN 'the sender may not write to the recipient''s country'

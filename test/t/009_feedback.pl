@@ -127,9 +127,17 @@ sub test_stop_while_held
 	};
 	my $entries = sub { return "SELECT string_agg(e.kind, ' ' ORDER BY consent_event_id) FROM smsflow.consent_event e JOIN smsflow.contact c USING (contact_id)
 		WHERE c.phone::text = '$_[0]' AND e.source = 'keyword'"; };
-	my $holder = hold(phone(8));
+	my ($holder, $first, $next, $later);
 
 	$daemon->wait_for_database;
+	# One place: while the first is answered, the next one is in hand.
+	add_route('narrow', $gateway, gateway => '{"max_in_flight": 1}');
+	$gateway->script({ match => 'the first offer', delay_ms => 5000 });
+	$first = send_sms('narrow', 'the first offer', 'promotional');
+	ok(wait_until('it is on the wire', sub { $gateway->count_for($first) }), 'an offer is on the wire');
+	$next = send_sms('narrow', 'an offer in hand', 'promotional', to => phone(8));
+	ok(wait_sql('it is claimed', "SELECT status = 'sending' FROM smsflow.message WHERE message_id = $next"), '... and the next one in hand');
+	$holder = hold(phone(8));
 	quickly(4, '... nobody waits for it', sub {
 		is($says->(phone(8), 'STOP'), 200, '... whose STOP is kept');
 		is($says->(phone(9), 'STOP'), 200, '... and so is that of another');
@@ -139,12 +147,18 @@ sub test_stop_while_held
 	is($daemon->metric('smsflowd_spooled_total'), 0, '... and nothing had to be spooled');
 	is(sql("SELECT string_agg(action, ' ' ORDER BY inbound_id) FROM smsflow.inbound WHERE waiting"), 'opt_out opt_in', 'they wait in order');
 	is(sql("SELECT ok FROM smsflow.health() WHERE component = 'feedback'"), 't', '... which is no problem yet');
+	$later = send_sms('main', 'an offer after STOP', 'promotional', to => phone(8));
+	wait_status($_, 'held', 'no marketing leaves meanwhile') for $later, $next;
+	is(sql("SELECT string_agg(DISTINCT reason, ' ') FROM smsflow.message WHERE message_id IN ($next, $later)"), 'stop_waits', '... which says why');
+	wait_status(send_sms('main', 'a parcel', 'transactional', to => phone(8)), 'accepted', '... but what is no marketing');
 	sql("UPDATE smsflow.inbound SET received_at = received_at - interval '2 minutes' WHERE action = 'opt_out' AND waiting");
 	is(sql("SELECT ok FROM smsflow.health() WHERE component = 'feedback'"), 'f', '... but is one after a minute');
 	release(phone(8), $holder);
 	ok(wait_sql('the worker obeys', $entries->(phone(8)), 'revoke grant'), 'when that transaction is over both are obeyed, in order');
 	is($says->(phone(8), 'STOP'), 200, 'a STOP after that');
 	is(sql($entries->(phone(8))), 'revoke grant revoke', '... is obeyed before it is answered');
+	wait_status($_, 'suppressed', 'what waited has come to its end') for $later, $next;
+	is($gateway->count_for($_), 0, '... and was never on the wire') for $later, $next;
 }
 
 # The worker seals what was recorded; in a restored copy the seals miss a person whom somebody took out with all entries.
