@@ -276,7 +276,7 @@ wait_for(const LimitSet *limits, int parts, int lane, int64 monotonic, const cha
 }
 
 static void
-take(const LimitSet *limits, int parts, int64 monotonic)
+take(LimitSet *limits, int parts, int64 monotonic)
 {
 	for (int i = 0; i < limits->count; i++)
 	{
@@ -287,6 +287,7 @@ take(const LimitSet *limits, int parts, int64 monotonic)
 			smsflow_limiter_take(&limit->use->limiter, limit_amount(limit, parts), monotonic);
 		if (limit->zone)
 			use_day(limit, parts);
+		limits->day[i] = limit->use->day;
 	}
 }
 
@@ -303,6 +304,7 @@ limits_take(LimitSet *limits, int parts, int lane, int64 monotonic, const char *
 	return wait;
 }
 
+/* To the day that they were taken from: once it is over, they are nobody's. */
 static void
 give_back(LimitSet *limits, int parts)
 {
@@ -310,7 +312,8 @@ give_back(LimitSet *limits, int parts)
 	{
 		LimitUse *use = limits->limit[i]->use;
 
-		use->used = Max(use->used - parts, 0);
+		if (use->day == limits->day[i])
+			use->used = Max(use->used - parts, 0);
 	}
 	limits->count = 0;
 }

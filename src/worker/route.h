@@ -83,6 +83,7 @@ typedef struct LimitSet
 {
 	int count;
 	SendLimit *limit[MAX_LIMITS];
+	int32 day[MAX_LIMITS]; /* of each, in which parts were taken */
 } LimitSet;
 
 /* How a profile lays out several messages in one request. */

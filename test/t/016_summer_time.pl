@@ -1,6 +1,6 @@
 # The clocks of New York change while a server works that keeps New York's time: the hour that is missing and the one that
 # comes twice neither delay nor repeat what is scheduled, what quiet hours hold leaves when they end by the new time, and the
-# day of a limit has 23 and 25 hours.
+# day of a limit has 23 and 25 hours. Each midnight begins with nothing used.
 
 use strict;
 use warnings;
@@ -123,8 +123,34 @@ sub test_double_hour
 	test_days(6, '... but after 25');
 }
 
+# What left before midnight and is refused after it was of the day before: the new day does not get it back.
+sub test_refused_after_midnight
+{
+	my $address = add_route('refused', $gateway);
+	my $requests_of = sub { my ($text) = @_; return scalar grep { ($_->{text} // '') eq $text } $gateway->requests };
+	my $send = sub {
+		my ($text, $times) = @_;
+
+		sql("SELECT count(smsflow.send('$new_yorker', '$text', 'transactional', pool => 'refused', expires_in => '3 days')) FROM generate_series(1, $times)");
+	};
+
+	set_time('2027-11-09 23:59:30 EST');
+	sql("SELECT smsflow.set_sender('$address', 'refused', daily_limit => 20, reset_zone => 'America/New_York')");
+	$gateway->script({ match => 'before midnight', times => 5, status => 429, headers => { 'Retry-After' => 1 }, delay_ms => 5000 });
+	$send->('before midnight', 5);
+	ok(wait_until('they are on the wire', sub { $requests_of->('before midnight') == 5 }), 'five messages are on the wire before midnight');
+	set_time('2027-11-10 00:00:01 EST');
+	$send->('after midnight', 30);
+	ok(wait_until('the day is used up', sub { $requests_of->('after midnight') >= $parts }), '... the new day is used up');
+	ok(wait_sql('their pause is over', "SELECT count(*) = 5 AND max(finished_at) + '3 seconds' < now() FROM smsflow.attempt JOIN smsflow.outbox USING (message_id) WHERE body = 'before midnight'"),
+		'... the five are refused, and the pause that their gateway has asked for is over');
+	wait_status(send_to_new_york('marker', 'transactional'), 'accepted', '... another number goes on');
+	is($requests_of->('after midnight') + $requests_of->('before midnight') - 5, $parts, '... no more than a day allows has left');
+}
+
 test_missing_hour();
 test_double_hour();
+test_refused_after_midnight();
 is(join(' ', grep { $gateway->count_for($_) != 1 } @once), '', 'each message was sent once');
 check_is_clean();
 $node->stop;
