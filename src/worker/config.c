@@ -481,15 +481,30 @@ read_all(bool changed)
 	read_promotion();
 }
 
+/* Whoever keeps one of these tables locked does so for a while: it is found out before a reading has begun. */
+static void
+lock_tables(void)
+{
+	static const char tables[] =
+		"LOCK TABLE smsflow.gateway, smsflow.gateway_profile, smsflow.error_code, smsflow.secret, smsflow.sender, "
+		"smsflow.warm_up,"
+		" smsflow.registration, smsflow.queue, smsflow.campaign, smsflow.quota, smsflow.arming, smsflow.worker_start"
+		" IN ACCESS SHARE MODE";
+
+	if (SPI_execute(tables, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not lock the tables of the settings");
+}
+
 /*
- * This may fail half-way, as where somebody has locked a table: so what was known
- * before holds, and stays in memory, until all of the new is there.
+ * This may fail half-way: so what was known before holds, and stays in memory,
+ * until all of the new is there.
  */
 void
 config_load(bool changed)
 {
 	MemoryContext old = worker.config;
 
+	lock_tables();
 	worker.config = AllocSetContextCreate(worker.long_lived, "smsflow configuration", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSetParent(old, worker.config);
 	reading++;

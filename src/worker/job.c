@@ -37,6 +37,12 @@ job_discard(Job *job)
 	MemoryContextDelete(job->context);
 }
 
+void
+job_keep(Job *job)
+{
+	MemoryContextSetParent(job->context, worker.long_lived);
+}
+
 /* What may have been sent already is not made unsent by a refusal now. */
 void
 job_refuse(Job *job, Outcome outcome, const char *reason)
@@ -125,7 +131,7 @@ read_media(Job *job, const char *urls)
 Job *
 job_make(Queue *queue)
 {
-	MemoryContext context = AllocSetContextCreate(worker.long_lived, "smsflow message", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(worker.scratch, "smsflow message", ALLOCSET_SMALL_SIZES);
 	Job *job = MemoryContextAllocZero(context, sizeof(Job));
 
 	job->context = context;

@@ -109,8 +109,12 @@ typedef struct JobEntry
 } JobEntry;
 /* ---- making and ending (job.c) ---- */
 
-/* A new job without a message; it lives in its own context. */
+/*
+ * A new job without a message, in a context of its own. It is gone with the turn of the loop, so that a step that fails
+ * leaves none behind, unless job_keep() lets it live until its end.
+ */
 extern Job *job_make(Queue *queue);
+extern void job_keep(Job *job);
 
 /* A report of the message has been counted. Returns false for a message that is not in hand. */
 extern bool job_is_reported(int64 message_id);

@@ -122,6 +122,7 @@ start(Lookup *lookup, const char *url)
 	char error[128];
 
 	under_way++;
+	job_keep(lookup->job);
 	if (request == NULL || worker.transport->free_places() <= PLACES_LEFT)
 	{
 		end(lookup);
@@ -186,11 +187,8 @@ take(void)
 	Taken taken = {0};
 	bool done = worker_try(take_step, &taken);
 
-	for (int i = 0; i < taken.count; i++)
-		if (done)
-			start(taken.lookup[i], taken.url[i]);
-		else
-			job_discard(taken.lookup[i]->job);
+	for (int i = 0; done && i < taken.count; i++)
+		start(taken.lookup[i], taken.url[i]);
 	return done;
 }
 

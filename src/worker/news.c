@@ -69,11 +69,17 @@ config_step(void *arg)
 static bool
 read_config(void)
 {
+	static int problem = 0;
 	bool done;
 
 	worker_wait_for_locks("100ms");
-	done = worker_try(config_step, NULL);
+	done = worker_try_again(config_step, NULL, &problem);
 	worker_wait_for_locks(SMSFLOW_LOCKS);
+	if (done && problem != 0)
+	{
+		ereport(LOG, (errmsg("gateways and senders could be read again")));
+		problem = 0;
+	}
 	return done;
 }
 

@@ -150,6 +150,14 @@ remember_error(void)
 bool
 worker_try(void (*step)(void *arg), void *arg)
 {
+	int known = 0;
+
+	return worker_try_again(step, arg, &known);
+}
+
+bool
+worker_try_again(void (*step)(void *arg), void *arg, int *known)
+{
 	volatile bool done = false;
 
 	PG_TRY();
@@ -160,7 +168,9 @@ worker_try(void (*step)(void *arg), void *arg)
 	PG_CATCH();
 	{
 		HOLD_INTERRUPTS();
-		EmitErrorReport();
+		if (geterrcode() != *known)
+			EmitErrorReport();
+		*known = geterrcode();
 		remember_error();
 		FlushErrorState();
 		AbortCurrentTransaction();

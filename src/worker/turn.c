@@ -169,6 +169,7 @@ adopt_claim(StagedClaim *staged_claim)
 		Job *job = staged.taken.jobs[staged_claim->first_job + i];
 		JobEntry *entry = hash_search(worker.jobs, &job->message_id, HASH_ENTER, NULL);
 
+		job_keep(job);
 		entry->job = job;
 		job->claim = claim;
 		queue_push(job);
@@ -275,16 +276,12 @@ stage_clear(void)
 	staged.looked_for_late = staged.urgent = staged.rewinding = false;
 }
 
+/* The jobs themselves, also those that were not staged yet, are gone with the turn of the loop. */
 static void
-discard(void)
+leave_contacts(void)
 {
 	for (int i = 0; i < staged.taken.count; i++)
-	{
 		job_leave_contact(staged.taken.jobs[i]);
-		job_discard(staged.taken.jobs[i]);
-	}
-	for (int i = 0; i < staged.refused.count; i++)
-		job_discard(staged.refused.jobs[i]);
 }
 
 void
@@ -320,7 +317,7 @@ turn(void)
 	done = worker_try(turn_step, NULL);
 	insist_on_indexes(false);
 	if (!done)
-		discard();
+		leave_contacts();
 	stage_clear();
 	return done;
 }

@@ -87,6 +87,12 @@ extern void worker_begin_alone(const char *activity, bool stable);
  */
 extern bool worker_try(void (*step)(void *arg), void *arg);
 
+/*
+ * The same for what is tried until it is done: an error of which the log has been told the last time is not logged once
+ * more. known: its code, 0 none.
+ */
+extern bool worker_try_again(void (*step)(void *arg), void *arg, int *known);
+
 /* ---- start (start.c) ---- */
 
 /* Seams, signals, memory, the database and the transport; waits while smsflow.enabled is off. */

@@ -102,11 +102,51 @@ sub test_lock_of_chore
 	is(sql('SELECT count(*) FROM smsflow.event_problem'), 0, '... and is no problem');
 }
 
+# How many memory contexts of this name the worker has, as it says itself.
+sub contexts
+{
+	my ($name) = @_;
+	my $before = -s $node->logfile;
+	my $shown = sub { return substr(slurp_file($node->logfile), $before) };
+
+	$node->safe_psql('shop', 'SELECT pg_log_backend_memory_contexts(' . worker_pid() . ')');
+	wait_until('the worker shows its memory', sub { $shown->() =~ /Grand total/ });
+	return scalar(() = $shown->() =~ /; \Q$name\E: /g);
+}
+
+# Claims that fail after messages were read: they are gone from memory, and read again.
+sub test_failing_claims
+{
+	my $failures = sub { return scalar(() = slurp_file($node->logfile) =~ /relation "smsflow.revocation" does not exist/g) };
+
+	sql('ALTER TABLE smsflow.revocation RENAME TO away');
+	enqueue('failing claims');
+	ok(wait_until('claims fail', sub { $failures->() >= 3 }), 'claims fail in the middle');
+	cmp_ok(contexts('smsflow message'), '<=', 20, '... of what they read nothing stays in memory but that of the last one');
+	sql('ALTER TABLE smsflow.away RENAME TO revocation');
+	ok(wait_settled(), '... the messages leave when claims succeed');
+	is(requests_of('failing claims'), 20, '... once');
+}
+
+# The worker fails as often as this from now on.
+sub tried_again
+{
+	my ($times) = @_;
+
+	for (1 .. $times)
+	{
+		my $last = sql('SELECT last_error_at FROM smsflow.stat_worker');
+
+		wait_sql('there is another error', "SELECT last_error_at > '$last' FROM smsflow.stat_worker") or return 0;
+	}
+	return 1;
+}
+
 # Somebody changes a setting, and somebody else has locked what the worker reads then: it goes by what it knows.
 sub test_lock
 {
 	my $locker = $node->background_psql('shop');
-	my ($request, $token);
+	my ($request, $token, $failures);
 
 	$node->append_conf('postgresql.conf', "smsflow.public_url = 'http://127.0.0.1:1'\n");
 	$node->reload;
@@ -118,9 +158,14 @@ sub test_lock
 	like(sql("SELECT message FROM smsflow.health() WHERE component = 'worker'"), qr/lock timeout/, '... as health() says');
 	enqueue('under a lock');
 	ok(wait_until('some are sent', sub { requests_of('under a lock') >= 8 }), '... messages leave meanwhile');
+	ok(tried_again(3), '... it tries again and again');
+	is(contexts('smsflow configuration'), 1, '... no memory is used up by that');
 	$locker->query_safe('COMMIT');
 	$locker->quit;
 	wait_status(send_sms('main', 'after the lock', 'compliance'), 'accepted', '... and afterwards');
+	ok(wait_until('it says so', sub { slurp_file($node->logfile) =~ /could be read again/ }), '... the log says that it is over');
+	$failures = () = slurp_file($node->logfile) =~ /canceling statement due to lock timeout/g;
+	is($failures, 1, '... and, once, that it began');
 	cmp_ok(requests_of('under a lock'), '<', 10, '... as many as are allowed');
 	($request) = grep { ($_->{text} // '') =~ /^under a lock/ } $gateway->requests;
 	($token) = $request->{callback_url} =~ m{(/callback/.*)$};
@@ -128,6 +173,24 @@ sub test_lock
 		200, '... with callback URLs of ours');
 	sql("SELECT smsflow.set_registration('C1', daily_limit => 1000)");
 	ok(wait_settled(), '... and the rest when more are allowed');
+}
+
+# A reading that fails between gateways and senders leaves what was known, as a whole.
+sub test_half_read
+{
+	my $late;
+
+	sql('ALTER FUNCTION smsflow.warm_up_limit(text, timestamptz, text, timestamptz) RENAME TO away');
+	add_route('late', $gateway);
+	ok(wait_until('settings are half read', sub { slurp_file($node->logfile) =~ /function smsflow.warm_up_limit.* does not exist/ }), 'settings are half read');
+	enqueue('half read');
+	ok(wait_until('they are sent', sub { requests_of('half read') == 20 }), '... messages leave by those that were known');
+	ok((grep { ($_->{text} // '') =~ /^half read / && $_->{headers}{authorization} eq 'Bearer secret of main' } $gateway->requests) == 20, '... with their secret');
+	$late = send_sms('late', 'half read late', 'compliance');
+	ok(tried_again(2), '... it tries again');
+	is($gateway->count_for($late), 0, '... nothing leaves by half of the new ones');
+	sql('ALTER FUNCTION smsflow.away(text, timestamptz, text, timestamptz) RENAME TO warm_up_limit');
+	wait_status($late, 'accepted', '... until all are read');
 }
 
 # No file of the worker may grow beyond 1 kB, as on a disk that is full. Without room for the log the server ends all sessions and recovers; the claim was not durable, so nothing has left.
@@ -165,7 +228,9 @@ sub test_no_slot
 
 test_settings();
 test_log_full();
+test_failing_claims();
 test_lock();
+test_half_read();
 test_lock_of_chore();
 test_no_slot();
 check_is_clean();
