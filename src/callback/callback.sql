@@ -69,7 +69,7 @@ REVOKE ALL ON FUNCTION smsflow.store_reply_part(integer, text, text, text, integ
 
 CREATE OR REPLACE FUNCTION smsflow.obey_reply(gateway_id integer, phone text, address text, body text, provider_id text) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smsflow_pg_obey_reply';
-COMMENT ON FUNCTION smsflow.obey_reply(integer, text, text, text, text) IS 'Keeps, classifies and obeys a reply';
+COMMENT ON FUNCTION smsflow.obey_reply(integer, text, text, text, text) IS 'Keeps, classifies and obeys a reply; without gateway, number or text it does nothing';
 REVOKE ALL ON FUNCTION smsflow.obey_reply(integer, text, text, text, text) FROM PUBLIC;
 
 -- A store with one brand never named it: {{brand|...}} then takes its default.

@@ -184,8 +184,11 @@ PG_FUNCTION_INFO_V1(smsflow_pg_obey_reply);
 Datum
 smsflow_pg_obey_reply(PG_FUNCTION_ARGS)
 {
-	Reply reply = {.gateway_id = PG_GETARG_INT32(0)};
+	Reply reply = {0};
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+		PG_RETURN_VOID();
+	reply.gateway_id = PG_GETARG_INT32(0);
 	strlcpy(reply.phone, text_to_cstring(PG_GETARG_TEXT_PP(1)), sizeof(reply.phone));
 	reply.address = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	reply.body = text_to_cstring(PG_GETARG_TEXT_PP(3));

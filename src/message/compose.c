@@ -150,15 +150,20 @@ PG_FUNCTION_INFO_V1(smsflow_pg_compose_text);
 Datum
 smsflow_pg_compose_text(PG_FUNCTION_ARGS)
 {
-	const char *brand = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	const SmsflowVariables vars = smsflow_jsonb_variables(PG_GETARG_JSONB_P(1));
-	SmsflowComposer composer = {brand, smsflow_purpose_from_oid(PG_GETARG_OID(3)), policy_argument(fcinfo, 4),
-								smsflow_link_domain_for(fcinfo->flinfo)};
+	const char *brand;
+	SmsflowVariables vars;
+	SmsflowComposer composer;
 	SmsflowText written;
 	TupleDesc columns;
 	Datum values[6] = {0};
 	bool nulls[6] = {false};
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
+		PG_RETURN_NULL();
+	brand = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	vars = smsflow_jsonb_variables(PG_GETARG_JSONB_P(1));
+	composer = (SmsflowComposer){brand, smsflow_purpose_from_oid(PG_GETARG_OID(3)), policy_argument(fcinfo, 4),
+								 smsflow_link_domain_for(fcinfo->flinfo)};
 	if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	smsflow_compose(&composer, smsflow_dress(&composer.policy, brand, text_to_cstring(PG_GETARG_TEXT_PP(0))), &vars, &written);
