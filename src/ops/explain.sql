@@ -29,8 +29,9 @@ BEGIN
 	SELECT format('gateway "%s": %s', name, problem) FROM (
 		SELECT name, CASE WHEN name IS NOT NULL THEN smsflow.secret_problem(name) END AS problem FROM route) secret WHERE problem IS NOT NULL
 	UNION ALL
-	SELECT format('sender "%s" of gateway "%s" %s%s', address, name, CASE paused_for WHEN 'throttled' THEN 'was asked to wait'
-		WHEN 'secret_missing' THEN 'has no secret' ELSE 'is refused' END, '; the next try is at ' || open_until::timestamptz(0)) FROM now_of WHERE breaker IN ('open', 'half_open')
+	SELECT format('sender "%s" of gateway "%s" is paused%s: %s', address, name, ' until ' || open_until::timestamptz(0), CASE paused_for
+		WHEN 'throttled' THEN 'the gateway has asked to wait' WHEN 'secret_missing' THEN 'it has no secret' ELSE 'the gateway refuses it' END)
+	FROM now_of WHERE breaker IN ('open', 'half_open')
 	UNION ALL
 	SELECT format('gateway "%s" does not work, %s failures in a row%s', name, failures, '; the next try is at ' || gateway_open_until::timestamptz(0))
 	FROM now_of WHERE gateway_breaker IN ('open', 'half_open')
@@ -41,7 +42,8 @@ BEGIN
 		CASE WHEN used_today + parts <= daily_limit THEN ' but those kept for codes and confirmations' END, smsflow.day_ends(reset_zone, now())::timestamptz(0))
 	FROM now_of WHERE used_today + parts > daily_limit - kept
 	UNION ALL
-	SELECT format('sender "%s" has no tokens left: its rate is %s a second', address, rate) FROM now_of WHERE tokens < least(parts, burst)
+	SELECT format('sender "%s" has no tokens left: its rate is %s a second', address, rate) FROM now_of
+	WHERE tokens < least(parts, burst) AND breaker NOT IN ('open', 'half_open')
 	UNION ALL
 	SELECT format('gateway "%s" has no tokens left: its rate is %s a second', name, gateway_rate) FROM now_of WHERE gateway_tokens < least(parts, gateway_burst);
 END $$;

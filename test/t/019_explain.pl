@@ -36,6 +36,8 @@ sub send_to
 
 sub test_gateways
 {
+	my $id;
+
 	add_route('gone', undef, url => 'http://127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port());
 	add_route('busy', $gateway);
 	add_route('locked', $gateway);
@@ -43,8 +45,11 @@ sub test_gateways
 	$gateway->script({ path => '^/busy', status => 429, headers => { 'Retry-After' => 300 } }, { path => '^/locked', status => 403 },
 		{ path => '^/narrow', action => 'hang' });
 	waits_for(send_to('gone', 8), 'a gateway that nobody listens at', '^gateway "gone" does not work, \d+ failures in a row; the next try is at ');
-	waits_for(send_to('busy', 1), 'one that asks to wait', '^sender "[+\d]+" of gateway "busy" was asked to wait; the next try is at ');
-	waits_for(send_to('locked', 1), 'one that refuses us', '^sender "[+\d]+" of gateway "locked" is refused; the next try is at ');
+	waits_for($id = send_to('busy', 1), 'one that asks to wait', '^sender "[+\d]+" of gateway "busy" is paused until [-+: \d]+: the gateway has asked to wait$');
+	is(sql("SELECT count(*) FROM smsflow.explain($id) WHERE what = 'waits for'"), 1, '... and for nothing else: what its rate allows is not the cause');
+	is(sql("SELECT bool_and(substring(detail FROM 'until (.*): the')::timestamptz - now() BETWEEN '4 minutes' AND '5 minutes') FROM smsflow.explain($id) WHERE what = 'waits for'"),
+		't', '... until as long as the gateway said');
+	waits_for(send_to('locked', 1), 'one that refuses us', '^sender "[+\d]+" of gateway "locked" is paused until [-+: \d]+: the gateway refuses it$');
 	waits_for(send_to('narrow', 4), 'one whose places are all taken', '^all 2 requests that gateway "narrow" may have at once are on the wire');
 }
 
