@@ -42,6 +42,14 @@ SELECT smsflow.add_coupons('generated', '{AB}', 'Coupons');
 SELECT smsflow.add_coupons('given', '{C1,C2,C3,C2}', 'Coupons');
 SELECT make('given', 'given');
 SELECT body, refusal FROM smsflow.preview_campaign('given', 2, 'Coupons');
+-- The estimate says that they are too few.
+SELECT measure, value FROM smsflow.estimate_campaign('given', 'Coupons') WHERE measure ~ 'recipients|suppressed|coupons';
+SELECT make('of none', 'short', 'Your code: {{coupon|SALE}}'), make('of an own', 'generated');
+SELECT measure, value FROM smsflow.estimate_campaign('of none', 'Coupons') WHERE measure ~ 'coupons|suppressed';
+SELECT count(*) FROM smsflow.estimate_campaign('of an own', 'Coupons') WHERE measure ~ 'coupons';
+SELECT smsflow.create_coupon_pool('empty', brand => 'Coupons') > 0 AS created, make('of an empty one', 'empty');
+SELECT measure, value FROM smsflow.estimate_campaign('of an empty one', 'Coupons') WHERE measure ~ 'coupons|suppressed';
+SELECT body, refusal FROM smsflow.preview_campaign('of an empty one', 1, 'Coupons');
 SELECT * FROM taken;
 SELECT smsflow.launch_campaign('given', brand => 'Coupons'), expand(1000000);
 SELECT who, body ~ '^Your code: C[1-3]$' AS has_code, refusal FROM written WHERE campaign = 'given';

@@ -81,10 +81,10 @@ CREATE OR REPLACE FUNCTION smsflow.coupon_vars(campaign_id integer, contact_id b
 	RETURN COALESCE((SELECT jsonb_build_object('coupon', p.code) FROM smsflow.coupon AS p
 			WHERE p.campaign_id = coupon_vars.campaign_id AND p.contact_id = coupon_vars.contact_id),
 		CASE WHEN is_draft THEN (SELECT jsonb_build_object('coupon', COALESCE(q.prefix || 'XXXXXXXX', (SELECT max(p.code) FROM smsflow.coupon AS p
-				WHERE p.coupon_pool_id = q.coupon_pool_id AND p.campaign_id IS NULL)))
+				WHERE p.coupon_pool_id = q.coupon_pool_id AND p.campaign_id IS NULL), CASE q.at_end WHEN 'wait' THEN 'XXXXXXXX' END))
 			FROM smsflow.campaign AS k JOIN smsflow.coupon_pool AS q ON q.brand_id = k.brand_id AND q.name = coupon_vars.pool
 			WHERE k.campaign_id = coupon_vars.campaign_id) END, '{}');
-COMMENT ON FUNCTION smsflow.coupon_vars(integer, bigint, text, boolean) IS 'The template variable coupon: the code that is this contact''s, and for a draft one that looks like it';
+COMMENT ON FUNCTION smsflow.coupon_vars(integer, bigint, text, boolean) IS 'The template variable coupon: the code that is this contact''s, and for a draft one that looks like it; of an empty pool that waits for more, too';
 REVOKE ALL ON FUNCTION smsflow.coupon_vars(integer, bigint, text, boolean) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.take_coupons(campaign_id integer, members bigint[]) RETURNS bigint[]

@@ -48,6 +48,11 @@ CREATE OR REPLACE FUNCTION smsflow.estimate_campaign(name text, brand text DEFAU
 		FROM k CROSS JOIN LATERAL smsflow.campaign_draft(k.campaign, NULL) AS d
 		LEFT JOIN LATERAL (SELECT x.per_part, x.currency FROM smsflow.price AS x
 			WHERE x.brand_id = (k.campaign).brand_id AND x.region IN (d.region, '*') ORDER BY x.region = '*' LIMIT 1) AS p ON true
+	), coupons AS (
+		-- A pool with a prefix makes as many as are wanted.
+		SELECT (SELECT count(*) FROM draft AS d WHERE d.refusal IS NULL) AS wanted, (SELECT count(*) FROM smsflow.coupon AS c
+			WHERE c.coupon_pool_id = p.coupon_pool_id AND (c.campaign_id IS NULL OR c.campaign_id = (k.campaign).campaign_id)) AS there
+		FROM k JOIN smsflow.coupon_pool AS p ON p.brand_id = (k.campaign).brand_id AND p.name = (k.campaign).options ->> 'coupons' WHERE p.prefix IS NULL
 	), found AS (
 		SELECT 1 AS place, 'recipients' AS measure, count(*)::numeric AS value FROM draft
 		UNION ALL
@@ -63,11 +68,15 @@ CREATE OR REPLACE FUNCTION smsflow.estimate_campaign(name text, brand text DEFAU
 		UNION ALL
 		SELECT 7, format('cost:%s:%s', coalesce(d.region, 'unknown'), d.currency), sum(d.parts * d.per_part)
 		FROM draft AS d WHERE d.refusal IS NULL AND d.per_part IS NOT NULL GROUP BY d.region, d.currency
+		UNION ALL
+		SELECT 8, 'coupons', u.there FROM coupons AS u
+		UNION ALL
+		SELECT 8, 'coupons:missing', u.wanted - u.there FROM coupons AS u WHERE u.wanted > u.there
 	)
 	SELECT f.measure, f.value FROM found AS f ORDER BY f.place, f.measure
 $$;
 COMMENT ON FUNCTION smsflow.estimate_campaign(text, text) IS
-'What a launch now would do, by rendering every message: recipients (members of the segment), of whom suppressed:<reason> get nothing; of the others message parts, messages by encoding:<encoding>, country:<code> and variant:<name>, and cost:<country>:<currency> where smsflow.price has one. SF004 for an unknown campaign or brand';
+'What a launch now would do, by rendering every message: recipients (members of the segment), of whom suppressed:<reason> get nothing; of the others message parts, messages by encoding:<encoding>, country:<code> and variant:<name>, and cost:<country>:<currency> where smsflow.price has one. Of a campaign with a pool of coupons that does not make its own: coupons, codes that are there for it, and coupons:missing, messages for which there is none. SF004 for an unknown campaign or brand';
 REVOKE ALL ON FUNCTION smsflow.estimate_campaign(text, text) FROM PUBLIC;
 
 -- ---- messages to one's own people ----
