@@ -26,6 +26,11 @@ SELECT * FROM ledger;
 SELECT smsflow.subscribe('+12125550171', attributes => '{"last_name": "Lovelace", "size": "M", "first_name": null, "region": "us-fl"}') = :ada AS same_contact;
 -- A region is written as the rules write it, or those of Florida would not hold.
 SELECT external_id, first_name, last_name, region, attributes FROM smsflow.contact WHERE contact_id = :ada;
+BEGIN;
+SELECT smsflow.subscribe('+12125550171', attributes => '{"region": " "}') = :ada AS said_nothing;
+SELECT region FROM smsflow.contact WHERE contact_id = :ada;
+ROLLBACK;
+SELECT region, smsflow.known_region(region) FROM unnest(E'{fr,"\t us-dc\r",US-AE,US-PR,AQ,CA-ON,DE-BY,UK,USA,Florida,US-XX,US-,US-*,001,*," "}'::text[]) AS region;
 
 -- The level of the earlier sign-up holds on, and a STOP ends it.
 SELECT allowed, reason, retry_at FROM smsflow.can_send('+12125550171', 'promotional');
@@ -128,6 +133,8 @@ SELECT smsflow.subscribe('+12125550178', level => 'maybe');
 SELECT smsflow.subscribe('+12125550178', evidence => '[]');
 SELECT smsflow.subscribe('+12125550178', attributes => '"x"');
 SELECT smsflow.subscribe('+12125550178', attributes => '{"time_zone": "Mars/Olympus"}');
+SELECT smsflow.subscribe('+12125550178', attributes => '{"region": "UK"}');
+SELECT smsflow.subscribe('+12125550178', attributes => '{"region": "US-XX"}');
 SELECT smsflow.subscribe('+12125550178', occurred_at => now() + interval '6 minutes');
 SELECT smsflow.subscribe('+12125550178', occurred_at => 'infinity');
 SELECT smsflow.subscribe('+12125550178', brand => 'nobody');

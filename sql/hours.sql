@@ -57,6 +57,10 @@ SELECT count(*) AS minutes, count(*) FILTER (WHERE quiet <> closed) AS wrong FRO
 		(at AT TIME ZONE 'America/New_York')::time NOT BETWEEN '08:00' AND '19:59:59' OR (at AT TIME ZONE 'America/Chicago')::time NOT BETWEEN '08:00' AND '19:59:59' AS closed
 	FROM smsflow.contact c, generate_series(timestamptz '2026-03-07', '2026-03-10', '1 minute') at WHERE c.phone::text = '+18505550199') m;
 
+-- An address in a state that there is none of is one in a state that is not known: on Sundays only what all states allow.
+SELECT region, smsflow.quiet_at('+18005550199', 'none', 'promotional', region, 'America/New_York', 'customer', '2027-03-07 12:00 EST') AS quiet
+FROM unnest('{US-NY,NULL,US,US-XX,US-ny,US-NEW YORK,New York}'::text[]) AS region;
+
 -- A holiday on the leap day is none in other years; a date that is none is refused.
 INSERT INTO smsflow.policy_rule (jurisdiction, kind, value) VALUES ('FR', 'holiday', '02-29');
 SELECT smsflow.subscribe('+33612345699', '{promotional}', level => 'confirmed', occurred_at => '1980-01-01') > 0 AS subscribed;

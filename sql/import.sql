@@ -86,9 +86,21 @@ SELECT smsflow.create_brand('Other') > 0 AS ok;
 SELECT smsflow.import_contacts('shop.few', '{"phone": "tel"}', false, '{"region": "US", "brand": "Other"}') - '{import_id,samples,dry_run}'::text[] AS report;
 -- A "no" with a space or the end of a line behind it is no opt-out, and a state is one in any case.
 CREATE TABLE shop.spaced (tel text, gone text, state text);
-INSERT INTO shop.spaced VALUES ('+12025550191', ' no ', 'us-fl'), ('+12025550192', E'FALSE\r', ' US-fl '), ('+12025550193', E'yes\r', NULL);
+INSERT INTO shop.spaced VALUES ('+12025550191', ' no ', 'us-fl'), ('+12025550192', E'FALSE\r', ' US-fl '), ('+12025550193', E'yes\r', NULL),
+	('+12025550194', 'no ', 'Florida'), ('+12025550195', E'no\r', E'US-XX\r'), ('+12025550196', E'NO\r\n', ' ');
 SELECT smsflow.import_contacts('shop.spaced', '{"phone": "tel", "opted_out": "gone", "region": "state"}', false, '{"purposes": "promotional", "level": "express"}') - '{import_id,samples,dry_run}'::text[] AS report;
 SELECT phone, region, promotional FROM people WHERE phone LIKE '+1202555019_';
+-- A region that there is none of takes none away that is known.
+UPDATE shop.spaced SET state = 'Bavaria' WHERE tel = '+12025550191';
+SELECT smsflow.import_contacts('shop.spaced', '{"phone": "tel", "region": "state"}', false) - '{import_id,samples,dry_run}'::text[] AS report;
+SELECT phone, region FROM people WHERE phone = '+12025550191';
+-- Undone: who waits for a product stays, without what the list granted, and the wish with them.
+CREATE VIEW shop.wishers AS SELECT '+1202555018' || n AS tel FROM generate_series(1, 2) n;
+SELECT smsflow.import_contacts('shop.wishers', '{"phone": "tel"}', false, '{"purposes": "promotional"}') ->> 'import_id' AS import_id \gset
+SELECT smsflow.notify_me('+12025550181', 'sku-1') > 0 AS wished;
+SELECT smsflow.undo_import(:import_id) - 'import_id' AS undone;
+SELECT phone, promotional, (SELECT count(*) FROM smsflow.contact_interest i JOIN smsflow.contact c USING (contact_id) WHERE c.phone::text = p.phone) AS wishes
+FROM people AS p WHERE phone LIKE '+1202555018_';
 SELECT count(*) AS of_the_other FROM smsflow.contact WHERE brand_id <> 1 AND consent OPERATOR(smsflow.=) 'none';
 CREATE TABLE shop.many AS SELECT '+1312555' || lpad(n::text, 4, '0') AS tel FROM generate_series(0, 9999) n;
 SELECT smsflow.import_contacts('shop.many', '{"phone": "tel"}', false, '{"purposes": "promotional"}') - '{samples,dry_run}'::text[] AS report \gset

@@ -7,11 +7,15 @@
 #include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 #include "utils/jsonb.h"
 
 #include "core/phone.h"
+#include "core/region.h"
 #include "errcodes.h"
 #include "types/types.h"
+
+#define SPACES " \t\r\n"
 
 static SmsflowStatement find_brand = {.sql = "SELECT brand_id FROM smsflow.brand WHERE name = $1",
 									  .nargs = 1,
@@ -119,26 +123,62 @@ smsflow_object_argument(FunctionCallInfo fcinfo, int n, const char *name)
 	return fcinfo->args[n];
 }
 
-void
-smsflow_check_time_zone(NullableDatum attributes)
+/* Text of an attribute (jsonb), NULL: it is not there. */
+static const char *
+attribute(NullableDatum attributes, const char *name)
 {
 	Datum value;
-	const char *name;
-	pg_tz *zone;
 	LOCAL_FCINFO(call, 2);
 
 	InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
 	call->args[0] = attributes;
-	call->args[1] = smsflow_value(CStringGetTextDatum("time_zone"));
+	call->args[1] = smsflow_value(CStringGetTextDatum(name));
 	value = jsonb_object_field_text(call);
-	if (call->isnull)
-		return;
-	name = TextDatumGetCString(value);
-	zone = pg_tzset(name);
-	if (zone == NULL || !pg_tz_acceptable(zone))
+	return call->isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* The code of a region that is written in any case, perhaps with spaces around it; NULL: there is none, or it is not known. */
+static const char *
+known_region(const char *text)
+{
+	size_t len;
+	const char *code;
+
+	text += strspn(text, SPACES);
+	len = strlen(text);
+	while (len > 0 && strchr(SPACES, text[len - 1]) != NULL)
+		len--;
+	code = asc_toupper(text, len);
+	return smsflow_region_of_address(code) ? code : NULL;
+}
+
+void
+smsflow_check_place(NullableDatum attributes)
+{
+	const char *name = attribute(attributes, "time_zone");
+	const char *region = attribute(attributes, "region");
+	pg_tz *zone = name ? pg_tzset(name) : NULL;
+
+	if (name && (zone == NULL || !pg_tz_acceptable(zone)))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown time zone \"%s\"", name),
 						errdetail("The attribute \"time_zone\" decides when this person may be written to."),
 						errhint("Use an IANA name such as \"America/New_York\".")));
+	if (region && region[strspn(region, SPACES)] != '\0' && known_region(region) == NULL)
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown region \"%s\"", region),
+						errdetail("The attribute \"region\" decides which law holds for this person."),
+						errhint("Use a code of ISO 3166 such as \"FR\" or \"US-FL\", or leave it out.")));
+}
+
+/* known_region(name text) returns text */
+PG_FUNCTION_INFO_V1(smsflow_pg_known_region);
+Datum
+smsflow_pg_known_region(PG_FUNCTION_ARGS)
+{
+	const char *code = known_region(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	if (code == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(code));
 }
 
 NullableDatum

@@ -36,7 +36,8 @@ static SmsflowStatement lock_contact =
 static SmsflowStatement merge_contact =
 	{.sql = "INSERT INTO smsflow.contact AS c (brand_id, phone, external_id, first_name, last_name, language, region,"
 			"  time_zone, time_zone_source, attributes, holdout_bucket)"
-			" SELECT $1, number, $3, $4 ->> 'first_name', $4 ->> 'last_name', $4 ->> 'language', upper($4 ->> 'region'),"
+			" SELECT $1, number, $3, $4 ->> 'first_name', $4 ->> 'last_name', $4 ->> 'language', smsflow.known_region($4 ->> "
+			"'region'),"
 			"  $4 ->> 'time_zone', CASE WHEN $4 ->> 'time_zone' IS NOT NULL THEN 'customer' END,"
 			"  $4 - '{first_name,last_name,language,region,time_zone}'::text[], smsflow.holdout_bucket($1, number)"
 			" FROM smsflow.parse_phone($2) AS number"
@@ -192,7 +193,7 @@ smsflow_pg_subscribe(PG_FUNCTION_ARGS)
 	entry.occurred_at = grant_instant(fcinfo, 8);
 	contact[2] = fcinfo->args[6];
 	contact[3] = smsflow_object_argument(fcinfo, 7, "attributes");
-	smsflow_check_time_zone(contact[3]);
+	smsflow_check_place(contact[3]);
 
 	SPI_connect();
 	contact[0] = smsflow_value(Int32GetDatum(smsflow_brand_argument(fcinfo, 9)));

@@ -8,6 +8,11 @@ CREATE OR REPLACE FUNCTION smsflow.brand_named(brand text) RETURNS integer
 COMMENT ON FUNCTION smsflow.brand_named(text) IS 'Id of a brand, null is the default brand; SF004 if there is none of this name';
 REVOKE ALL ON FUNCTION smsflow.brand_named(text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION smsflow.known_region(name text) RETURNS text
+	AS 'MODULE_PATHNAME', 'smsflow_pg_known_region' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION smsflow.known_region(text) IS 'Code of a country (FR) or a part of one (US-FL) of ISO 3166 as rules write it, from one in any case; null: none is known by this name';
+REVOKE ALL ON FUNCTION smsflow.known_region(text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.purpose_named(purpose text) RETURNS smsflow.purpose
 	AS 'MODULE_PATHNAME', 'smsflow_pg_purpose_named' LANGUAGE c STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION smsflow.purpose_named(text) IS 'Purpose of that name; SF007 if there is none';
@@ -217,7 +222,7 @@ CREATE OR REPLACE FUNCTION smsflow.subscribe(phone text, purposes text[] DEFAULT
 	AS 'MODULE_PATHNAME', 'smsflow_pg_subscribe' LANGUAGE c VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off;
 COMMENT ON FUNCTION smsflow.subscribe(text, text[], text, text, text, jsonb, text, jsonb, timestamptz, text) IS
-'Records that a person agreed to messages of these purposes, and returns the contact''s id. disclosure is the exact text they saw, or the name (newest version) or name@version of a registered one; a sign-up for cart reminders by a text that does not name them counts as express; level is implied, express, written or confirmed; attributes first_name, last_name, language, region (ISO 3166, such as US-FL) and time_zone go to their columns. SF001 for a bad number, SF004 for an unknown brand or disclosure, SF005 for a number that was erased, unless the person itself signs up (source web or keyword), SF007 for an unknown purpose, level or time zone, purposes that the disclosure does not cover, an empty source or an instant in the future';
+'Records that a person agreed to messages of these purposes, and returns the contact''s id. disclosure is the exact text they saw, or the name (newest version) or name@version of a registered one; a sign-up for cart reminders by a text that does not name them counts as express; level is implied, express, written or confirmed; attributes first_name, last_name, language, region (ISO 3166, such as US-FL) and time_zone go to their columns. SF001 for a bad number, SF004 for an unknown brand or disclosure, SF005 for a number that was erased, unless the person itself signs up (source web or keyword), SF007 for an unknown purpose, level, time zone or region, purposes that the disclosure does not cover, an empty source or an instant in the future';
 REVOKE ALL ON FUNCTION smsflow.subscribe(text, text[], text, text, text, jsonb, text, jsonb, timestamptz, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION smsflow.confirm_opt_in(phone text, brand text DEFAULT 'default') RETURNS boolean

@@ -164,7 +164,7 @@ BEGIN
 			coalesce(NULLIF(r.fields ->> 'first_name', ''), o.first_name) AS first_name,
 			coalesce(NULLIF(r.fields ->> 'last_name', ''), o.last_name) AS last_name,
 			coalesce(NULLIF(r.fields ->> 'language', ''), o.language) AS language,
-			coalesce(upper(NULLIF(btrim(r.fields ->> 'region'), '')), o.region) AS region,
+			coalesce(smsflow.known_region(r.fields ->> 'region'), o.region) AS region,
 			coalesce(NULLIF(r.fields ->> 'time_zone', ''), o.time_zone) AS time_zone,
 			o.attributes || jsonb_strip_nulls(coalesce(r.fields -> 'attributes', '{}')) AS attributes) AS n
 		WHERE r.import_id = i.import_id AND r.refusal IS NULL AND NOT r.is_new AND c.contact_id = r.contact_id
@@ -177,7 +177,7 @@ BEGIN
 		INSERT INTO smsflow.contact AS c (brand_id, phone, external_id, first_name, last_name, language, region, time_zone, time_zone_source,
 			attributes, holdout_bucket, import_id)
 		SELECT i.brand_id, r.phone, NULLIF(r.fields ->> 'external_id', ''), NULLIF(r.fields ->> 'first_name', ''), NULLIF(r.fields ->> 'last_name', ''),
-			NULLIF(r.fields ->> 'language', ''), upper(NULLIF(btrim(r.fields ->> 'region'), '')), NULLIF(r.fields ->> 'time_zone', ''),
+			NULLIF(r.fields ->> 'language', ''), smsflow.known_region(r.fields ->> 'region'), NULLIF(r.fields ->> 'time_zone', ''),
 			CASE WHEN NULLIF(r.fields ->> 'time_zone', '') IS NOT NULL THEN 'customer' END, jsonb_strip_nulls(coalesce(r.fields -> 'attributes', '{}')),
 			smsflow.holdout_bucket(i.brand_id, r.phone), i.import_id
 		FROM smsflow.import_row AS r WHERE r.import_id = i.import_id AND r.refusal IS NULL AND r.contact_id IS NULL ORDER BY r.line
@@ -263,6 +263,8 @@ BEGIN
 				'phone', smsflow.phone_mask(f.phone))) ORDER BY f.line)
 			FROM (SELECT x.* FROM smsflow.import_row AS x WHERE x.import_id = i.import_id AND x.refusal IS NOT NULL
 				ORDER BY x.line LIMIT coalesce((i.options ->> 'samples')::integer, 10)) AS f), '[]'))
+		|| (SELECT CASE WHEN count(*) > 0 THEN jsonb_build_object('unknown_region', count(*)) ELSE '{}' END FROM smsflow.import_row AS x
+			WHERE x.import_id = i.import_id AND x.refusal IS NULL AND x.fields ->> 'region' ~ '\S' AND smsflow.known_region(x.fields ->> 'region') IS NULL)
 	INTO result FROM smsflow.import_row AS r WHERE r.import_id = i.import_id;
 	DELETE FROM smsflow.import_row AS r WHERE r.import_id = i.import_id;
 	UPDATE smsflow.import AS x SET report = result WHERE x.import_id = i.import_id;
@@ -311,7 +313,7 @@ CREATE OR REPLACE FUNCTION smsflow.import_contacts(source_table regclass, mappin
 	RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'smsflow_outer' LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION smsflow.import_contacts(regclass, jsonb, boolean, jsonb) IS
-'Imports a list from a table or view, read with the caller''s rights. mapping: field -> column; fields are phone, external_id, first_name, last_name, language, region (for national numbers), time_zone, purposes, level, source, occurred_at, opted_out, and attributes (an object of the same kind). options: brand, region, purposes, level, source for all rows, samples (rows shown, 10). It grants nothing that a person has ever ended, and nobody who was erased comes back. Returns {import_id, rows, new, updated, unchanged, opted_out, refused: {reason: rows}, samples}; a dry run, the default, changes nothing and has no import_id. Reasons: bad_phone, unknown_purpose, unknown_level, bad_instant, in_the_future, unknown_time_zone, duplicate, suppressed, opted_out, signed_up_meanwhile. SF004 for an unknown brand, SF006 for a mapping that does not fit, SF007 for options, SF008 when the key of suppressions is missing';
+'Imports a list from a table or view, read with the caller''s rights. mapping: field -> column; fields are phone, external_id, first_name, last_name, language, region (for national numbers), time_zone, purposes, level, source, occurred_at, opted_out, and attributes (an object of the same kind). options: brand, region, purposes, level, source for all rows, samples (rows shown, 10). It grants nothing that a person has ever ended, and nobody who was erased comes back. Returns {import_id, rows, new, updated, unchanged, opted_out, refused: {reason: rows}, samples}, and unknown_region, rows that were taken without their region because no law is known by it, where there are some; a dry run, the default, changes nothing and has no import_id. Reasons: bad_phone, unknown_purpose, unknown_level, bad_instant, in_the_future, unknown_time_zone, duplicate, suppressed, opted_out, signed_up_meanwhile. SF004 for an unknown brand, SF006 for a mapping that does not fit, SF007 for options, SF008 when the key of suppressions is missing';
 REVOKE ALL ON FUNCTION smsflow.import_contacts(regclass, jsonb, boolean, jsonb) FROM PUBLIC;
 
 -- ---- taking it back ----

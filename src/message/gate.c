@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 
 #include "core/phone.h"
+#include "core/region.h"
 #include "message/gate.h"
 #include "message/membership.h"
 #include "message/spi.h"
@@ -85,29 +86,35 @@ add_place(GateQuestion *q, const char *name)
 		q->places[q->place_count++] = place;
 }
 
-/* A region of ISO 3166: FR, or US-FL. Anything else says nothing about law. */
-static bool
-is_jurisdiction(const char *region)
+static void
+add_unknown_state(GateQuestion *q, const char *country)
 {
-	size_t len = strlen(region);
+	char unknown[SMSFLOW_JURISDICTION_SIZE];
 
-	return len >= 2 && len < SMSFLOW_JURISDICTION_SIZE && isupper((unsigned char) region[0]) &&
-		   isupper((unsigned char) region[1]) && (len == 2 || (len > 3 && region[2] == '-'));
+	snprintf(unknown, sizeof(unknown), "%.3s-*", country);
+	add_place(q, unknown);
 }
 
-/* The country and state of the address; true when they name a state of the number's country. */
+/* The country and state of the address, which may be any text; true when they name a state of the number's country. */
 static bool
 add_address(GateQuestion *q)
 {
 	char *region = smsflow_gate_text_arg(q, ARG_REGION);
 	char country[3];
 
-	if (region == NULL || !is_jurisdiction(region))
+	if (region == NULL || strlen(region) < 2 || (region[2] != '\0' && region[2] != '-'))
 		return false;
 	strlcpy(country, region, sizeof(country));
+	if (!smsflow_region_known(country))
+		return false;
 	add_place(q, country);
 	if (region[2] == '\0')
 		return false;
+	if (!smsflow_region_known(region))
+	{
+		add_unknown_state(q, country);
+		return false;
+	}
 	add_place(q, region);
 	return strcmp(country, q->country) == 0;
 }
@@ -126,12 +133,7 @@ find_places(GateQuestion *q)
 		add_place(q, state);
 	state_known = add_address(q) || state != NULL;
 	if (!state_known && q->country[0] != '\0')
-	{
-		char unknown[SMSFLOW_JURISDICTION_SIZE];
-
-		snprintf(unknown, sizeof(unknown), "%.3s-*", q->country);
-		add_place(q, unknown);
-	}
+		add_unknown_state(q, q->country);
 }
 
 /* ---- consent ---- */

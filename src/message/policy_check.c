@@ -15,7 +15,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "core/phone_plan.h"
+#include "core/region.h"
 #include "errcodes.h"
 #include "message/policy.h"
 #include "message/spi.h"
@@ -217,28 +217,7 @@ check_kind(const char *value)
 
 /* ---- jurisdictions ---- */
 
-static bool
-listed(const char *code, const char *list)
-{
-	const char *found = strstr(list, code);
-
-	return strlen(code) == 2 && found != NULL && (found - list) % 3 == 0;
-}
-
-static bool
-known_part(const char *country, const char *part)
-{
-	if (strcmp(part, "*") == 0)
-		return true;
-	if (strcmp(country, "US") == 0)
-		return listed(part, "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY "
-							"NC ND OH OK OR "
-							"PA RI SC SD TN TX UT VT VA WA WV WI WY");
-	if (strcmp(country, "CA") == 0)
-		return listed(part, "AB BC MB NB NL NS NT NU ON PE QC SK YT");
-	return strlen(part) >= 1 && strlen(part) <= 3 && part[strspn(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")] == '\0';
-}
-
+/* Besides regions, everywhere, and those parts of a country that are not known. */
 static bool
 known_jurisdiction(const char *name)
 {
@@ -246,12 +225,8 @@ known_jurisdiction(const char *name)
 
 	if (strcmp(name, "*") == 0)
 		return true;
-	if (strlen(name) < 2 || !isupper((unsigned char) name[0]) || !isupper((unsigned char) name[1]))
-		return false;
 	strlcpy(country, name, sizeof(country));
-	if (smsflow_plan_of_region(country) == NULL)
-		return false;
-	return name[2] == '\0' || (name[2] == '-' && known_part(country, name + 3));
+	return smsflow_region_known(strlen(country) == 2 && strcmp(name + 2, "-*") == 0 ? country : name);
 }
 
 /* ---- other rules ---- */

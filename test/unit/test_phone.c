@@ -5,6 +5,7 @@
  */
 #include "phone.h"
 #include "pattern.h"
+#include "region.h"
 #include "vectors.h"
 
 #define ROUND_TRIPS 100000
@@ -413,6 +414,23 @@ test_patterns(void)
 	CHECK(!smsflow_pattern_matches("\\d{40}", "0123456789012345678901234567890123456789", 40));
 }
 
+static void
+test_regions(void)
+{
+	static const char *const known[] = {"FR", "US", "US-FL", "US-DC", "CA-QC", "DE-BY", "GB-ENG", "XK"};
+	static const char *const addresses[] = {"US-PR", "US-AE", "AQ", "PN"};
+	static const char *const none[] = {"",     "F",       "fr",    "UK",      "USA",   "001",   "US-",
+									   "US-*", "US-XX",   "US-fl", "US-FLA",  "US FL", "CA-XX", "DE-*",
+									   "DE-",  "DE-BYXX", "XX-NY", "Florida", "-US",   "AQ-1",  "US-L A"};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		CHECK(smsflow_region_known(known[i]) && smsflow_region_of_address(known[i]));
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
+		CHECK(!smsflow_region_known(addresses[i]) && smsflow_region_of_address(addresses[i]));
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		CHECK(!smsflow_region_known(none[i]) && !smsflow_region_of_address(none[i]));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -425,6 +443,7 @@ main(int argc, char **argv)
 	test_cases();
 	test_whole_text_is_read();
 	test_values();
+	test_regions();
 	test_error_texts();
 	test_patterns();
 	return unit_report();
