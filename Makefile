@@ -60,7 +60,7 @@ SHLIB_LINK = -lcurl -lcrypto -lm
 
 REGRESS = phone consent text contact optin import rights gateway profiles message profile segment campaign sequence callback \
 	metrics ops gate hours decision review refused otp stores retention steps recipes roles bi_route bi_people bi_sequence attribution \
-	alerts report links conversation launches variants coupons combine lint access lookup explain attacks nulls
+	alerts report links conversation launches variants coupons combine lint access lookup explain attacks nulls watched
 REGRESS_OPTS = --temp-instance=./tmp_regress --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow
 ISOLATION = policy_reload claim optout_claim purchase_claim enqueue_sweep rollback otp_check consent seal stock_alert two_carts question campaigns segment held_stop
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --temp-instance=./tmp_isolation --temp-config=$(srcdir)/test/smsflow.conf --load-extension=smsflow

@@ -184,9 +184,18 @@ AS $$
 		CASE WHEN problems = 0 THEN 'no problem' ELSE 'problems: ' || problems || ', such as ' || example END,
 		CASE WHEN problems > 0 THEN hint END
 	FROM (
-		SELECT 'triggers', count(*), min('table ' || relation::regclass || ': ' || error),
-			'Correct the mapping with smsflow.unwatch() and smsflow.watch_carts() or watch_orders(), then DELETE FROM smsflow.trigger_problem.'
-		FROM smsflow.trigger_problem p WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = p.relation)
+		SELECT 'triggers', count(*), min(p.example), string_agg(DISTINCT p.hint, ' ') FROM (
+			SELECT 'table ' || p.relation::regclass || ': ' || p.error,
+				'Correct the mapping with smsflow.unwatch() and smsflow.watch_carts() or watch_orders(), then DELETE FROM smsflow.trigger_problem.'
+			FROM smsflow.trigger_problem p WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = p.relation)
+			UNION ALL
+			-- Triggers of statements, which PostgreSQL fires on the table alone that a statement names.
+			SELECT DISTINCT format('table %s is a partition of %s, and does not see what is written through that', i.inhrelid::regclass, i.inhparent::regclass),
+				CASE WHEN t.tgnargs > 0 THEN 'Name the partitioned table in the items of watch_carts().'
+					ELSE 'Watch the table anew with smsflow.unwatch() and smsflow.watch_carts(), or the one that it is part of.' END
+			FROM pg_trigger t JOIN pg_inherits i ON i.inhrelid = t.tgrelid JOIN pg_class c ON c.oid = t.tgrelid
+			WHERE c.relispartition AND t.tgfoid = 'smsflow.watch_trigger()'::regprocedure AND t.tgtype & 1 = 0
+		) AS p (example, hint)
 		UNION ALL
 		SELECT 'events', count(*), min('event ' || event_id || ': ' || error),
 			'See smsflow.event_problem, and correct what its error names: a sequence, or a watched table. What was set aside is not tried again.'

@@ -191,7 +191,7 @@ BEGIN
 	WITH ended AS (
 		UPDATE smsflow.enrollment n SET ended_at = clock_timestamp(), end_reason = x.kind, next_at = NULL
 		FROM (SELECT DISTINCT ON (o.enrollment_id) o.enrollment_id, e.kind
-			FROM smsflow.event e
+			FROM smsflow.exit_event e
 			JOIN smsflow.enrollment o ON o.contact_id = e.contact_id AND o.ended_at IS NULL AND o.event_id < e.event_id
 			JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id AND s.brand_id = e.brand_id AND e.kind = ANY (s.exit_on)
 				AND (e.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(e.ref, '') = o.ref)
@@ -222,7 +222,7 @@ BEGIN
 		ORDER BY p.step LIMIT 1) p
 	LEFT JOIN LATERAL (SELECT o.round, o.ended_at, o.end_reason, o.event_id FROM smsflow.enrollment o
 		WHERE o.sequence_id = w.sequence_id AND o.contact_id = w.contact_id AND o.ref = w.ref ORDER BY o.round DESC LIMIT 1) old ON true
-	LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.event x
+	LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.exit_event x
 		WHERE x.contact_id = w.contact_id AND x.brand_id = w.brand_id AND x.kind = ANY (w.exit_on)
 			AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(x.ref, '') = w.ref)
 			AND (x.event_id > w.first_id OR (w.on_event = 'cart' AND x.data #>> '{order,cart_id}' = w.ref
@@ -292,7 +292,7 @@ BEGIN
 		FROM due d
 		JOIN place p ON p.sequence_id = d.sequence_id AND p.step = d.step
 		LEFT JOIN smsflow.contact c ON c.contact_id = d.contact_id
-		LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.event x WHERE x.contact_id = d.contact_id AND x.event_id > d.event_id
+		LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.exit_event x WHERE x.contact_id = d.contact_id AND x.event_id > d.event_id
 			AND x.brand_id = d.brand_id AND x.kind = ANY (d.exit_on)
 			AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(x.ref, '') = d.ref) ORDER BY x.event_id LIMIT 1) x ON true
 		-- What has a condition waits until decide_steps() has found it true.

@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
@@ -66,7 +67,9 @@ static const char append_query[] =
 	"   (SELECT c.contact_id FROM smsflow.contact c"
 	"    WHERE c.brand_id OPERATOR(pg_catalog.=) $2 AND c.phone OPERATOR(smsflow.=) $11)),"
 	"  $2, $3, $4, $5, $6, $7, $8, pg_catalog.upper($9), $10"
-	" RETURNING event_id, contact_id";
+	" RETURNING event_id, contact_id, (SELECT pg_catalog.array_agg(c.contact_id) FROM smsflow.contact c"
+	"   WHERE c.brand_id OPERATOR(pg_catalog.=) $2 AND c.external_id OPERATOR(pg_catalog.=) $7"
+	"   AND c.contact_id OPERATOR(pg_catalog.<>) event.contact_id)";
 
 bool
 smsflow_become_owner(SmsflowSavedUser *saved)
@@ -194,13 +197,30 @@ ends_sequences(const char *kind)
 	return strcmp(kind, "order") == 0 || strncmp(kind, "order_", 6) == 0 || strcmp(kind, "cart_emptied") == 0;
 }
 
+/* Column of the result: the contact, or an array of those that the store knows the same customer by. */
+static void
+note_contacts(int column, bool is_array)
+{
+	bool is_null;
+	Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &is_null);
+	Datum *contacts = &value;
+	int count = 1;
+
+	if (is_null)
+		return;
+	if (is_array)
+		deconstruct_array(DatumGetArrayTypeP(value), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &contacts, NULL,
+						  &count);
+	for (int i = 0; i < count; i++)
+		smsflow_note_revocation(SMSFLOW_REVOKE_CONTACT, DatumGetInt64(contacts[i]));
+}
+
 int64
 smsflow_append_event(const SmsflowEvent *event)
 {
 	Datum values[ARGS];
 	char nulls[ARGS];
 	int64 event_id;
-	int64 contact_id;
 	bool is_null;
 
 	set_arguments(values, nulls, event);
@@ -208,12 +228,13 @@ smsflow_append_event(const SmsflowEvent *event)
 	if (SPI_execute_plan(append_plan(), values, nulls, false, 0) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
 		elog(ERROR, "could not append an event");
 	event_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
-	contact_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &is_null));
-	SPI_finish();
-
 	smsflow_note_event();
-	if (!is_null && ends_sequences(event->kind))
-		smsflow_note_revocation(SMSFLOW_REVOKE_CONTACT, contact_id);
+	if (ends_sequences(event->kind))
+	{
+		note_contacts(2, false);
+		note_contacts(3, true);
+	}
+	SPI_finish();
 	return event_id;
 }
 
@@ -254,15 +275,22 @@ smsflow_phone_or_null(PG_FUNCTION_ARGS)
 	PG_RETURN_PHONE(phone);
 }
 
-/* One order of NaN would make NaN of all figures that it is added to. */
+/* One order of NaN would make NaN of all figures that it is added to, and of some huge ones there is no sum. */
+bool
+smsflow_is_amount(Datum amount)
+{
+	Datum most = NumericGetDatum(int64_to_numeric(INT64CONST(1000000000000000000)));
+
+	/* NaN is greater than all numbers. */
+	return DatumGetBool(DirectFunctionCall2(numeric_lt, DirectFunctionCall1(numeric_abs, amount), most));
+}
+
 static void
 refuse_unbounded(const SmsflowEvent *event)
 {
-	Numeric amount = event->has_amount ? DatumGetNumeric(event->amount) : NULL;
-
-	if (amount != NULL && (numeric_is_nan(amount) || numeric_is_inf(amount)))
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("amount of an event is not a number"),
-						errdetail("It is NaN or infinite."), errhint("Leave it out where it is not known.")));
+	if (event->has_amount && !smsflow_is_amount(event->amount))
+		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("amount of an event is no amount of money"),
+						errdetail("It is NaN, infinite, or 10^18 or more."), errhint("Leave it out where it is not known.")));
 	if (event->has_occurred_at && !smsflow_instant_is_valid(event->occurred_at))
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("time of an event is not an instant"),
 						errdetail("The argument \"at\" is not between the years 1 and 9999."), errhint("Leave it out for now.")));

@@ -45,6 +45,9 @@ extern void smsflow_become_again(const SmsflowSavedUser *saved);
  * can end a sequence publishes the contact to the worker. Must run as the
  * owner. Returns the event id. Raises whatever the INSERT raises.
  */
+/* Whether a numeric can be an amount of money: neither NaN nor infinite, and below 10^18. */
+extern bool smsflow_is_amount(Datum amount);
+
 extern int64 smsflow_append_event(const SmsflowEvent *event);
 
 /*

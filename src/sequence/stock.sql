@@ -77,6 +77,11 @@ DECLARE
 	most CONSTANT integer := greatest(0, least(coalesce(ceil(now_there * factor), 2147483647), 2147483647));
 	told integer;
 BEGIN
+	-- NaN is greater than every number: nothing is back by it, and nothing cheaper after it.
+	was := nullif(was, 'NaN');
+	now_there := nullif(now_there, 'NaN');
+	old_price := CASE WHEN abs(old_price) < 'Infinity' THEN old_price END;
+	price := CASE WHEN abs(price) < 'Infinity' THEN price END;
 	-- Most products have nobody who waits for them; then a sale costs one look.
 	IF NOT EXISTS (SELECT FROM smsflow.interest i WHERE i.brand_id = w.brand_id AND i.product = apply_stock.product) THEN
 		RETURN;

@@ -300,18 +300,14 @@ event_data(SmsflowWatch *watch, HeapTuple row, TupleDesc columns)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* NaN and infinity are no amounts: one of them would spoil every sum it is part of. */
+/* What is no amount would spoil every sum it is part of. */
 static void
 fill_amount(SmsflowEvent *event, const char *total)
 {
-	Numeric amount;
-
 	if (total == NULL)
 		return;
-	amount =
-		DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(total), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-	event->has_amount = !numeric_is_nan(amount) && !numeric_is_inf(amount);
-	event->amount = NumericGetDatum(amount);
+	event->amount = DirectFunctionCall3(numeric_in, CStringGetDatum(total), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	event->has_amount = smsflow_is_amount(event->amount);
 }
 
 static void

@@ -121,7 +121,7 @@ CREATE OR REPLACE FUNCTION smsflow.expand_events(event_ids bigint[]) RETURNS big
 		INSERT INTO smsflow.event (event_id, occurred_at, brand_id, watch_id, kind, ref, phone, external_id, amount, currency, data)
 		SELECT e.event_id - 1024 + k.place, e.occurred_at, e.brand_id, e.watch_id, 'cart', r.ref,
 			coalesce(smsflow.phone_or_null(r.phone)::text, r.phone), r.external_id,
-			CASE WHEN r.total ~ '^[-+]?[0-9]*[.]?[0-9]+([eE][-+]?[0-9]{1,3})?$' THEN r.total::numeric END,
+			CASE WHEN r.total ~ '^[-+]?[0-9]*[.]?[0-9]+([eE][-+]?[0-9]{1,3})?$' THEN CASE WHEN abs(r.total::numeric) < 1e18 THEN r.total::numeric END END,
 			CASE WHEN octet_length(r.currency) <= 40 THEN upper(r.currency) END, r.data
 		FROM smsflow.event e
 		CROSS JOIN LATERAL smsflow.read_carts(e.watch_id, e.keys) AS r
