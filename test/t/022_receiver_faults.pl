@@ -138,27 +138,22 @@ cmp_ok(time() - $begin, '<', 30, '... in time');
 
 # Who sends without end what nobody asked for is sent away before it takes memory: requests whose answers it does not read,
 # and a line of a chunk that does not end.
+for my $case ([ 'requests whose answers nobody reads', '', "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" x 1000 ],
+	[ 'the length of a chunk', "POST $url{$ids[0]} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", '0' x 65536 ])
 {
-	my $had = memory();
+	my ($what, $head, $more) = @$case;
+	my $greedy = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $daemon->{url} =~ /(\d+)$/) or die $@;
+	my $sent = 0;
+	my $bytes = 0;
 
 	local $SIG{PIPE} = 'IGNORE';
-	for my $case ([ 'requests whose answers nobody reads', '', "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" x 1000 ],
-		[ 'the length of a chunk', "POST $url{$ids[0]} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", '0' x 65536 ])
+	$greedy->syswrite($head);
+	while (defined $bytes && $sent < 32 << 20 && IO::Select->new($greedy)->can_write(10))
 	{
-		my ($what, $head, $more) = @$case;
-		my $greedy = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $daemon->{url} =~ /(\d+)$/) or die $@;
-		my $sent = 0;
-
-		$greedy->syswrite($head);
-		while ($sent < 64 << 20 && IO::Select->new($greedy)->can_write(10))
-		{
-			my $bytes = $greedy->syswrite($more) // last;
-
-			$sent += $bytes;
-		}
-		cmp_ok($sent, '<', 64 << 20, "who sends $what is sent away");
+		$bytes = $greedy->syswrite($more);
+		$sent += $bytes // 0;
 	}
-	cmp_ok(memory() - $had, '<', 8192, '... and has taken little memory');
+	ok(!defined $bytes, "who sends $what is sent away") or diag("$sent bytes were taken");
 	is($daemon->request('GET', '/healthz')->{status}, 200, '... and others are served');
 }
 
