@@ -292,6 +292,18 @@ END $$;
 COMMENT ON FUNCTION smsflow.obey_now(bigint) IS 'Does what a reply asks for; false, and nothing is done, when another transaction holds the contact';
 REVOKE ALL ON FUNCTION smsflow.obey_now(bigint) FROM PUBLIC;
 
+-- What is in hand for the person is checked again: the gate holds marketing back while a STOP waits.
+CREATE OR REPLACE FUNCTION smsflow.let_wait(inbound_id bigint) RETURNS void
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	UPDATE smsflow.inbound i SET waiting = true WHERE i.inbound_id = let_wait.inbound_id AND NOT i.waiting;
+	SELECT smsflow.note_revocation('contact', c.contact_id) FROM smsflow.inbound i CROSS JOIN smsflow.brand b
+		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) i.phone
+		WHERE i.inbound_id = let_wait.inbound_id;
+	SELECT smsflow.note_callback();
+$$;
+COMMENT ON FUNCTION smsflow.let_wait(bigint) IS 'Leaves a reply to the worker, and what has been claimed for its number to the gate';
+REVOKE ALL ON FUNCTION smsflow.let_wait(bigint) FROM PUBLIC;
+
 -- Replies of one number are obeyed in the order in which they came, so that one that waits has those behind it wait, too.
 CREATE OR REPLACE FUNCTION smsflow.obey_in_turn(inbound_id bigint) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -305,11 +317,7 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM smsflow.inbound i WHERE i.phone OPERATOR(smsflow.=) own AND i.waiting) AND smsflow.obey_now(obey_in_turn.inbound_id) THEN
 		RETURN;
 	END IF;
-	UPDATE smsflow.inbound i SET waiting = true WHERE i.inbound_id = obey_in_turn.inbound_id;
-	-- What is in hand for the person is checked again: the gate holds marketing back while a STOP waits.
-	PERFORM smsflow.note_revocation('contact', c.contact_id) FROM smsflow.brand b
-		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) own;
-	PERFORM smsflow.note_callback();
+	PERFORM smsflow.let_wait(obey_in_turn.inbound_id);
 END $$;
 COMMENT ON FUNCTION smsflow.obey_in_turn(bigint) IS 'Does what a reply asks for, or lets it wait while a transaction holds the contact or older replies of the number wait';
 REVOKE ALL ON FUNCTION smsflow.obey_in_turn(bigint) FROM PUBLIC;

@@ -13,7 +13,6 @@
 #include "core/phone.h"
 #include "core/short_id.h"
 #include "message/spi.h"
-#include "smsflow.h"
 
 /* No gateway means this for an id, in bytes. */
 #define STRANGE_ID 1000
@@ -63,6 +62,7 @@ keep_and_obey(const Reply *reply)
 {
 	static SPIPlanPtr plan = NULL;
 	static SPIPlanPtr obey = NULL;
+	static SPIPlanPtr wait = NULL;
 	Datum inbound_id;
 	char nulls[] = "     ";
 	Datum values[] = {
@@ -79,7 +79,8 @@ keep_and_obey(const Reply *reply)
 	inbound_id = smsflow_spi_value(0, 1, &isnull);
 	if (DatumGetBool(smsflow_spi_value(0, 2, &isnull)))
 	{
-		smsflow_note_callback();
+		smsflow_spi_plan(&wait, "SELECT smsflow.let_wait($1)", 1, (Oid[]){INT8OID});
+		smsflow_spi_run(wait, &inbound_id, NULL, false, SPI_OK_SELECT);
 		return;
 	}
 	smsflow_spi_plan(&obey, "SELECT smsflow.obey_in_turn($1)", 1, (Oid[]){INT8OID});
