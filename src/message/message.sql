@@ -114,16 +114,14 @@ CREATE OR REPLACE FUNCTION smsflow.cart_ref(ref text, enrollment_id bigint, roun
 COMMENT ON FUNCTION smsflow.cart_ref(text, bigint, integer) IS 'What one reminder a cart counts by: the cart, and how often it was abandoned';
 REVOKE ALL ON FUNCTION smsflow.cart_ref(text, bigint, integer) FROM PUBLIC;
 
--- What a customer does under one number counts for those that the store knows him by, too, where the store has named him.
-CREATE OR REPLACE VIEW smsflow.exit_event AS
-SELECT e.contact_id, e.event_id, e.occurred_at, e.brand_id, e.kind, e.ref, e.data
-FROM smsflow.event e WHERE e.contact_id IS NOT NULL
+-- What a customer does under one number counts for those that the store knows him by, too, where the event names the customer.
+-- Events are looked up for one number at a time, by an index that has them in order.
+CREATE OR REPLACE VIEW smsflow.same_customer AS
+SELECT c.contact_id, c.contact_id AS other_id, NULL::text AS external_id FROM smsflow.contact c
 UNION ALL
-SELECT c.contact_id, e.event_id, e.occurred_at, e.brand_id, e.kind, e.ref, e.data
-FROM smsflow.contact c
-JOIN smsflow.contact o ON o.brand_id = c.brand_id AND o.external_id = c.external_id AND o.contact_id <> c.contact_id
-JOIN smsflow.event e ON e.contact_id = o.contact_id AND e.brand_id = c.brand_id AND e.external_id = c.external_id;
-COMMENT ON VIEW smsflow.exit_event IS 'Events that may end sequences of a contact: its own, and those of the same customer id under another number';
+SELECT c.contact_id, o.contact_id, c.external_id FROM smsflow.contact c
+JOIN smsflow.contact o ON o.brand_id = c.brand_id AND o.external_id = c.external_id AND o.contact_id <> c.contact_id;
+COMMENT ON VIEW smsflow.same_customer IS 'Contacts whose events may end sequences of a contact: itself, and those with the same customer id, of whose events those that name it';
 
 -- The worker claims plain messages without this view (worker/plain.c). A reason that is added here must make a
 -- message not plain there, or be known there as well.
@@ -157,8 +155,10 @@ CROSS JOIN LATERAL (SELECT CASE
 	WHEN k.status = 'paused' THEN 'campaign_paused'
 	WHEN e.ended_at IS NOT NULL AND e.end_reason <> 'completed' THEN 'sequence_ended'
 	WHEN o.sequence_id IS NOT NULL AND s.sequence_id IS NULL THEN 'sequence_ended'
-	WHEN (SELECT true FROM smsflow.exit_event x WHERE x.contact_id = o.contact_id AND x.event_id > o.trigger_event_id
-			AND x.kind = ANY (s.exit_on) AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR COALESCE(x.ref, '') = e.ref) LIMIT 1) THEN 'sequence_exited'
+	WHEN o.trigger_event_id IS NOT NULL AND (SELECT true FROM smsflow.same_customer u CROSS JOIN LATERAL (SELECT FROM smsflow.event x
+			WHERE x.contact_id = u.other_id AND x.event_id > o.trigger_event_id AND (u.external_id IS NULL OR x.external_id = u.external_id)
+				AND x.kind = ANY (s.exit_on) AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR COALESCE(x.ref, '') = e.ref) LIMIT 1) y
+		WHERE u.contact_id = o.contact_id LIMIT 1) THEN 'sequence_exited'
 	WHEN o.due_at > now() AND smsflow.final_refusal(d.gate) IS NULL THEN 'not_due'
 	END AS reason OFFSET 0) m
 CROSS JOIN LATERAL (SELECT CASE WHEN m.reason IS NULL AND k.options ? 'exclude'

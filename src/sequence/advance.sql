@@ -188,14 +188,21 @@ BEGIN
 	WHERE e.event_id = ANY (apply_events.event_ids) AND n.contact_id = e.contact_id AND n.waiting_since IS NOT NULL AND n.ended_at IS NULL;
 
 	-- Exits, before anything is started: an exit event ends what began before it.
-	WITH ended AS (
+	WITH concerned AS MATERIALIZED (
+		SELECT e.contact_id, e.event_id, e.brand_id, e.kind, e.ref FROM smsflow.event e
+		WHERE e.event_id = ANY (apply_events.event_ids) AND e.contact_id IS NOT NULL
+		UNION ALL
+		SELECT u.contact_id, e.event_id, e.brand_id, e.kind, e.ref FROM smsflow.event e
+		CROSS JOIN LATERAL (SELECT c.contact_id FROM smsflow.contact c
+			WHERE c.brand_id = e.brand_id AND c.external_id = e.external_id AND c.contact_id <> e.contact_id OFFSET 0) u
+		WHERE e.event_id = ANY (apply_events.event_ids)),
+	ended AS (
 		UPDATE smsflow.enrollment n SET ended_at = clock_timestamp(), end_reason = x.kind, next_at = NULL
 		FROM (SELECT DISTINCT ON (o.enrollment_id) o.enrollment_id, e.kind
-			FROM smsflow.exit_event e
+			FROM concerned e
 			JOIN smsflow.enrollment o ON o.contact_id = e.contact_id AND o.ended_at IS NULL AND o.event_id < e.event_id
 			JOIN smsflow.sequence s ON s.sequence_id = o.sequence_id AND s.brand_id = e.brand_id AND e.kind = ANY (s.exit_on)
 				AND (e.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(e.ref, '') = o.ref)
-			WHERE e.event_id = ANY (apply_events.event_ids)
 			ORDER BY o.enrollment_id, e.event_id) x
 		WHERE n.enrollment_id = x.enrollment_id
 		RETURNING n.enrollment_id)
@@ -222,12 +229,13 @@ BEGIN
 		ORDER BY p.step LIMIT 1) p
 	LEFT JOIN LATERAL (SELECT o.round, o.ended_at, o.end_reason, o.event_id FROM smsflow.enrollment o
 		WHERE o.sequence_id = w.sequence_id AND o.contact_id = w.contact_id AND o.ref = w.ref ORDER BY o.round DESC LIMIT 1) old ON true
-	LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.exit_event x
-		WHERE x.contact_id = w.contact_id AND x.brand_id = w.brand_id AND x.kind = ANY (w.exit_on)
-			AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(x.ref, '') = w.ref)
-			AND (x.event_id > w.first_id OR (w.on_event = 'cart' AND x.data #>> '{order,cart_id}' = w.ref
-				AND coalesce(x.occurred_at > e.occurred_at - w.reentry, true)))
-		ORDER BY x.event_id LIMIT 1) x ON true
+	LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.same_customer u CROSS JOIN LATERAL (SELECT x.kind, x.event_id FROM smsflow.event x
+			WHERE x.contact_id = u.other_id AND (u.external_id IS NULL OR x.external_id = u.external_id) AND x.brand_id = w.brand_id AND x.kind = ANY (w.exit_on)
+				AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(x.ref, '') = w.ref)
+				AND (x.event_id > w.first_id OR (w.on_event = 'cart' AND x.data #>> '{order,cart_id}' = w.ref
+					AND coalesce(x.occurred_at > e.occurred_at - w.reentry, true)))
+			ORDER BY x.event_id LIMIT 1) x
+		WHERE u.contact_id = w.contact_id ORDER BY x.event_id LIMIT 1) x ON true
 	WHERE CASE WHEN old.round IS NULL THEN true WHEN old.ended_at IS NULL THEN true
 			ELSE x.kind IS NULL AND w.last_id > old.event_id AND (old.end_reason = 'not_admitted' OR e.occurred_at > old.ended_at + w.reentry) END
 		AND (w.cap IS NULL OR (old.round IS NOT NULL AND old.ended_at IS NULL) OR w.place + (SELECT count(*) FROM smsflow.enrollment o
@@ -292,9 +300,11 @@ BEGIN
 		FROM due d
 		JOIN place p ON p.sequence_id = d.sequence_id AND p.step = d.step
 		LEFT JOIN smsflow.contact c ON c.contact_id = d.contact_id
-		LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.exit_event x WHERE x.contact_id = d.contact_id AND x.event_id > d.event_id
-			AND x.brand_id = d.brand_id AND x.kind = ANY (d.exit_on)
-			AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(x.ref, '') = d.ref) ORDER BY x.event_id LIMIT 1) x ON true
+		LEFT JOIN LATERAL (SELECT x.kind FROM smsflow.same_customer u CROSS JOIN LATERAL (SELECT x.kind, x.event_id FROM smsflow.event x
+				WHERE x.contact_id = u.other_id AND x.event_id > d.event_id AND (u.external_id IS NULL OR x.external_id = u.external_id)
+					AND x.brand_id = d.brand_id AND x.kind = ANY (d.exit_on)
+					AND (x.kind <> ALL ('{cart_emptied,out_of_stock}') OR coalesce(x.ref, '') = d.ref) ORDER BY x.event_id LIMIT 1) x
+			WHERE u.contact_id = d.contact_id ORDER BY x.event_id LIMIT 1) x ON true
 		-- What has a condition waits until decide_steps() has found it true.
 		WHERE NOT p.is_control OR d.passed = p.this_step),
 	queues AS MATERIALIZED (
