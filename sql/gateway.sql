@@ -12,6 +12,11 @@ SELECT smsflow.add_gateway('gt_json', 'generic_json', 'https://sms.example.com/v
 SELECT smsflow.add_gateway('gt_kannel', 'generic_json', 'https://sms.example.com');
 SELECT smsflow.add_gateway('Bad Name', 'generic_json', 'https://sms.example.com');
 SELECT smsflow.add_gateway('callback_key', 'generic_json', 'https://sms.example.com');
+-- A gateway is sent the secret of its name, so the keys of one-time passwords, suppressed numbers and signatures cannot be one.
+SELECT smsflow.add_gateway('otp_key', 'generic_json', 'https://sms.example.com');
+SELECT smsflow.add_gateway('suppression_key', 'generic_json', 'https://sms.example.com');
+SELECT smsflow.add_gateway('gt_kannel_signature', 'generic_json', 'https://sms.example.com');
+UPDATE smsflow.gateway SET name = 'otp_key' WHERE name = 'gt_json';
 SELECT smsflow.add_gateway('gt_x', 'carrier_pigeon', 'https://sms.example.com');
 SELECT smsflow.add_gateway('gt_x', 'generic_json', NULL);
 SELECT smsflow.add_gateway('gt_x', 'generic_json', 'sms.example.com');
@@ -106,6 +111,7 @@ SELECT value FROM smsflow.secret WHERE name = 'gt_json';
 SELECT smsflow.secret_problem('gt_none');
 SELECT smsflow.set_secret('../postgresql.conf', 'x');
 SELECT smsflow.set_secret('callback_key', 'x');
+SELECT smsflow.set_secret('otp_key', 'x');
 SELECT smsflow.set_secret('gt_json', '');
 SELECT smsflow.problem_of_secret('../gt_json');
 -- A profile that sends no secret needs none.

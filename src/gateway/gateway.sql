@@ -170,9 +170,10 @@ CREATE OR REPLACE FUNCTION smsflow.add_gateway(name text, profile text, base_url
 DECLARE
 	added integer;
 BEGIN
-	IF COALESCE(add_gateway.name !~ '^[a-z][a-z0-9_-]{0,62}$' OR add_gateway.name = 'callback_key', true) THEN
+	-- Its secret goes to its URL, so it must be nobody else's.
+	IF COALESCE(add_gateway.name !~ '^[a-z][a-z0-9_-]{0,62}$' OR add_gateway.name ~ '^(callback|otp|suppression)_key$|_signature$', true) THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'invalid name of a gateway',
-			DETAIL = 'A name begins with a small letter and goes on with small letters, digits, "_" and "-"; "callback_key" is reserved.',
+			DETAIL = 'A name begins with a small letter and goes on with small letters, digits, "_" and "-"; "callback_key", "otp_key", "suppression_key" and names that end in "_signature" are those of other secrets.',
 			HINT = 'The name is also that of its secret and part of its callback URLs.';
 	END IF;
 	IF NOT EXISTS (SELECT FROM smsflow.gateway_profile p WHERE p.profile = add_gateway.profile) THEN

@@ -76,7 +76,7 @@ COMMENT ON COLUMN smsflow.error_code.code IS 'Exact error code, or HTTP status a
 
 CREATE TABLE smsflow.gateway (
 	gateway_id		integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	name			text NOT NULL UNIQUE CHECK (name ~ '^[a-z][a-z0-9_-]{0,62}$'),
+	name			text NOT NULL UNIQUE CHECK (name ~ '^[a-z][a-z0-9_-]{0,62}$' AND name !~ '^(callback|otp|suppression)_key$|_signature$'),
 	profile			text NOT NULL REFERENCES smsflow.gateway_profile,
 	base_url		text NOT NULL CHECK (base_url ~ '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]*)?$'),
 	options			jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object' AND COALESCE(options ->> 'batch' ~ '^([1-9][0-9]?|100)$', true)),

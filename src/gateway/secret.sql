@@ -15,9 +15,9 @@ REVOKE ALL ON FUNCTION smsflow.problem_of_secret(text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION smsflow.set_secret(name text, value text) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF COALESCE(set_secret.name !~ '^[A-Za-z0-9_-]{1,63}$' OR set_secret.name IN ('callback_key', 'suppression_key'), true) THEN
+	IF COALESCE(set_secret.name !~ '^[A-Za-z0-9_-]{1,63}$' OR set_secret.name IN ('callback_key', 'otp_key', 'suppression_key'), true) THEN
 		RAISE EXCEPTION USING ERRCODE = 'SF007', MESSAGE = 'invalid name of a secret',
-			DETAIL = 'A secret has the name of its gateway; "callback_key" belongs to smsflow.arm(), "suppression_key" to smsflow.erase_contact().',
+			DETAIL = 'A secret has the name of its gateway; "callback_key" belongs to smsflow.arm(), "otp_key" to smsflow.otp_start(), "suppression_key" to smsflow.erase_contact().',
 			HINT = 'Pass the name given to smsflow.add_gateway().';
 	END IF;
 	IF COALESCE(length(set_secret.value) NOT BETWEEN 1 AND 8192, true) THEN
