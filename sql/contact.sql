@@ -135,6 +135,10 @@ SELECT smsflow.subscribe('+12125550178', attributes => '"x"');
 SELECT smsflow.subscribe('+12125550178', attributes => '{"time_zone": "Mars/Olympus"}');
 SELECT smsflow.subscribe('+12125550178', attributes => '{"region": "UK"}');
 SELECT smsflow.subscribe('+12125550178', attributes => '{"region": "US-XX"}');
+-- PostgreSQL counts the hours of an offset to the west, as POSIX does: who writes +05:30 means India, and would be written to at night.
+SELECT smsflow.subscribe('+919812345678', attributes => '{"time_zone": "+05:30"}');
+SELECT smsflow.subscribe('+12125550178', attributes => '{"time_zone": "UTC-8"}');
+SELECT name, smsflow.is_time_zone(name) FROM unnest('{America/Port-au-Prince,UTC,EST5EDT,Etc/GMT+8,UTC-8,UTC8,-08,+05:30,<+03>-3,PST,"",Mars/Olympus}'::text[]) AS name;
 SELECT smsflow.subscribe('+12125550178', occurred_at => now() + interval '6 minutes');
 SELECT smsflow.subscribe('+12125550178', occurred_at => 'infinity');
 SELECT smsflow.subscribe('+12125550178', brand => 'nobody');

@@ -323,6 +323,9 @@ SELECT DISTINCT k.name, p.body FROM smsflow.campaign AS k CROSS JOIN LATERAL sms
 	WHERE k.name IN ('named', 'said', 'other', 'parcel') ORDER BY 1;
 SELECT DISTINCT p.variant, p.body FROM smsflow.preview_campaign('bare', 100, 'Launches') AS p ORDER BY 1, 2;
 SELECT make('too long', body => repeat('x', 1520));
+SELECT make('at an offset');
+SELECT smsflow.launch_campaign('at an offset', now() + interval '1 day', 'UTC-8', 'Launches');
+SELECT smsflow.set_business_hours('{Mon-Fri 09:00-17:00}', 'GMT+5', 'Launches');
 -- A value without end makes one message too long, and stops nobody else's.
 UPDATE smsflow.contact AS c SET attributes = attributes || jsonb_build_object('note', repeat('ä', 70000)) FROM smsflow.brand AS b
 	WHERE b.brand_id = c.brand_id AND b.name = 'Launches' AND c.external_id = '2';

@@ -39,6 +39,9 @@ CREATE OR REPLACE FUNCTION smsflow.set_business_hours(hours text[], time_zone te
 DECLARE
 	its_brand CONSTANT integer := smsflow.brand_named(set_business_hours.brand);
 BEGIN
+	IF NOT smsflow.is_time_zone(set_business_hours.time_zone) THEN
+		RAISE invalid_parameter_value;
+	END IF;
 	PERFORM smsflow.window_open(set_business_hours.hours, now() AT TIME ZONE coalesce(set_business_hours.time_zone, 'UTC'));
 	DELETE FROM smsflow.business_hours h WHERE h.brand_id = its_brand;
 	INSERT INTO smsflow.business_hours (brand_id, hours, time_zone)

@@ -127,6 +127,8 @@ BEGIN
 		-- The day begins on Kiritimati, 14 hours before UTC, and ends 12 hours after it.
 		launch := CASE WHEN local_at AT TIME ZONE 'Etc/GMT+12' < now() THEN local_at AT TIME ZONE 'Etc/GMT+12'
 			ELSE greatest(now(), local_at AT TIME ZONE 'Etc/GMT-14') END;
+	ELSIF NOT smsflow.is_time_zone(launch_campaign_inside.time_zone) THEN
+		RAISE invalid_parameter_value;
 	ELSIF launch_campaign_inside.time_zone IS NOT NULL AND launch <> now() THEN
 		launch := (launch AT TIME ZONE current_setting('TimeZone')) AT TIME ZONE launch_campaign_inside.time_zone;
 	END IF;

@@ -8,7 +8,7 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
-#include "message/policy.h"
+#include "types/types.h"
 
 bool
 smsflow_local_instant(Timestamp local, const char *zone, TimestampTz *instant)

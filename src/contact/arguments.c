@@ -4,7 +4,6 @@
 #include "contact/contact.h"
 
 #include "catalog/pg_type.h"
-#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
@@ -157,9 +156,8 @@ smsflow_check_place(NullableDatum attributes)
 {
 	const char *name = attribute(attributes, "time_zone");
 	const char *region = attribute(attributes, "region");
-	pg_tz *zone = name ? pg_tzset(name) : NULL;
 
-	if (name && (zone == NULL || !pg_tz_acceptable(zone)))
+	if (name && smsflow_time_zone(name) == NULL)
 		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown time zone \"%s\"", name),
 						errdetail("The attribute \"time_zone\" decides when this person may be written to."),
 						errhint("Use an IANA name such as \"America/New_York\".")));

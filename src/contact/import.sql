@@ -13,16 +13,6 @@ END $$;
 COMMENT ON FUNCTION smsflow.import_instant(text) IS 'Instant in a list, null for what is none';
 REVOKE ALL ON FUNCTION smsflow.import_instant(text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION smsflow.is_time_zone(name text) RETURNS boolean
-	LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	RETURN (now() AT TIME ZONE name) IS NOT NULL;
-EXCEPTION WHEN invalid_parameter_value THEN
-	RETURN false;
-END $$;
-COMMENT ON FUNCTION smsflow.is_time_zone(text) IS 'Whether a time zone of this name exists; null for null';
-REVOKE ALL ON FUNCTION smsflow.is_time_zone(text) FROM PUBLIC;
-
 CREATE OR REPLACE FUNCTION smsflow.import_purposes(value jsonb) RETURNS text[]
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT CASE jsonb_typeof(value) WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(value))

@@ -64,14 +64,6 @@ watch_rules(void)
 
 /* ---- values ---- */
 
-pg_tz *
-smsflow_time_zone(const char *name)
-{
-	pg_tz *zone = pg_tzset(name);
-
-	return zone != NULL && pg_tz_acceptable(zone) ? zone : NULL;
-}
-
 int64
 smsflow_policy_span(const char *text)
 {

@@ -136,7 +136,4 @@ extern bool smsflow_cap_parse(const char *text, SmsflowCap *cap);
 /* "48 hours": a positive number of minutes, hours or days in microseconds; 0 when the text is none. */
 extern int64 smsflow_policy_span(const char *text);
 
-/* A time zone by its IANA name, NULL when there is none. */
-extern pg_tz *smsflow_time_zone(const char *name);
-
 #endif

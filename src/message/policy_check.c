@@ -19,6 +19,7 @@
 #include "errcodes.h"
 #include "message/policy.h"
 #include "message/spi.h"
+#include "types/types.h"
 
 static const char *check_flag(const char *value);
 static const char *check_wording(const char *value);

@@ -6,6 +6,8 @@
  */
 #include "../compat.h"
 
+#include <ctype.h>
+
 #include "../core/gsm.h"
 #include "../core/instant.h"
 #include "../core/keyword.h"
@@ -66,6 +68,36 @@ result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * The server reads UTC-8, +05:30 and GMT5 as POSIX does, which counts hours to the west. Who writes them means the opposite,
+ * and would be written to at night.
+ */
+static bool
+is_offset(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len == 0 || strpbrk(name, ",<>") != NULL)
+		return true;
+	return strchr(name, '/') == NULL && (strpbrk(name, "+-") != NULL || !isalpha((unsigned char) name[len - 1]));
+}
+
+pg_tz *
+smsflow_time_zone(const char *name)
+{
+	pg_tz *zone = is_offset(name) ? NULL : pg_tzset(name);
+
+	return zone != NULL && pg_tz_acceptable(zone) ? zone : NULL;
+}
+
+/* is_time_zone(name text) returns boolean */
+PG_FUNCTION_INFO_V1(smsflow_pg_is_time_zone);
+Datum
+smsflow_pg_is_time_zone(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(smsflow_time_zone(text_to_cstring(PG_GETARG_TEXT_PP(0))) != NULL);
 }
 
 PG_FUNCTION_INFO_V1(smsflow_pg_message_parts);

@@ -24,6 +24,11 @@ CREATE OR REPLACE FUNCTION smsflow.classify_reply(body text, OUT action text, OU
 	AS 'MODULE_PATHNAME', 'smsflow_pg_classify_reply' LANGUAGE c STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION smsflow.classify_reply(text) IS 'What a reply asks for (opt_out, review, opt_in, confirm, help, none) and the rule that decided';
 
+CREATE OR REPLACE FUNCTION smsflow.is_time_zone(name text) RETURNS boolean
+	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_is_time_zone';
+COMMENT ON FUNCTION smsflow.is_time_zone(text) IS 'Whether a time zone has this IANA name, as America/New_York or UTC; an offset, such as UTC-8, is none. NULL for NULL';
+REVOKE ALL ON FUNCTION smsflow.is_time_zone(text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION smsflow.field(fields jsonb, paths text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smsflow_pg_field';
 COMMENT ON FUNCTION smsflow.field(jsonb, text) IS 'First text that is not empty at any of several dotted paths, separated by spaces; what stands behind "=" is a text itself. NULL for none';

@@ -17,6 +17,7 @@
 #include "../core/template.h"
 #include "fmgr.h"
 #include "nodes/nodes.h"
+#include "pgtime.h"
 #include "utils/jsonb.h"
 
 /* ---- phone ---- */
@@ -87,6 +88,9 @@ extern SmsflowVariables smsflow_jsonb_variables(Jsonb *vars);
 /* smsflow_render_links is smsflow_try_render with values from anywhere, and short links made by the function link. */
 extern char *smsflow_render_links(const char *body, const SmsflowVariables *vars, SmsflowTemplateLink link, void *link_ctx,
 								  char **missing);
+
+/* A time zone by its IANA name, NULL when there is none. Offsets such as UTC-8 are no names: see there. */
+extern pg_tz *smsflow_time_zone(const char *name);
 
 /* smsflow_latin1_text returns octets of ISO 8859-1 in UTF-8, zero-terminated. */
 extern char *smsflow_latin1_text(const char *octets, size_t len);
