@@ -292,15 +292,17 @@ END $$;
 COMMENT ON FUNCTION smsflow.obey_now(bigint) IS 'Does what a reply asks for; false, and nothing is done, when another transaction holds the contact';
 REVOKE ALL ON FUNCTION smsflow.obey_now(bigint) FROM PUBLIC;
 
--- What is in hand for the person is checked again: the gate holds marketing back while a STOP waits.
+-- What is in hand for the person is checked again: the gate holds marketing back while a STOP waits. In PL/pgSQL,
+-- which keeps the plans: a list may have thousands of them.
 CREATE OR REPLACE FUNCTION smsflow.let_wait(inbound_id bigint) RETURNS void
-	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
 	UPDATE smsflow.inbound i SET waiting = true WHERE i.inbound_id = let_wait.inbound_id AND NOT i.waiting;
-	SELECT smsflow.note_revocation('contact', c.contact_id) FROM smsflow.inbound i CROSS JOIN smsflow.brand b
+	PERFORM smsflow.note_revocation('contact', c.contact_id) FROM smsflow.inbound i CROSS JOIN smsflow.brand b
 		JOIN smsflow.contact c ON c.brand_id = b.brand_id AND c.phone OPERATOR(smsflow.=) i.phone
 		WHERE i.inbound_id = let_wait.inbound_id;
-	SELECT smsflow.note_callback();
-$$;
+	PERFORM smsflow.note_callback();
+END $$;
 COMMENT ON FUNCTION smsflow.let_wait(bigint) IS 'Leaves a reply to the worker, and what has been claimed for its number to the gate';
 REVOKE ALL ON FUNCTION smsflow.let_wait(bigint) FROM PUBLIC;
 
