@@ -151,6 +151,7 @@ known_region(const char *text)
 	return smsflow_region_of_address(code) ? code : NULL;
 }
 
+/* People type their state into forms: a sign-up, and the checkout that it is part of, does not fail by that. */
 void
 smsflow_check_place(NullableDatum attributes)
 {
@@ -162,9 +163,9 @@ smsflow_check_place(NullableDatum attributes)
 						errdetail("The attribute \"time_zone\" decides when this person may be written to."),
 						errhint("Use an IANA name such as \"America/New_York\".")));
 	if (region && region[strspn(region, SPACES)] != '\0' && known_region(region) == NULL)
-		ereport(ERROR, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown region \"%s\"", region),
-						errdetail("The attribute \"region\" decides which law holds for this person."),
-						errhint("Use a code of ISO 3166 such as \"FR\" or \"US-FL\", or leave it out.")));
+		ereport(WARNING, (errcode(SMSFLOW_ERRCODE_INVALID_ARGUMENT), errmsg("unknown region \"%s\"", region),
+						  errdetail("The attribute \"region\" decides which law holds for this person. It is left out."),
+						  errhint("Use a code of ISO 3166 such as \"FR\" or \"US-FL\".")));
 }
 
 /* known_region(name text) returns text */

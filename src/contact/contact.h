@@ -81,7 +81,7 @@ extern NullableDatum smsflow_new_phone_argument(FunctionCallInfo fcinfo, int n);
 extern const char *smsflow_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern NullableDatum smsflow_object_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
-/* smsflow_check_place raises SF007 for a time zone or a region among the attributes of a contact (jsonb) that does not exist. */
+/* smsflow_check_place raises SF007 for a time zone, and warns of a region, among the attributes of a contact (jsonb) that does not exist. */
 extern void smsflow_check_place(NullableDatum attributes);
 
 /* smsflow_purpose_named returns a purpose by name; raises SF007. */
