@@ -24,7 +24,9 @@ static const char *const opt_out_words[] = {"stop",         "unsubscribe",  "opt
 static bool
 is_word(char c)
 {
-	return isalnum((unsigned char) c) || (c & 0x80) != 0;
+	unsigned char letter = (unsigned char) c | 0x20;
+
+	return (c & 0x80) != 0 || (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z');
 }
 
 /* Whether a word, in whatever case, is the next one. Only A to Z: the words are spelt so, or are listed in both cases. */
@@ -66,7 +68,7 @@ smsflow_has_opt_out_wording(const char *body, size_t len)
 		bool word = is_word(*at);
 
 		for (int i = 0; word && !inside && i < (int) lengthof(opt_out_words); i++)
-			if (stands_at(at, end, opt_out_words[i]))
+			if ((*at | 0x20) == opt_out_words[i][0] && stands_at(at, end, opt_out_words[i]))
 				return true;
 		inside = word;
 	}

@@ -18,11 +18,24 @@
 
 #include "message/gate.h"
 
-/* The numbers whose STOP waits, in order; of the snapshot that was asked last. */
+/*
+ * What a snapshot shows. Transactions that are running in one leave it as they end, and who begins later is behind its xmax
+ * or moves it: so two that agree in all of these show the same.
+ */
+typedef struct Seen
+{
+	TransactionId xmin;
+	TransactionId xmax;
+	uint32 running;
+	int32 running_inside;
+	CommandId command;
+} Seen;
+
+/* The numbers whose STOP waits, in order. */
 static struct
 {
-	uint64 completed; /* transactions by then, 0: nothing is known */
-	CommandId command;
+	bool known;
+	Seen seen;
 	int64 *phones;
 	int count;
 	int room;
@@ -64,7 +77,7 @@ read_waiting(Snapshot snapshot)
 	SysScanDesc scan = systable_beginscan(table, get_relname_relid("inbound_waiting", schema), true, snapshot, 0, NULL);
 	HeapTuple row;
 
-	waiting.completed = 0;
+	waiting.known = false;
 	waiting.count = 0;
 	while (HeapTupleIsValid(row = systable_getnext(scan)))
 	{
@@ -77,16 +90,19 @@ read_waiting(Snapshot snapshot)
 	table_close(table, AccessShareLock);
 	if (waiting.count > 0)
 		qsort(waiting.phones, waiting.count, sizeof(int64), compare_phones);
-	waiting.completed = snapshot->snapXactCompletionCount;
-	waiting.command = snapshot->curcid;
+	waiting.known = true;
 }
 
 bool
 smsflow_stop_waits(int64 phone)
 {
 	Snapshot snapshot = GetActiveSnapshot();
+	Seen seen = {snapshot->xmin, snapshot->xmax, snapshot->xcnt, snapshot->subxcnt, snapshot->curcid};
 
-	if (waiting.completed == 0 || waiting.completed != snapshot->snapXactCompletionCount || waiting.command != snapshot->curcid)
+	if (!waiting.known || memcmp(&waiting.seen, &seen, sizeof(Seen)) != 0)
+	{
 		read_waiting(snapshot);
+		waiting.seen = seen;
+	}
 	return waiting.count > 0 && bsearch(&phone, waiting.phones, waiting.count, sizeof(int64), compare_phones) != NULL;
 }
