@@ -37,7 +37,9 @@ for my $block (@blocks)
 }
 
 # What README sent did reach a gateway, as the profiles say.
-ok(wait_settled(20), 'no message waits');
+# A campaign that is cancelled when it has been expanded already, which depends on the hour, leaves messages that end at their time.
+ok(wait_sql('no message waits', "SELECT count(*) FROM smsflow.message m WHERE (m.status IN ('scheduled', 'queued', 'held', 'sending') OR m.reason = 'resend')
+	AND NOT EXISTS (SELECT FROM smsflow.campaign k WHERE k.name = m.campaign AND k.status = 'cancelled')", '0', 20), 'no message waits');
 my ($first) = grep { $_->{path} eq '/cgi-bin/sendsms' } $gateway->requests;
 is($first->{query}{text}, 'Hello', 'the first SMS reached the gateway');
 is($first->{query}{to}, '+14155552671', 'for its recipient');
