@@ -168,6 +168,7 @@ CREATE INDEX touch_run_age ON smsflow.touch_run USING brin (sent_at);
 COMMENT ON TABLE smsflow.touch_run IS 'Touches of promotional messages that the worker recorded at one time, for contacts of one span, and that have all else in common; the view touched reads both tables';
 COMMENT ON COLUMN smsflow.touch_run.span IS 'contact_id >> 6 of all of them: 64 contacts';
 COMMENT ON COLUMN smsflow.touch_run.sent_at IS 'Instant of the last of them, at most a second after that of the first';
+COMMENT ON COLUMN smsflow.touch_run.subject IS 'Of all of them, as in touch; so are counted and wording';
 COMMENT ON COLUMN smsflow.touch_run.places IS 'contact_id & 63 of each';
 COMMENT ON COLUMN smsflow.touch_run.message_ids IS 'The message of each of places';
 

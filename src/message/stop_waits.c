@@ -9,6 +9,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -20,7 +21,8 @@
 
 /*
  * What a snapshot shows. Transactions that are running in one leave it as they end, and who begins later is behind its xmax
- * or moves it: so two that agree in all of these show the same.
+ * or moves it. What the transaction itself has written stands in none of that, and is undone with it or with a part of it.
+ * So two that agree in all of these show the same.
  */
 typedef struct Seen
 {
@@ -29,6 +31,8 @@ typedef struct Seen
 	uint32 running;
 	int32 running_inside;
 	CommandId command;
+	TransactionId own;
+	SubTransactionId part;
 } Seen;
 
 /* The numbers whose STOP waits, in order. */
@@ -97,7 +101,13 @@ bool
 smsflow_stop_waits(int64 phone)
 {
 	Snapshot snapshot = GetActiveSnapshot();
-	Seen seen = {snapshot->xmin, snapshot->xmax, snapshot->xcnt, snapshot->subxcnt, snapshot->curcid};
+	Seen seen = {snapshot->xmin,
+				 snapshot->xmax,
+				 snapshot->xcnt,
+				 snapshot->subxcnt,
+				 snapshot->curcid,
+				 GetTopTransactionIdIfAny(),
+				 GetCurrentSubTransactionId()};
 
 	if (!waiting.known || memcmp(&waiting.seen, &seen, sizeof(Seen)) != 0)
 	{

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
+#include "memory.h"
 
 /* Type OIDs of pg_type.dat; they never change. */
 #define BYTEA_OID 17
@@ -75,19 +75,6 @@ put_array(char *to, const struct callback_list *list, int count, enum callback_f
 	to += ARRAY_HEADER_SIZE;
 	for (int i = 0; i < count; i++, callback = STAILQ_NEXT(callback, next))
 		to = put_element(to, callback_field(callback, field), prefix_size(field));
-}
-
-static char *
-allocate(size_t size)
-{
-	char *memory = malloc(size);
-
-	if (memory == NULL)
-	{
-		log_line("out of memory");
-		abort();
-	}
-	return memory;
 }
 
 void

@@ -21,6 +21,7 @@
 
 #include "callback.h"
 #include "log.h"
+#include "memory.h"
 
 #define SPOOL_FILE "callbacks.spool"
 #define REJECTED_FILE "rejected.spool"
@@ -113,20 +114,6 @@ read_pages(int file, char *to, size_t size, int64_t offset)
 		size -= piece;
 		offset += (int64_t) piece;
 	}
-}
-
-static char *
-allocate(size_t size)
-{
-	char *memory = malloc(size);
-
-	/* What cannot be read for want of memory must not pass for damage. */
-	if (memory == NULL)
-	{
-		log_line("out of memory");
-		abort();
-	}
-	return memory;
 }
 
 /* Opens a file of the spool, creating it durably with its magic; its size is returned in size. */

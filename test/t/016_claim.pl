@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use JSON::PP ();
 use SmsflowGateway;
 use SmsflowTest;
 use Test::More;
@@ -35,6 +36,27 @@ sub test_order
 	ask_for($what, $count, $from);
 	ok(wait_settled(), "$what: all are settled");
 	is_deeply([ texts(qr/^$what/) ], [ map { sprintf('%s %03d', $what, $_) } 1 .. $count ], '... each left once, in order');
+}
+
+# Contacts are read as they come: in order, with gaps, back again, twice, with older versions of their rows in the index; and of
+# those who have ended it meanwhile, or are gone, nobody is taken for the next one.
+sub test_contacts
+{
+	my @order = (1, 2, 3, 5, 4, 4, 20, 6, 7, 8, 9, 10, 12, 19, 2);
+	my %gone = (7 => 1, 9 => 1);
+
+	sql('SELECT smsflow.disarm()');
+	sql("UPDATE smsflow.contact SET external_id = '$_ ' || contact_id") for qw(first second);
+	sql("SELECT smsflow.send('+1415555' || to_char(n, 'FM0000'), 'contact ' || n, 'promotional', pool => 'main')
+		FROM unnest('{@{[join(',', @order)]}}'::integer[]) WITH ORDINALITY AS o (n, i) ORDER BY i");
+	sql("SELECT smsflow.opt_out('" . phone(7) . "'), smsflow.erase_contact('" . phone(9) . "')");
+	# Their rows are passed on the way to others.
+	sql("SELECT smsflow.opt_out('" . phone($_) . "')") for 11, 13 .. 18;
+	sql('SELECT smsflow.arm()');
+	ok(wait_settled(60), 'contacts: all are settled');
+	is_deeply([ sort map { "$_->{text} " . JSON::PP->new->decode($_->{body})->{to} } grep { ($_->{text} // '') =~ /^contact/ } $gateway->requests ],
+		[ sort map { "contact $_ " . phone($_) } grep { !$gone{$_} } @order ], '... each left for its own, but for who is gone');
+	is(sql("SELECT status || ' ' || reason FROM smsflow.message WHERE body = 'contact 7'"), 'suppressed opted_out', '... or has ended it');
 }
 
 # Plain and not plain in one claim.
@@ -104,6 +126,7 @@ test_order('default', 40, 60 * $segment);
 is(sql("SELECT DISTINCT tableoid::regclass FROM smsflow.outbox WHERE body LIKE 'default%'"), 'smsflow.outbox_default', '... from the default segment');
 ok(wait_sql('segments are made behind them', "SELECT max(from_id) > 60 * $segment FROM smsflow.message_segment", 't'), 'new segments are made behind it');
 test_order('beyond', 40, 61 * $segment);
+test_contacts();
 is(sql("SELECT count(*) FROM ONLY smsflow.outbox_default WHERE body LIKE 'beyond%'"), 0, '... from a segment of their own');
 
 check_is_clean();
